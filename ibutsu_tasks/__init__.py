@@ -1,0 +1,31 @@
+"""Ibutsu's asynchronous half in one command: worker, scheduler, monitor and operator's tools.
+
+`worker_app`, `scheduler_app` and `flower_app` are built when first asked for, so that
+`celery -A ibutsu_tasks:worker_app worker` runs the same code as `ibutsu-tasks worker`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    flower_app: Celery
+    scheduler_app: Celery
+    worker_app: Celery
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "flower_app", "scheduler_app", "worker_app"]
+
+_VARIANTS = {"worker_app": "worker", "scheduler_app": "scheduler", "flower_app": "flower"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _VARIANTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ibutsu_tasks.celery_app import create_app_variant
+
+    app = globals()[name] = create_app_variant(_VARIANTS[name])
+    return app

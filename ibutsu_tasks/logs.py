@@ -1,0 +1,66 @@
+"""Log lines: text or JSON, with the task's name and id on every line of a task, and no passwords."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from ibutsu_tasks.settings import mask_passwords
+
+current_task: ContextVar[tuple[str, str] | None] = ContextVar("current_task", default=None)
+"""Name and id of the task this process runs now."""
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z INFO worker [task id] message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line, with the traceback below it when there is one."""
+        task = current_task.get()
+        where = f" [{task[0].rsplit('.', 1)[-1]} {task[1]}]" if task else ""
+        line = f"{_timestamp(record)} {record.levelname} {record.name}{where} {record.getMessage()}"
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return mask_passwords(line)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time, level, logger, message, and task and traceback where there are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line."""
+        entry: dict[str, Any] = {
+            "time": _timestamp(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": mask_passwords(record.getMessage()),
+        }
+        task = current_task.get()
+        if task:
+            entry |= {"task_name": task[0], "task_id": task[1]}
+        if record.exc_info:
+            entry["traceback"] = mask_passwords(self.formatException(record.exc_info))
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def configure_logs(level: str, log_format: str) -> None:
+    """Send all log records of this process to stderr, at `level`, as `text` or `json`."""
+    formatter = JsonFormatter if log_format == "json" else TextFormatter
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": formatter}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"level": level.upper(), "handlers": ["stderr"]},
+        }
+    )

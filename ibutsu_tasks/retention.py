@@ -1,0 +1,159 @@
+"""What may be deleted and how old it must be, one row each, in the order the rules are run.
+
+Ages grow from `files` over `results` to `runs`, for what hangs on a row goes with it: a younger age for
+`runs` than for `results` would make the second rule idle.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from ibutsu_tasks.errors import UsageError
+
+DAYS_PER_MONTH = 30
+"""The Ibutsu server counts months as 30 days."""
+
+_DAYS_PER_UNIT = {"days": 1, "months": DAYS_PER_MONTH}
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRule:
+    """Rows of `table` whose `date_column` is older than an age go, with everything that hangs on them.
+
+    Below `minimum_age_days` a rule refuses to run: the floors are the Ibutsu server's (files 2 months,
+    results 4, runs 10, imports 1 day). `default_age_days` is what beat asks for. `task` is the wire name
+    of the task that runs the rule, and `unit` the name of its only argument. `batch_rows` of `table` go
+    in one transaction; fewer where more hangs on each.
+    """
+
+    name: str
+    table: str
+    date_column: str
+    default_age_days: int
+    minimum_age_days: int
+    unit: Literal["days", "months"]
+    task: str
+    batch_rows: int
+    help: str
+
+    @property
+    def days_per_unit(self) -> int:
+        """Days in one of the task's units."""
+        return _DAYS_PER_UNIT[self.unit]
+
+    def refusal(self, age_days: int) -> str | None:
+        """Say why the rule does not run at `age_days`, in the Ibutsu server's words; None when it does."""
+        if age_days >= self.minimum_age_days:
+            return None
+        given, least = age_days / self.days_per_unit, self.minimum_age_days // self.days_per_unit
+        return f"Skipped: {self.unit} parameter ({given:g}) must be >= {least}"
+
+
+RETENTION_RULES = (
+    RetentionRule(
+        name="imports",
+        table="imports",
+        date_column="created",
+        default_age_days=7,
+        minimum_age_days=1,
+        unit="days",
+        task="ibutsu_server.tasks.db.prune_old_import_files",
+        batch_rows=500,
+        help="uploaded files and their import records",
+    ),
+    RetentionRule(
+        name="files",
+        table="artifacts",
+        date_column="upload_date",
+        default_age_days=3 * DAYS_PER_MONTH,
+        minimum_age_days=2 * DAYS_PER_MONTH,
+        unit="months",
+        task="ibutsu_server.tasks.db.prune_old_files",
+        batch_rows=2000,
+        help="artifacts",
+    ),
+    RetentionRule(
+        name="results",
+        table="results",
+        date_column="start_time",
+        default_age_days=5 * DAYS_PER_MONTH,
+        minimum_age_days=4 * DAYS_PER_MONTH,
+        unit="months",
+        task="ibutsu_server.tasks.db.prune_old_results",
+        batch_rows=2000,
+        help="results and their artifacts",
+    ),
+    RetentionRule(
+        name="runs",
+        table="runs",
+        date_column="start_time",
+        default_age_days=12 * DAYS_PER_MONTH,
+        minimum_age_days=10 * DAYS_PER_MONTH,
+        unit="months",
+        task="ibutsu_server.tasks.db.prune_old_runs",
+        batch_rows=100,
+        help="runs, their results and artifacts",
+    ),
+)
+
+RULES_BY_NAME = {rule.name: rule for rule in RETENTION_RULES}
+
+DATE_COLUMNS = {rule.table: rule.date_column for rule in RETENTION_RULES}
+"""The date that says how old a row of a table is; tables without one have the age of what they hang on."""
+
+ALL_RULES = "all"
+
+_AGE = re.compile(r"(?P<number>[0-9]{1,9})\s*(?P<unit>d|days?|w|weeks?|months?)", re.IGNORECASE)
+_DAYS_PER_LETTER = {"d": 1, "w": 7, "m": DAYS_PER_MONTH}
+
+
+def parse_age(age: str) -> int:
+    """Read `90d`, `12w` or `5months` as days; a month is 30 days.
+
+    Raises UsageError for anything else, and for no time at all.
+    """
+    match = _AGE.fullmatch(age.strip())
+    days = int(match["number"]) * _DAYS_PER_LETTER[match["unit"][0].lower()] if match else 0
+    if not days:
+        raise UsageError(f"{age!r} is not an age.", "Give days, weeks or months: 90d, 12w, 5months.")
+    return days
+
+
+def find_rules(name: str) -> tuple[RetentionRule, ...]:
+    """Give the rule of this name, or every rule in order for `all`. Raises UsageError with a suggestion."""
+    if name == ALL_RULES:
+        return RETENTION_RULES
+    if name in RULES_BY_NAME:
+        return (RULES_BY_NAME[name],)
+    names = (*RULES_BY_NAME, ALL_RULES)
+    close = difflib.get_close_matches(name.lower(), names, n=1)
+    raise UsageError(
+        f"There is no retention rule {name!r}.",
+        f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(names)}.",
+    )
+
+
+def check_age(rule: RetentionRule, age_days: int) -> None:
+    """Raise UsageError when `rule` does not run at this age."""
+    if rule.refusal(age_days):
+        least = rule.minimum_age_days // rule.days_per_unit
+        raise UsageError(
+            f"{age_days} days is below the floor of the rule {rule.name}: {rule.table} younger than "
+            f"{least} {rule.unit if least > 1 else rule.unit.removesuffix('s')} are never deleted.",
+            f"Give --older-than {rule.minimum_age_days}d or more.",
+        )
+
+
+def task_argument(rule: RetentionRule, age_days: int) -> dict[str, int]:
+    """Give the argument of the rule's task that means this age. Raises UsageError when none does."""
+    amount, rest = divmod(age_days, rule.days_per_unit)
+    if rest:
+        raise UsageError(
+            f"The task of the rule {rule.name} counts whole months of {DAYS_PER_MONTH} days, "
+            f"and {age_days} days is none.",
+            f"Give --older-than {amount + 1}months, or prune without --enqueue.",
+        )
+    return {rule.unit: amount}

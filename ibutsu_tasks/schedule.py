@@ -1,0 +1,44 @@
+"""What beat sends and when, one row each; times are UTC (contract of the Ibutsu server, section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """At a time of the day, on one day of the week (0 is Sunday) or on all."""
+
+    hour: int
+    minute: int = 0
+    day_of_week: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """At multiples of a number of minutes past the hour."""
+
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """One periodic task."""
+
+    name: str
+    when: Daily | Every
+    task: str
+    args: tuple[int, ...] = ()
+
+
+SATURDAY = 6
+
+SCHEDULE = (
+    ScheduleRow("prune-old-import-files", Daily(2), "ibutsu_server.tasks.db.prune_old_import_files", (7,)),
+    ScheduleRow(
+        "prune-old-artifact-files", Daily(4, 0, SATURDAY), "ibutsu_server.tasks.db.prune_old_files", (3,)
+    ),
+    ScheduleRow("prune-old-results", Daily(5, 0, SATURDAY), "ibutsu_server.tasks.db.prune_old_results", (5,)),
+    ScheduleRow("prune-old-runs", Daily(6, 0, SATURDAY), "ibutsu_server.tasks.db.prune_old_runs", (12,)),
+    ScheduleRow("sync-aborted-runs", Every(30), "ibutsu_server.tasks.runs.sync_aborted_runs"),
+)

@@ -1,0 +1,500 @@
+"""Settings: one frozen object, and the only code that reads the environment and `.env`.
+
+Each field of `Settings` is a row: its variables, default, unit and help. The README table, the
+`config` command and the error messages read the same rows. A value comes from the first of: an
+option, the environment, `.env`, a running local stack, the default; `Settings.sources` says which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from dotenv import dotenv_values
+
+from ibutsu_tasks import stack_record
+from ibutsu_tasks.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MASK = "***"
+NONE = "–"
+"""How a setting without a value is shown."""
+
+BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+LOG_FORMATS = ("text", "json")
+
+_HEAD = r"(?P<head>[a-z][a-z0-9+.-]*://[^:@/?#\s]*:)"
+_PROPER_URL = re.compile(
+    _HEAD + r"(?P<password>[^@/?#]+)(?P<tail>@(?:[^@/?#]+(?:/[^@?#]*)?|/[^@?#]*)(?:\?[\w.-]+=.*)?)$",
+    re.IGNORECASE,
+)
+_ODD_URL = re.compile(_HEAD + r"(?P<password>.*)(?P<tail>@[^@/?#]*(?:[/?#].*)?)$", re.IGNORECASE)
+_STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
+_URL_PASSWORD = re.compile(r"(?<=://)(?P<user>[^:@/?#\s]*):(?P<password>[^\s'\"]*)@(?=[^@\s]*)")
+
+
+def mask_passwords(text: str) -> str:
+    """Replace the password of every URL in `text`."""
+    return _URL_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _whole_number(minimum: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            number = int(value.replace("_", ""))
+        except ValueError:
+            raise ValueError(f"must be a whole number, not {value!r}") from None
+        if number < minimum:
+            raise ValueError(f"must be at least {minimum}, not {number}")
+        return number
+
+    return parse
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        raise ValueError(f"must be a number of seconds, not {value!r}") from None
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise ValueError(f"must be a positive number of seconds, not {value!r}")
+    return seconds
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+        return value.lower()
+
+    return parse
+
+
+def _concurrency(value: str) -> int | str:
+    return "auto" if value.lower() == "auto" else _whole_number(1)(value)
+
+
+def _queues(value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    if not names:
+        raise ValueError("names no queue")
+    return names
+
+
+def _quote_password(url: str) -> str:
+    """Percent-encode what a password may hold raw (`@`, `/`, `#`, `%`); a proper URL stays as it is."""
+    match = _PROPER_URL.match(url) or _ODD_URL.match(url)
+    if match is None:
+        return url
+    password = quote(_STRAY_PERCENT.sub("%25", match["password"]), safe="%!$&'()*+,;=~._-:")
+    return f"{match['head']}{password}{match['tail']}"
+
+
+def _scheme(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        raise ValueError("is not a URL (expected something like redis://host:6379/0)")
+    return scheme.lower()
+
+
+def _broker_url(value: str) -> str:
+    urls = re.split(r";(?=[a-z+]+://)", value)
+    for url in urls:
+        if _scheme(url) not in BROKER_SCHEMES:
+            raise ValueError(
+                f"has the scheme {_scheme(url)}://; Ibutsu's queue is Redis ({', '.join(BROKER_SCHEMES)})"
+            )
+    return ";".join(_quote_password(url) for url in urls)
+
+
+def _database_url(value: str) -> str:
+    try:
+        scheme = _scheme(value)
+    except ValueError:
+        raise ValueError(
+            "is not a URL (expected something like postgresql://user:password@host/name)"
+        ) from None
+    if scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
+        raise ValueError(f"has the scheme {scheme}://; Ibutsu's database is PostgreSQL (postgresql://)")
+    return _quote_password("postgresql+psycopg2://" + value.partition("://")[2])
+
+
+def _basic_auth(value: str) -> str:
+    user, separator, password = value.partition(":")
+    if not (user and separator and password):
+        raise ValueError("must be user:password")
+    if "," in value or not value.isascii():
+        raise ValueError("must be plain ASCII without a comma: Flower splits it at commas")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a setting is: where it is read from, what it means, how it is checked."""
+
+    name: str
+    variables: tuple[str, ...]
+    default_text: str
+    unit: str
+    help: str
+    secret: bool
+    parse: Callable[[str], Any]
+
+
+def _setting(
+    variables: str,
+    default: Any,
+    help_text: str,
+    *,
+    parse: Callable[[str], Any] = _text,
+    unit: str = "",
+    secret: bool = False,
+    default_text: str | None = None,
+) -> Any:
+    shown = default_text if default_text is not None else (NONE if default is None else str(default))
+    metadata = {
+        "variables": tuple(variables.split()),
+        "parse": parse,
+        "unit": unit,
+        "help": help_text,
+        "secret": secret,
+        "default_text": shown,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set from outside. Build it with `load_settings`."""
+
+    broker_url: str | None = _setting(
+        "CELERY_BROKER_URL", None, "Redis URL of the queue.", parse=_broker_url, secret=True
+    )
+    result_backend: str | None = _setting(
+        "CELERY_RESULT_BACKEND CELERY_RESULT_BACKEND_URL",
+        None,
+        "Redis URL of the task results.",
+        parse=_broker_url,
+        secret=True,
+        default_text="the broker URL",
+    )
+    database_url: str | None = _setting(
+        "SQLALCHEMY_DATABASE_URI",
+        None,
+        "URL of the database; wins over its parts below.",
+        parse=_database_url,
+        secret=True,
+    )
+    postgresql_host: str | None = _setting(
+        "POSTGRESQL_HOST POSTGRES_HOST", None, "Database host, or the directory of its unix socket."
+    )
+    postgresql_port: int = _setting(
+        "POSTGRESQL_PORT POSTGRES_PORT", 5432, "Database port.", parse=_whole_number(1)
+    )
+    postgresql_user: str | None = _setting("POSTGRESQL_USER POSTGRES_USER", None, "Database user.")
+    postgresql_password: str | None = _setting(
+        "POSTGRESQL_PASSWORD POSTGRES_PASSWORD", None, "Database password.", secret=True
+    )
+    postgresql_database: str | None = _setting(
+        "POSTGRESQL_DATABASE POSTGRESQL_DB POSTGRES_DATABASE POSTGRES_DB", None, "Database name."
+    )
+    postgresql_sslmode: str | None = _setting(
+        "POSTGRESQL_SSLMODE POSTGRES_SSLMODE",
+        None,
+        "TLS to the database.",
+        parse=_one_of(("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
+        default_text="prefer",
+    )
+    flower_basic_auth: str | None = _setting(
+        "FLOWER_BASIC_AUTH", None, "`user:password` of the Flower page.", parse=_basic_auth, secret=True
+    )
+    flower_address: str = _setting("FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on.")
+    flower_port: int = _setting("FLOWER_PORT", 5555, "Port Flower listens on.", parse=_whole_number(1))
+    flower_url: str | None = _setting(
+        "IBUTSU_TASKS_FLOWER_URL", None, "Where `doctor` finds Flower; unset: not checked."
+    )
+    worker_concurrency: int | str = _setting(
+        "CELERY_WORKER_CONCURRENCY", 1, "Tasks a worker runs at a time, or `auto`.", parse=_concurrency
+    )
+    worker_queues: tuple[str, ...] = _setting(
+        "CELERY_WORKER_QUEUES",
+        ("celery",),
+        "Queues a worker consumes, separated by commas.",
+        parse=_queues,
+        default_text="celery",
+    )
+    worker_hostname: str | None = _setting(
+        "CELERY_WORKER_HOSTNAME", None, "Node name of a worker.", default_text="celery@HOST"
+    )
+    worker_prefetch_multiplier: int = _setting(
+        "CELERY_WORKER_PREFETCH_MULTIPLIER",
+        1,
+        "Messages a worker holds per process.",
+        parse=_whole_number(1),
+    )
+    worker_max_tasks_per_child: int | None = _setting(
+        "CELERY_WORKER_MAX_TASKS_PER_CHILD",
+        None,
+        "Tasks after which a worker process is replaced.",
+        parse=_whole_number(1),
+    )
+    worker_soft_shutdown_seconds: float = _setting(
+        "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
+        20.0,
+        "What a running task is given on SIGQUIT before its message goes back to the queue.",
+        parse=_seconds,
+        unit="s",
+    )
+    log_level: str = _setting(
+        "CELERY_WORKER_LOGLEVEL", "info", "Log level of worker and beat.", parse=_one_of(LOG_LEVELS)
+    )
+    log_format: str = _setting(
+        "IBUTSU_TASKS_LOG_FORMAT",
+        "text",
+        "`text`, or `json` for one object per line.",
+        parse=_one_of(LOG_FORMATS),
+    )
+    task_time_limit_seconds: float | None = _setting(
+        "CELERY_TASK_TIME_LIMIT", None, "A task is killed after this.", parse=_seconds, unit="s"
+    )
+    task_soft_time_limit_seconds: float | None = _setting(
+        "CELERY_TASK_SOFT_TIME_LIMIT", None, "A task is asked to end after this.", parse=_seconds, unit="s"
+    )
+    task_max_retries: int = _setting(
+        "IBUTSU_TASKS_MAX_RETRIES",
+        150,
+        "Tries after an unreachable service; 150 last about half a day.",
+        parse=_whole_number(0),
+    )
+    result_expires_seconds: float = _setting(
+        "CELERY_RESULT_EXPIRES", 86400.0, "How long task results are kept.", parse=_seconds, unit="s"
+    )
+    import_max_unpacked_bytes: int = _setting(
+        "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
+        4 * 1024**3,
+        "What an archive may unpack to.",
+        parse=_whole_number(1),
+        unit="bytes",
+    )
+    import_max_members: int = _setting(
+        "IBUTSU_TASKS_IMPORT_MAX_MEMBERS", 500_000, "Files an archive may hold.", parse=_whole_number(1)
+    )
+    query_max_rows: int = _setting(
+        "IBUTSU_TASKS_QUERY_MAX_ROWS", 50_000, "Largest page `query_task` answers.", parse=_whole_number(1)
+    )
+    data_dir: Path = _setting(
+        "IBUTSU_TASKS_DATA_DIR",
+        Path(),
+        "Where `up` keeps its data.",
+        parse=lambda value: Path(value).expanduser().absolute(),
+        default_text="$XDG_DATA_HOME/ibutsu-tasks",
+    )
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        """Show no value: a settings object in a traceback must not tell a password."""
+        return f"<Settings from {', '.join(sorted(set(self.sources.values())))}>"
+
+    @property
+    def backend_url(self) -> str | None:
+        """URL of the result backend, which is the broker's unless set."""
+        return self.result_backend or self.broker_url
+
+    @property
+    def database_uri(self) -> str | None:
+        """URL of the database as given, or put together from its parts; None when neither is complete."""
+        if self.database_url or not (self.postgresql_host and self.postgresql_database):
+            return self.database_url
+        return self._assembled_uri()
+
+    def _assembled_uri(self) -> str:
+        user = quote(self.postgresql_user or "", safe="")
+        password = f":{quote(self.postgresql_password, safe='')}" if self.postgresql_password else ""
+        credentials = f"{user}{password}@" if user else ""
+        host = self.postgresql_host or ""
+        query = [f"sslmode={self.postgresql_sslmode}"] if self.postgresql_sslmode else []
+        if host.startswith("/"):
+            query.append(f"host={quote(host)}")
+            place = ""
+        else:
+            place = f"[{host}]" if ":" in host else host
+        address = f"{place}:{self.postgresql_port}"
+        name = quote(self.postgresql_database or "", safe="")
+        suffix = f"?{'&'.join(query)}" if query else ""
+        return f"postgresql+psycopg2://{credentials}{address}/{name}{suffix}"
+
+    def require_broker(self) -> str:
+        """Give the broker URL. Raises SettingsError naming what to set."""
+        self._require(broker=True, database=False)
+        return self.broker_url or ""
+
+    def require_database(self) -> str:
+        """Give the database URL. Raises SettingsError naming what to set."""
+        self._require(broker=False, database=True)
+        return self.database_uri or ""
+
+    def require_services(self) -> None:
+        """Check that broker and database are both known; name everything missing at once."""
+        self._require(broker=True, database=True)
+
+    def _require(self, *, broker: bool, database: bool) -> None:
+        missing = []
+        if broker and not self.broker_url:
+            missing.append("CELERY_BROKER_URL")
+        if database and not self.database_uri:
+            missing += self._missing_database_variables()
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+                f" and no local stack runs on {self.data_dir}.",
+                "Set them in the environment or in .env, or start everything here with `ibutsu-tasks up`.",
+            )
+
+    def _missing_database_variables(self) -> list[str]:
+        parts = {"POSTGRESQL_HOST": self.postgresql_host, "POSTGRESQL_DATABASE": self.postgresql_database}
+        missing = [name for name, value in parts.items() if not value]
+        return (
+            missing if len(missing) < len(parts) else ["POSTGRESQL_HOST (with _USER, _PASSWORD, _DATABASE)"]
+        )
+
+    def source(self, name: str) -> str:
+        """Say where the value of a setting came from."""
+        return self.sources.get(name, "default")
+
+    def shown(self, name: str) -> str:
+        """Give the value of a setting as it may be shown: secrets masked, `–` when unset."""
+        value, row = getattr(self, name), rows()[name]
+        if value is None:
+            return NONE
+        if not row.secret:
+            return ",".join(value) if isinstance(value, tuple) else str(value)
+        if name == "flower_basic_auth":
+            return f"{value.partition(':')[0]}:{MASK}"
+        return mask_passwords(value) if "://" in value else MASK
+
+
+def rows() -> dict[str, Row]:
+    """Give every setting's row by field name, in the order of the README table."""
+    return {
+        item.name: Row(name=item.name, **item.metadata)
+        for item in dataclasses.fields(Settings)
+        if item.metadata
+    }
+
+
+def load_settings(
+    options: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+) -> Settings:
+    """Read the settings from options, environment, `.env`, a running local stack and defaults.
+
+    `options` maps field names to text or values, None meaning not given. `env_file` None reads
+    `.env` in the current directory when there is one. Raises SettingsError that lists every problem.
+    """
+    reader = _Reader(os.environ if environ is None else environ, _read_env_file(env_file))
+    for row in rows().values():
+        reader.read(row, (options or {}).get(row.name))
+    reader.values.setdefault("data_dir", _default_data_dir(reader.environ))
+    if reader.problems:
+        listed = "".join(f"\n  - {problem}" for problem in reader.problems)
+        raise SettingsError(
+            f"These settings are not usable:{listed}", "`ibutsu-tasks config` lists every setting."
+        )
+    reader.add_local_stack()
+    return Settings(**reader.values, sources=reader.sources)
+
+
+def _default_data_dir(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_DATA_HOME") or (f"{environ['HOME']}/.local/share" if environ.get("HOME") else "")
+    if not Path(base).is_absolute():
+        return Path(tempfile.gettempdir()) / f"ibutsu-tasks-{os.getuid()}"
+    return Path(base) / "ibutsu-tasks"
+
+
+def _read_env_file(env_file: Path | None) -> dict[str, str]:
+    path = env_file or Path(".env")
+    if env_file is not None and not path.is_file():
+        raise SettingsError(f"The file {path} given as --env-file does not exist.")
+    try:
+        # No interpolation: a `$` in a password is a `$`.
+        return {k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error}.") from None
+
+
+class _Reader:
+    """Collects values, their sources, and every problem on the way."""
+
+    def __init__(self, environ: Mapping[str, str], env_file: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.places = (("environment", environ), (".env", env_file))
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+        self.problems: list[str] = []
+
+    def read(self, row: Row, option: Any) -> None:
+        if option is not None:
+            self._take(row, option, f"option --{row.name.replace('_', '-').removesuffix('-seconds')}")
+            return
+        for place, values in self.places:
+            for variable in row.variables:
+                text = self._text(variable, values)
+                if text is not None:
+                    self._take(row, text, f"{place} {variable}")
+                    return
+
+    def _text(self, variable: str, values: Mapping[str, str]) -> str | None:
+        value, path = values.get(variable) or None, values.get(f"{variable}_FILE") or None
+        if value is not None and path is not None:
+            self.problems.append(f"{variable} and {variable}_FILE are both set; keep one.")
+        if path is None:
+            return value
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n") or None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            self.problems.append(f"{variable}_FILE: {path} cannot be read: {reason}.")
+            return None
+
+    def _take(self, row: Row, value: Any, source: str) -> None:
+        self.sources[row.name] = source
+        try:
+            self.values[row.name] = row.parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            said = "has an unusable value" if row.secret and "not '" in str(error) else str(error)
+            self.problems.append(f"{source.removeprefix('option ').removeprefix('environment ')} {said}.")
+
+    def add_local_stack(self) -> None:
+        """Use a running stack only when neither service is set: half of each would mix two systems."""
+        explicit = {"broker_url", "result_backend", "database_url", "postgresql_host", "postgresql_database"}
+        if explicit & self.values.keys():
+            return
+        record = stack_record.read_record(self.values["data_dir"])
+        if record is None:
+            return
+        found = {
+            "broker_url": record.broker_url,
+            "database_url": record.database_url,
+            "flower_url": record.flower_url,
+            "flower_basic_auth": record.flower_basic_auth,
+        }
+        for name, value in found.items():
+            if value is not None and name not in self.values:
+                self.values[name] = value
+                self.sources[name] = "local stack"
