@@ -1,0 +1,71 @@
+"""The connection pool: one connection per process, found dead before use, never waiting for ever."""
+
+from __future__ import annotations
+
+import socket
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from ibutsu_tasks.errors import DatabaseUnreachableError
+from ibutsu_tasks.settings import mask_passwords
+
+CONNECT_TIMEOUT_SECONDS = 5
+SILENT_PEER_TIMEOUT_MILLISECONDS = 30_000
+"""A peer that stops answering in the middle of a query is given up after this."""
+
+TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "53300", "55P03", "57P01", "57P02", "57P03"})
+"""Serialization failure, deadlock, too many connections, lock not available, server stopping or starting."""
+
+CONNECTION_EXCEPTION_CLASS = "08"
+
+
+def build_engine(database_url: str, application_name: str) -> Engine:
+    """Describe the pool; nothing connects before first use.
+
+    One connection and one spare: a process runs one task at a time. `application_name` (at most 63
+    characters count) is what `pg_stat_activity` shows.
+    """
+    return create_engine(
+        make_url(database_url),
+        pool_size=1,
+        max_overflow=1,
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        # Bound values of a failing statement are user data and may hold secrets.
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "application_name": f"{application_name}@{socket.gethostname()}"[:63],
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": SILENT_PEER_TIMEOUT_MILLISECONDS,
+        },
+    )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether the same work may succeed on a second try."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    sqlstate = getattr(error.orig, "pgcode", None)
+    if sqlstate is None:
+        # The server never answered: psycopg2 gives no code to a connection that failed or broke.
+        return error.connection_invalidated or "OperationalError" in type(error.orig).__name__
+    return sqlstate in TRANSIENT_SQLSTATES or sqlstate.startswith(CONNECTION_EXCEPTION_CLASS)
+
+
+def unreachable(error: BaseException, database_url: str) -> DatabaseUnreachableError:
+    """Turn a driver's error into a sentence that names the host and why, without the password."""
+    url = make_url(database_url)
+    place = url.query.get("host") or f"{url.host or 'localhost'}:{url.port or 5432}"
+    original = getattr(error, "orig", None) or error
+    reason = " ".join(str(original).split()) or type(original).__name__
+    return DatabaseUnreachableError(
+        f"PostgreSQL at {place} (database {url.database}) did not work: {mask_passwords(reason)}"
+    )

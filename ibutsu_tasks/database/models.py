@@ -1,0 +1,291 @@
+"""The tables the Ibutsu API server owns, named to the letter (its contract, section 3).
+
+Identifiers are `uuid`, JSON is `jsonb`, times are `timestamp without time zone` holding UTC.
+`create_tables` makes them in an empty database of ours; the server's own is never altered.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Double,
+    Engine,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    Uuid,
+    func,
+    inspect,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from ibutsu_tasks.errors import RefusedError
+
+Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """Maps Python types to the contract's column types and names its keys and indexes."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this name from the class
+        str: Text(),
+        UUID: Uuid(),
+        Json: JSONB(),
+        float: Double(),
+        bytes: LargeBinary(),
+        datetime: DateTime(timezone=False),
+    }
+
+
+def _reference(target: str, *, index: bool = True, **options: Any) -> Mapped[UUID | None]:
+    return mapped_column(ForeignKey(target, **options), index=index)
+
+
+class Group(Base):
+    """A group of users and projects."""
+
+    __tablename__ = "groups"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str | None] = mapped_column(index=True)
+    data: Mapped[Json | None]
+
+
+class User(Base):
+    """Somebody who can log in. The password column is the server's alone."""
+
+    __tablename__ = "users"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(index=True, unique=True)
+    password_hash: Mapped[str | None] = mapped_column("_password")
+    name: Mapped[str | None]
+    activation_code: Mapped[str | None]
+    is_superadmin: Mapped[bool]
+    is_active: Mapped[bool]
+    group_id: Mapped[UUID | None] = _reference("groups.id")
+
+
+class Project(Base):
+    """What runs and results belong to."""
+
+    __tablename__ = "projects"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str | None] = mapped_column(index=True)
+    title: Mapped[str | None] = mapped_column(index=True)
+    owner_id: Mapped[UUID | None] = _reference("users.id")
+    group_id: Mapped[UUID | None] = _reference("groups.id")
+    default_dashboard_id: Mapped[UUID | None] = mapped_column(
+        # Projects and dashboards point at each other: this key is added after both tables.
+        ForeignKey("dashboards.id", name="fk_project_default_dashboard", use_alter=True)
+    )
+
+
+class Membership(Base):
+    """A user's access to a project."""
+
+    __tablename__ = "users_projects"
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+
+
+class Dashboard(Base):
+    """A page of widgets."""
+
+    __tablename__ = "dashboards"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    title: Mapped[str | None] = mapped_column(index=True)
+    description: Mapped[str | None]
+    filters: Mapped[str | None]
+    project_id: Mapped[UUID | None] = _reference("projects.id", name="fk_dashboards_project_id")
+    user_id: Mapped[UUID | None] = _reference("users.id")
+
+
+class WidgetConfig(Base):
+    """A widget of a dashboard."""
+
+    __tablename__ = "widget_configs"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID | None] = _reference("projects.id")
+    dashboard_id: Mapped[UUID | None] = _reference("dashboards.id")
+    title: Mapped[str | None] = mapped_column(index=True)
+    type: Mapped[str | None] = mapped_column(index=True)
+    weight: Mapped[int | None] = mapped_column(index=True)
+    widget: Mapped[str | None] = mapped_column(index=True)
+    params: Mapped[Json | None]
+    navigable: Mapped[bool | None] = mapped_column(index=True)
+
+
+class Token(Base):
+    """An access token of a user."""
+
+    __tablename__ = "tokens"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    token: Mapped[str]
+    expires: Mapped[datetime | None]
+    user_id: Mapped[UUID | None] = _reference("users.id")
+
+
+class Import(Base):
+    """An uploaded file on its way: `pending`, `running`, `done` or `error`."""
+
+    __tablename__ = "imports"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    filename: Mapped[str | None] = mapped_column(index=True)
+    format: Mapped[str | None] = mapped_column(index=True)
+    data: Mapped[Json | None]
+    status: Mapped[str | None] = mapped_column(index=True)
+    created: Mapped[datetime] = mapped_column(index=True, server_default=func.now())
+
+
+class ImportFile(Base):
+    """The bytes of an uploaded file; `content` is null once they are imported."""
+
+    __tablename__ = "import_files"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    import_id: Mapped[UUID] = mapped_column(ForeignKey("imports.id", ondelete="CASCADE"), index=True)
+    content: Mapped[bytes | None]
+
+
+class Run(Base):
+    """One execution of a set of tests. `data` is called `metadata` on the API."""
+
+    __tablename__ = "runs"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID | None] = _reference("projects.id")
+    data: Mapped[Json | None]
+    env: Mapped[str | None] = mapped_column(index=True)
+    component: Mapped[str | None] = mapped_column(index=True)
+    source: Mapped[str | None] = mapped_column(index=True)
+    start_time: Mapped[datetime] = mapped_column(index=True)
+    duration: Mapped[float | None] = mapped_column(index=True)
+    summary: Mapped[Json | None]
+    created: Mapped[datetime] = mapped_column(index=True)
+
+
+class Result(Base):
+    """The outcome of one test. `data` is called `metadata` on the API."""
+
+    __tablename__ = "results"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID | None] = _reference("projects.id")
+    run_id: Mapped[UUID | None] = _reference("runs.id")
+    test_id: Mapped[str | None] = mapped_column(index=True)
+    result: Mapped[str | None] = mapped_column(index=True)
+    data: Mapped[Json | None]
+    params: Mapped[Json | None]
+    duration: Mapped[float | None] = mapped_column(index=True)
+    start_time: Mapped[datetime] = mapped_column(index=True)
+    source: Mapped[str | None] = mapped_column(index=True)
+    env: Mapped[str | None] = mapped_column(index=True)
+    component: Mapped[str | None] = mapped_column(index=True)
+
+
+class Artifact(Base):
+    """A file of a result or of a run."""
+
+    __tablename__ = "artifacts"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    content: Mapped[bytes | None]
+    result_id: Mapped[UUID | None] = _reference("results.id")
+    run_id: Mapped[UUID | None] = _reference("runs.id")
+    filename: Mapped[str | None] = mapped_column(index=True)
+    data: Mapped[Json | None]
+    upload_date: Mapped[datetime] = mapped_column(index=True)
+
+
+def _field(name: str) -> Any:
+    return text(f"(data ->> '{name}'::text)")
+
+
+def _json_field(name: str) -> Any:
+    return text(f"(data -> '{name}'::text)")
+
+
+def _jenkins(name: str) -> Any:
+    return text(f"((data -> 'jenkins'::text) ->> '{name}'::text)")
+
+
+_RESULTS, _RUNS = Base.metadata.tables["results"], Base.metadata.tables["runs"]
+
+for _name in ("assignee", "classification", "exception_name"):
+    Index(f"ix_results_{_name}", _field(_name), _table=_RESULTS)
+for _table in (_RESULTS, _RUNS):
+    for _name in ("build_number", "job_name"):
+        Index(f"ix_{_table.name}_jenkins_{_name}", _jenkins(_name), _table=_table)
+    Index(f"ix_{_table.name}_tags", _json_field("tags"), _table=_table, postgresql_using="gin")
+Index("ix_results_requirements", _json_field("requirements"), _table=_RESULTS, postgresql_using="gin")
+Index(
+    "ix_results_component_env_project",
+    _RESULTS.c.component,
+    _RESULTS.c.env,
+    _RESULTS.c.project_id,
+    _RESULTS.c.start_time.desc(),
+)
+Index(
+    "ix_results_component_start_time_result_project_id",
+    _RESULTS.c.component,
+    _RESULTS.c.start_time,
+    _RESULTS.c.result,
+    _RESULTS.c.project_id,
+)
+Index(
+    "ix_results_result_satver_project_id_run_id_snapver",
+    _RESULTS.c.result,
+    _field("SatelliteVersion"),
+    _RESULTS.c.project_id,
+    _RESULTS.c.run_id,
+    _field("SnapVersion"),
+)
+Index("ix_runs_jjn_jbn", _jenkins("job_name"), _jenkins("build_number"), _table=_RUNS)
+Index("ix_runs_summary", _RUNS.c.summary, postgresql_using="gin")
+Index("ix_runs_pass_percent", text("((summary ->> 'pass_percent'::text)::integer)"), _table=_RUNS)
+
+TABLES: tuple[str, ...] = tuple(Base.metadata.tables)
+
+CREATION_LOCK = int.from_bytes(b"ibt-make", "big")
+"""The advisory lock that makes a second creator wait for the first, and then find the tables."""
+
+
+def create_tables(engine: Engine) -> int:
+    """Make the contract's tables in an empty database, all or none; give their number.
+
+    Raises RefusedError when the database already has tables: one with an `alembic_version` belongs to
+    an Ibutsu API server, whose migrations own the schema.
+    """
+    with engine.begin() as connection:
+        connection.execute(text("set local lock_timeout = '10s'"))
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": CREATION_LOCK})
+        _refuse_unless_empty(connection)
+        Base.metadata.create_all(connection)
+    return len(TABLES)
+
+
+def _refuse_unless_empty(connection: Connection) -> None:
+    existing = sorted(inspect(connection).get_table_names())
+    if "alembic_version" in existing:
+        raise RefusedError(
+            "This database has an alembic_version table: its schema belongs to an Ibutsu API server.",
+            "Run that server's migrations instead, or name an empty database.",
+        )
+    if existing:
+        named = ", ".join(existing[:3]) + (", …" if len(existing) > 3 else "")  # noqa: PLR2004 - a taste of them
+        raise RefusedError(
+            f"This database is not empty: its tables are {named} ({len(existing)} in all).",
+            "Name an empty database; nothing was changed.",
+        )

@@ -1,0 +1,53 @@
+"""Text and JSON as PostgreSQL can hold them: no NUL, no lone surrogates, no NaN and no infinity."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+REPLACEMENT = "\ufffd"
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_NUL_ESCAPE = "\\u0000"
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def storable_text(text: str) -> str:
+    """Replace each character that a `text` column cannot hold by U+FFFD."""
+    return _UNSTORABLE.sub(REPLACEMENT, text)
+
+
+def storable_json(value: Any) -> Any:
+    """Copy a JSON value without what `jsonb` cannot hold: U+FFFD and null take its place."""
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {storable_text(str(key)): storable_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable_json(item) for item in value]
+    return value
+
+
+def text_bytes(text: str) -> bytes:
+    """Encode text for a `text` column."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        return storable_text(text).encode()
+    return encoded.replace(b"\0", REPLACEMENT.encode()) if b"\0" in encoded else encoded
+
+
+def json_bytes(value: Any) -> bytes:
+    """Encode a JSON value for a `jsonb` column, without spaces."""
+    try:
+        document = _ENCODER.encode(value)
+        if _NUL_ESCAPE not in document:
+            return document.encode()
+    except ValueError:
+        # A NaN, or a surrogate that UTF-8 has no bytes for.
+        pass
+    return _ENCODER.encode(storable_json(value)).encode()

@@ -1,0 +1,76 @@
+"""The connections of one process, built on first use and dropped after a fork."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.settings import Settings
+
+
+class Resources:
+    """Database engine and Redis client, from settings."""
+
+    def __init__(self, settings: Settings, role: str) -> None:
+        self.settings = settings
+        self._role = role
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Give the connection pool. Raises SettingsError when no database is named."""
+        from ibutsu_tasks.database.engine import build_engine
+
+        return build_engine(self.settings.require_database(), f"ibutsu-tasks/{self._role}")
+
+    @cached_property
+    def redis(self) -> Redis:
+        """Give the client of the broker's Redis. Raises SettingsError when none is named."""
+        from ibutsu_tasks.broker import build_client
+
+        return build_client(self.settings.require_broker())
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Run one transaction: commit on success, rollback on error, always closed.
+
+        Raises DatabaseUnreachableError in place of every driver error that a second try may cure.
+        """
+        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+        from sqlalchemy.orm import Session
+
+        from ibutsu_tasks.database.engine import is_transient, unreachable
+
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except (DBAPIError, PoolTimeoutError) as error:
+            if is_transient(error):
+                raise unreachable(error, self.settings.require_database()) from error
+            raise
+
+    def close(self) -> None:
+        """Close every connection."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+        if "redis" in self.__dict__:
+            self.redis.close()
+        self._forget()
+
+    def drop_after_fork(self) -> None:
+        """Forget the parent's connections without touching its sockets."""
+        if "engine" in self.__dict__:
+            self.engine.dispose(close=False)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.__dict__.pop("engine", None)
+        self.__dict__.pop("redis", None)
