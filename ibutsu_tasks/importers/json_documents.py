@@ -1,0 +1,65 @@
+"""JSON written by somebody else, made fit for a `jsonb` column."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+from typing import Any
+
+MAX_DEPTH = 100
+# PostgreSQL's jsonb takes neither NUL nor lone surrogates.
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+_DECODER = json.JSONDecoder(parse_constant=lambda _name: None)
+# What may become such a character (escapes, encoded surrogates) or an infinity.
+_SUSPECT = re.compile(rb"\\u|\xed|\x00|[eE]\+?[0-9]{3}|[0-9]{300}")
+
+
+class BrokenDocumentError(ValueError):
+    """The bytes are not a JSON object we can use; the text says why, for the end of a sentence."""
+
+
+def storable_text(text: str) -> str:
+    """Replace the characters PostgreSQL refuses by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """Read one JSON object. NaN and infinities become None.
+
+    Raises `BrokenDocumentError` for anything else, and for what pytest-ibutsu leaves in place of a row
+    that it could not serialise.
+    """
+    try:
+        document = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass"))
+    except RecursionError:
+        raise BrokenDocumentError("is nested too deeply") from None
+    except ValueError:
+        raise BrokenDocumentError("is not valid JSON") from None
+    if not isinstance(document, dict):
+        raise BrokenDocumentError("is not a JSON object")
+    if document.get("error") == "serialization_failed":
+        raise BrokenDocumentError("says that pytest-ibutsu could not serialise it")
+    if _is_plain(data):
+        return document
+    return {storable_text(key): _storable(value, 1) for key, value in document.items()}
+
+
+def _is_plain(data: bytes) -> bool:
+    """Tell that nothing in a document needs a walk through its values, as is so for nearly all."""
+    return not _SUSPECT.search(data) and data.count(b"{") + data.count(b"[") <= MAX_DEPTH
+
+
+def _storable(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth > MAX_DEPTH:
+        raise BrokenDocumentError("is nested too deeply")
+    if isinstance(value, dict):
+        return {storable_text(key): _storable(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item, depth + 1) for item in value]
+    return value

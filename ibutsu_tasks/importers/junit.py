@@ -1,0 +1,80 @@
+"""JUnit XML, the many dialects of it, read as a stream: only the open test case is in memory."""
+
+from __future__ import annotations
+
+import re
+from typing import IO, TYPE_CHECKING
+from uuid import UUID, uuid5
+
+from ibutsu_tasks.importers.findings import Findings
+from ibutsu_tasks.importers.junit_case import RowMaker
+from ibutsu_tasks.importers.junit_report import JUnitReport
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.values import column_text
+from ibutsu_tasks.importers.xml_stream import XmlStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_UUID4 = re.compile(
+    r"(?<![0-9a-f])[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?![0-9a-f])",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def parse_junit(content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedRun:
+    """Read JUnit XML: up to the first test case at once, the rest while `rows` is consumed.
+
+    Raises `InvalidImportError`, here or from `rows`, naming the line, for anything that is not a report:
+    malformed XML, another root element, declared entities, nesting or tags beyond reason.
+    """
+    reader = _JUnitReader(content, upload, limits)
+    reader.read_until_first_case()
+    return reader.run
+
+
+class _JUnitReader:
+    """Moves what the report has finished into rows, one at a time, and keeps the run up to date."""
+
+    def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> None:
+        run_id = _run_id(upload)
+        self._upload = upload
+        self._findings = Findings()
+        self._stream = XmlStream(content, upload.filename, limits, self._findings)
+        self._report = JUnitReport(self._stream, run_id, limits, self._findings)
+        self._row_maker = RowMaker(run_id, upload, self._report.spool)
+        self.run = ParsedRun(run_id, None, None, {}, None, None, None, None, {}, self._rows())
+
+    def read_until_first_case(self) -> None:
+        while not self._report.finished and self._stream.feed():
+            pass
+        self._update_run()
+
+    def _rows(self) -> Iterator[ParsedResult | ParsedArtifact]:
+        more = True
+        while more or self._report.finished:
+            finished, self._report.finished = self._report.finished, []
+            for item in finished:
+                if isinstance(item, ParsedArtifact):
+                    yield item
+                else:
+                    yield from self._row_maker.rows(item)
+            more = more and self._stream.feed()
+        self._update_run()
+
+    def _update_run(self) -> None:
+        run, report = self.run, self._report
+        run.start_time = report.start_time
+        run.duration_seconds = report.duration_seconds
+        run.data = {**report.root.properties, **self._upload.metadata}
+        run.source = column_text(self._upload.source or run.data.get("source"))
+        run.env = column_text(run.data.get("env"))
+        run.component = column_text(run.data.get("component"))
+        run.project = column_text(run.data.get("project"))
+        run.claimed_summary = report.claimed_summary
+        run.warnings[:] = self._findings.sentences()
+
+
+def _run_id(upload: Upload) -> UUID:
+    match = _UUID4.search(upload.filename)
+    return UUID(match[0]) if match else uuid5(upload.import_id, "run")

@@ -1,0 +1,129 @@
+"""What every importer produces: a run, and an iterator of its results with their artifacts.
+
+Nothing here knows a database or Celery. Times are naive `datetime`s in UTC, durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from uuid import UUID
+
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What is known of a file besides its bytes: the import row it came in.
+
+    `metadata` and `source` are what the uploader gave along; `import_id` seeds every derived id,
+    so that a second delivery of the same import writes the same rows again.
+    """
+
+    import_id: UUID
+    filename: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportLimits:
+    """How much one file may unpack to before it is refused."""
+
+    unpacked_bytes: int = 4 * 1024**3
+    members: int = 500_000
+    document_bytes: int = 16 * 1024**2
+    """One `run.json` or `result.json`; pytest-ibutsu's are under 10 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledContent:
+    """Bytes too large for memory: a stretch of an open temporary file."""
+
+    file: IO[bytes]
+    offset_bytes: int
+    size_bytes: int
+
+    def __len__(self) -> int:
+        """Give the size in bytes, as `len` does for `bytes`."""
+        return self.size_bytes
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read the stretch in pieces of at most `CHUNK_BYTES`."""
+        position, left = self.offset_bytes, self.size_bytes
+        while left:
+            self.file.seek(position)
+            chunk = self.file.read(min(left, CHUNK_BYTES))
+            if not chunk:
+                message = "a temporary file ended early"
+                raise EOFError(message)
+            position += len(chunk)
+            left -= len(chunk)
+            yield chunk
+
+
+Content = bytes | SpooledContent
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedArtifact:
+    """One file of a result, or of the run itself when `result_id` is None."""
+
+    id: UUID
+    result_id: UUID | None
+    filename: str
+    content: Content
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedResult:
+    """One row of `results`, short of its run and project. `start_time` None means the run's."""
+
+    id: UUID
+    test_id: str
+    result: str
+    duration_seconds: float
+    start_time: datetime | None
+    data: dict[str, Any]
+    params: dict[str, Any]
+    source: str | None
+    env: str | None
+    component: str | None
+
+
+@dataclass(slots=True)
+class ParsedRun:
+    """One row of `runs` and what belongs to it.
+
+    `rows` yields each `ParsedResult` before the `ParsedArtifact`s that name it, may be consumed once,
+    and may raise `InvalidImportError` at any point. Fields of the run and `warnings` may still change
+    while `rows` is consumed: read them again afterwards. `claimed_summary` holds the counts that the
+    file states about itself; they stand in only when it has no results at all.
+    """
+
+    id: UUID
+    start_time: datetime | None
+    duration_seconds: float | None
+    data: dict[str, Any]
+    source: str | None
+    env: str | None
+    component: str | None
+    project: str | None
+    claimed_summary: dict[str, int]
+    rows: Iterator[ParsedResult | ParsedArtifact]
+    warnings: list[str] = field(default_factory=list)
+
+
+class Importer(Protocol):
+    """Turns the bytes of one format into a `ParsedRun`."""
+
+    def __call__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedRun:
+        """Parse `content`, a seekable binary file at position 0.
+
+        Raises `InvalidImportError` with one sentence naming the file when it cannot be imported.
+        """

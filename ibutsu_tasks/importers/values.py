@@ -1,0 +1,143 @@
+"""Reading the numbers, times and names that report writers put into files, however they spell them."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+# The columns are indexed, and PostgreSQL refuses a b-tree entry over 2,704 bytes. Component and env
+# share one entry, so each takes less than half.
+INDEXED_BYTES = 1200
+_MAX_BYTES_PER_CHARACTER = 4
+# 2001-09-09 in milliseconds, and in seconds the year 33658: no start time lies between.
+_EPOCH_MILLISECONDS_FROM = 1e12
+# Shorter digits are a date such as `20261121`.
+_EPOCH_DIGITS = 9
+
+_UNIT_SECONDS = {
+    "": 1.0,
+    "ns": 1e-9,
+    "us": 1e-6,
+    "\N{MICRO SIGN}s": 1e-6,
+    "\N{GREEK SMALL LETTER MU}s": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "sec": 1.0,
+    "secs": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+}
+_AMOUNT = re.compile(
+    r"\s*([0-9.,]+(?:e[+-]?[0-9]+)?)\s*([a-z\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}]*)", re.ASCII
+)
+_CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]{1,2}):([0-9]{1,2}(?:[.,][0-9]+)?)", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+def seconds(value: object) -> float | None:
+    """Read a duration in seconds: `0.5`, `1,024.12`, `0,160`, `80.803us`, `1m30s`, `0:00:00.69`.
+
+    None when there is no sense in it. Negative, infinite and NaN durations make no sense.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        number = _spelled_seconds(value.strip().lower()) if isinstance(value, str) else math.nan
+    return number if 0.0 <= number < math.inf else None
+
+
+def _spelled_seconds(text: str) -> float:
+    if clock := _CLOCK.fullmatch(text):
+        hours, minutes, rest = clock.groups()
+        return float(hours or 0) * 3600 + float(minutes) * 60 + float(rest.replace(",", "."))
+    total, position = 0.0, 0
+    while amount := _AMOUNT.match(text, position):
+        number, unit = amount.groups()
+        if unit not in _UNIT_SECONDS:
+            return math.nan
+        total += _decimal(number) * _UNIT_SECONDS[unit]
+        position = amount.end()
+    return total if position and position == len(text) else math.nan
+
+
+def _decimal(text: str) -> float:
+    """Read digits with separators: the last separator is the decimal one, unless it occurs twice.
+
+    A lone comma is decimal too: report writers of comma locales print `1,024` for about a second, and
+    those that group thousands print decimals after them.
+    """
+    point = max(text.rfind("."), text.rfind(","))
+    if point >= 0 and text.count(text[point]) > 1:
+        point = len(text)
+    whole = text[:point].replace(",", "").replace(".", "") if point >= 0 else text
+    try:
+        return float(f"{whole}.{text[point + 1 :]}" if point >= 0 else whole)
+    except ValueError:
+        return math.nan
+
+
+def count(value: object) -> int | None:
+    """Read a number of tests, such as `3`, `"1,024"` or `2.0`; None when it is none."""
+    number = seconds(value.replace(",", "") if isinstance(value, str) else value)
+    return None if number is None else int(number)
+
+
+def utc_time(value: object) -> datetime | None:
+    """Read a point in time as naive UTC: ISO 8601, or seconds or milliseconds since 1970.
+
+    A time without a zone is taken as UTC. None when it is no time.
+    """
+    try:
+        if isinstance(value, str):
+            return _utc_time_from_text(value.strip())
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return _utc_time_from_epoch(float(value))
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
+
+
+def _utc_time_from_text(text: str) -> datetime:
+    if text.partition(".")[0].isdigit() and len(text) >= _EPOCH_DIGITS:
+        return _utc_time_from_epoch(float(text))
+    for zone in (" UTC", " GMT"):
+        text = text.removesuffix(zone)
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _utc_time_from_epoch(number: float) -> datetime:
+    in_seconds = number / 1000 if abs(number) >= _EPOCH_MILLISECONDS_FROM else number
+    return datetime.fromtimestamp(in_seconds, tz=UTC).replace(tzinfo=None)
+
+
+def uuid_or_none(value: object) -> UUID | None:
+    """Read a UUID in its canonical form of 36 characters."""
+    return UUID(value) if isinstance(value, str) and _UUID.fullmatch(value) else None
+
+
+def column_text(value: Any) -> str | None:
+    """Turn a JSON value into the text of an indexed column: None for empty, arrays and objects."""
+    if isinstance(value, str):
+        return indexed(value) if value else None
+    return str(value) if isinstance(value, bool | int | float) else None
+
+
+def indexed(text: str) -> str:
+    """Cut text to what an index entry holds; what is cut is replaced by a digest, so names stay apart."""
+    if len(text) * _MAX_BYTES_PER_CHARACTER <= INDEXED_BYTES:
+        return text
+    encoded = text.encode()
+    if len(encoded) <= INDEXED_BYTES:
+        return text
+    mark = f"…#{sha256(encoded).hexdigest()[:12]}"
+    return encoded[: INDEXED_BYTES - len(mark.encode())].decode(errors="ignore") + mark

@@ -1,0 +1,230 @@
+"""The bytes of an XML file turned into clean UTF-8 that expat can always read.
+
+Report writers declare one encoding and write another, and copy terminal output with its control
+characters into the file, raw or as references. XML allows none of that, people still want their results.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import IO, TYPE_CHECKING
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.findings import Findings, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PIECE_BYTES = 64 * 1024
+_HEAD_BYTES = 1024
+
+_BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's, so it is asked first
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+)
+_DECLARATION = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._:-]+)["']""")
+# Python knows these as text encodings, but nobody writes documents in them.
+_NO_DOCUMENT_CODECS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+# A declaration that could be read byte by byte is not in UTF-16, whatever it says; ASCII is UTF-8 as well.
+_MEANS_UTF8 = ("utf-16", "utf-32", "utf-7", "ascii")
+
+_CONTROL_BYTES = bytes({*range(0x20)} - {0x09, 0x0A, 0x0D})
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
+_UTF8_SURROGATE = r"\udced[\udca0-\udcbf][\udc80-\udcbf]"
+_SURROGATE = r"[\ud800-\udfff]"
+_REFERENCE = r"&#(?!(?:9|10|13|x[9AaDd]);)(?:[0-9]{1,32}|x[0-9A-Fa-f]{1,32});"
+_IN_CDATA = re.compile(f"{_CONTROL}|{_UTF8_SURROGATE}|{_SURROGATE}")
+_IN_MARKUP = re.compile(f"{_CONTROL}|{_UTF8_SURROGATE}|{_SURROGATE}|{_REFERENCE}")
+_CDATA_EDGE = re.compile(r"(<!\[CDATA\[|\]\]>)")
+# What may be the beginning of something that only the next piece completes.
+_UNFINISHED = re.compile(
+    r"(?:&(?:#[0-9A-Fa-fx]{0,33})?|<(?:!(?:\[[CDAT]{0,5})?)?|\]\]?|\udced[\udca0-\udcbf]?)\Z"
+)
+_UNFINISHED_CHARACTERS = 40
+_CHARACTERS = ((0x09, 0x0A, 0x0D), range(0x20, 0xD800), range(0xE000, 0xFFFE), range(0x10000, 0x110000))
+# pytest shows a character in two hexadecimal digits, or in four when two are too few.
+_TWO_DIGITS_BELOW = 0x100
+
+
+class XmlText:
+    """An XML file as pieces of UTF-8 without anything expat refuses for its characters alone.
+
+    What XML cannot hold is shown the way pytest shows it, `#x1B`, and bytes that do not fit the encoding
+    are read as Windows-1252; both leave one warning. Line numbers stay those of the file, except for
+    `skipped_lines` empty ones at its beginning.
+    """
+
+    def __init__(self, content: IO[bytes], filename: str, findings: Findings) -> None:
+        self._content = content
+        self._filename = filename
+        self._findings = findings
+        self._line = 1
+        self._in_cdata = False
+        self._at_start = True
+        self.skipped_lines = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read the file from its current position to its end.
+
+        Raises `InvalidImportError` where the bytes cannot be read as characters at all.
+        """
+        encoding = self._encoding()
+        # surrogatepass for UTF-16: there an undecodable unit is a lone surrogate already.
+        self._escapes_bytes = not encoding.startswith(("utf-16", "utf-32"))
+        decoder = codecs.getincrementaldecoder(encoding)(
+            "surrogateescape" if self._escapes_bytes else "surrogatepass"
+        )
+        held = ""
+        while True:
+            raw = self._content.read(PIECE_BYTES)
+            text = held + self._decoded(decoder, raw)
+            if self._at_start:
+                text = self._without_leading_space(text)
+            held = "" if not raw else _unfinished_end(text)
+            if text := text[: len(text) - len(held)]:
+                yield self._clean(text)
+            if not raw:
+                return
+
+    def _encoding(self) -> str:
+        start = self._content.tell()
+        head = b""
+        while len(head) < _HEAD_BYTES and (piece := self._content.read(_HEAD_BYTES - len(head))):
+            head += piece
+        self._content.seek(start)
+        for mark, encoding in _BYTE_ORDER_MARKS:
+            if head.startswith(mark):
+                return encoding
+        declaration = _DECLARATION.match(head)
+        return "utf-8" if declaration is None else self._declared(declaration[1].decode("ascii"))
+
+    def _declared(self, name: str) -> str:
+        try:
+            codec = codecs.lookup(name).name.replace("_", "-")
+            if codec.startswith(_MEANS_UTF8):
+                return "utf-8"
+            b"<".decode(codec)
+        except (LookupError, UnicodeError):
+            codec = "undefined"
+        if codec in _NO_DOCUMENT_CODECS:
+            self._findings.note(
+                "encoding", f"the declared encoding {shown(name)} is unknown, UTF-8 was assumed"
+            )
+            return "utf-8"
+        return codec
+
+    def _decoded(self, decoder: codecs.IncrementalDecoder, raw: bytes) -> str:
+        try:
+            return decoder.decode(raw, final=not raw)
+        except UnicodeDecodeError as error:
+            message = (
+                f"{shown(self._filename)} cannot be read as {error.encoding} near line {self._line}: "
+                f"{error.reason}."
+            )
+            raise InvalidImportError(message) from None
+
+    def _without_leading_space(self, text: str) -> str:
+        stripped = text.lstrip("\ufeff \t\r\n")
+        self.skipped_lines += text.count("\n", 0, len(text) - len(stripped))
+        self._at_start = not stripped
+        return stripped
+
+    def _clean(self, text: str) -> bytes:
+        line, inside = self._line, self._in_cdata
+        self._line += text.count("\n")
+        if "]]>" in text or "<![CDATA[" in text:
+            self._in_cdata = _ends_in_cdata(text, inside=inside)
+        data = _as_it_is(text)
+        return self._shown(text, line, inside=inside).encode() if data is None else data
+
+    def _shown(self, text: str, line: int, *, inside: bool) -> str:
+        pieces = []
+        for part in _CDATA_EDGE.split(text):
+            if part == "]]>":
+                inside = False
+            elif part == "<![CDATA[":
+                inside = True
+            pieces.append(self._shown_part(part, line, _IN_CDATA if inside else _IN_MARKUP))
+            line += part.count("\n")
+        return "".join(pieces)
+
+    def _shown_part(self, part: str, line: int, pattern: re.Pattern[str]) -> str:
+        def replacement(match: re.Match[str]) -> str:
+            text = match[0]
+            if self._escapes_bytes and len(text) == 1 and "\udc80" <= text <= "\udcff":
+                return self._windows_character(text, line + part.count("\n", 0, match.start()))
+            code = _code_point(text)
+            if _is_character(code):
+                return text
+            self._note_control(code, line, part, match)
+            return f"#x{code:0{2 if code < _TWO_DIGITS_BELOW else 4}X}"
+
+        return pattern.sub(replacement, part)
+
+    def _note_control(self, code: int, line: int, part: str, match: re.Match[str]) -> None:
+        if self._findings.knows("control"):
+            self._findings.add("control", 1)
+            return
+        at = self.skipped_lines + line + part.count("\n", 0, match.start())
+        self._findings.note(
+            "control", f"line {at} holds a character that XML does not allow; such are shown as #x{code:02X}"
+        )
+
+    def _windows_character(self, text: str, line: int) -> str:
+        if self._findings.knows("bytes"):
+            self._findings.add("bytes", 1)
+        else:
+            at = self.skipped_lines + line
+            self._findings.note(
+                "bytes",
+                f"line {at} holds a byte that does not fit the encoding; such were read as Windows-1252",
+            )
+        byte = bytes([ord(text) - 0xDC00])
+        try:
+            return byte.decode("cp1252")
+        except UnicodeDecodeError:
+            return byte.decode("latin-1")
+
+
+def _unfinished_end(text: str) -> str:
+    match = _UNFINISHED.search(text, max(0, len(text) - _UNFINISHED_CHARACTERS))
+    return match[0] if match else ""
+
+
+def _as_it_is(text: str) -> bytes | None:
+    """Encode text that needs no mending; None for the other. Whole-piece C calls: most files pass here."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        return None
+    if "&#" in text or "\ufffe" in text or "\uffff" in text:
+        return None
+    return data if len(data.translate(None, _CONTROL_BYTES)) == len(data) else None
+
+
+def _ends_in_cdata(text: str, *, inside: bool) -> bool:
+    for edge in _CDATA_EDGE.findall(text):
+        inside = edge == "<![CDATA["
+    return inside
+
+
+def _code_point(text: str) -> int:
+    if text.startswith("&#x"):
+        return int(text[3:-1], 16)
+    if text.startswith("&#"):
+        return int(text[2:-1])
+    if len(text) > 1:  # a surrogate that was encoded in three bytes of UTF-8
+        low, high = ord(text[2]) & 0x3F, ord(text[1]) & 0x3F
+        return 0xD000 | high << 6 | low
+    return ord(text)
+
+
+def _is_character(code: int) -> bool:
+    """Tell whether XML 1.0 allows the character, by its production `Char`."""
+    return any(code in allowed for allowed in _CHARACTERS)

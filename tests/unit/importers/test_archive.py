@@ -1,0 +1,304 @@
+"""What an archive becomes, whole or with parts missing."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult, SpooledContent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUN = "aaaaaaaa-0000-4000-8000-000000000001"
+ONE = "bbbbbbbb-0000-4000-8000-000000000001"
+TWO = "cccccccc-0000-4000-8000-000000000002"
+
+
+def run(**fields: Any) -> tuple[str, Any]:
+    row = {"id": RUN, "metadata": {}, "source": "local", "start_time": "2026-11-21T06:00:00+00:00"}
+    return f"{RUN}/run.json", row | fields
+
+
+def result(folder: str = ONE, **fields: Any) -> tuple[str, Any]:
+    row: dict[str, Any] = {
+        "id": folder,
+        "test_id": "T.t",
+        "result": "passed",
+        "metadata": {},
+        "params": {},
+        "source": "local",
+    }
+    row |= {"start_time": "2026-11-21T06:00:01+00:00", "duration": 0.5}
+    return f"{RUN}/{folder}/result.json", row | fields
+
+
+def test_rows_of_a_whole_archive(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    metadata = {"user_properties": {"a": 1}, "env": "stage", "component": None}
+    got = read(
+        tar(
+            (RUN, None),
+            run(
+                duration=2.5,
+                summary={"tests": "3", "failures": 1, "bad": 2},
+                metadata={"project": "p"},
+                env="x",
+            ),
+            (f"{RUN}/run.log", b"of the run"),
+            (f"{RUN}/{ONE}", None),
+            result(metadata=metadata, component="shop", params={"x": 1}, result="xfailed"),
+            (f"{RUN}/{ONE}/shot.png", b"\x89PNG"),
+        ),
+        "archive",
+        metadata={"team": "blue"},
+    )
+    assert (got.run.id, got.run.start_time) == (UUID(RUN), datetime.fromisoformat("2026-11-21T06:00:00"))
+    assert (got.run.duration_seconds, got.run.env, got.run.project) == (2.5, "x", "p")
+    assert got.run.data == {"project": "p", "team": "blue"}
+    assert got.run.claimed_summary == {"tests": 3, "failures": 1}
+    assert got.results == [
+        ParsedResult(
+            id=UUID(ONE),
+            test_id="T.t",
+            result="xfailed",
+            duration_seconds=0.5,
+            start_time=datetime.fromisoformat("2026-11-21T06:00:01"),
+            data={"a": 1, "env": "stage", "component": None, "team": "blue", "run": RUN},
+            params={"x": 1},
+            source="local",
+            env="stage",
+            component="shop",
+        )
+    ]
+    assert [(a.result_id, a.filename, a.content, a.content_type) for a in got.artifacts] == [
+        (None, "run.log", b"of the run", "text/plain"),
+        (UUID(ONE), "shot.png", b"\x89PNG", "image/png"),
+    ]
+    assert got.run.warnings == []
+
+
+def test_results_come_before_their_artifacts_in_any_order(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    got = read(tar((f"{RUN}/{ONE}/a.txt", b"a"), result(TWO), result(), run()), "archive")
+    assert [type(row).__name__ for row in got.rows] == ["ParsedResult", "ParsedResult", "ParsedArtifact"]
+
+
+def test_a_missing_run_document_is_made_up(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    got = read(
+        tar(result(start_time="2026-11-21T08:00:00Z", metadata={"project": "p"}), result(TWO)), "archive"
+    )
+    assert (got.run.id, got.run.start_time) == (UUID(RUN), datetime.fromisoformat("2026-11-21T06:00:01"))
+    assert got.run.project == "p"
+    assert got.run.warnings == ["the archive has no run.json; the run was made from its results."]
+
+
+@pytest.mark.parametrize(
+    "broken", [b"{", b"[]", b"\xff\xfe", b"[" * 100_000, {"error": "serialization_failed"}]
+)
+def test_a_broken_run_document_is_made_up(
+    read: Callable[..., Any], tar: Callable[..., bytes], broken: object
+) -> None:
+    got = read(tar((f"{RUN}/run.json", broken), result()), "archive")
+    assert got.run.start_time == datetime.fromisoformat("2026-11-21T06:00:01")
+    assert got.run.warnings[0].startswith(f"{RUN}/run.json ")
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (b"{", "is not valid JSON"),
+        (b"", "is not valid JSON"),
+        (b"[" * 100_000, "is nested too deeply"),
+        (b'{"a":' * 150 + b"1" + b"}" * 150, "is nested too deeply"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "is not valid JSON"),
+        (["x"], "is not a JSON object"),
+        ({"error": "serialization_failed", "result_id": ONE}, "could not serialise"),
+        ({"test_id": "x" * 3000}, "is larger than 2,000 bytes"),
+    ],
+)
+def test_a_broken_result_is_left_out_with_its_artifacts(
+    read: Callable[..., Any], tar: Callable[..., bytes], broken: object, words: str
+) -> None:
+    broken_path = f"{RUN}/{ONE}/result.json"
+    data = tar(run(), (broken_path, broken), (f"{RUN}/{ONE}/a.log", b"a"), result(TWO))
+    limits = ImportLimits(document_bytes=2000) if "larger" in words else None
+    got = read(data, "archive", limits=limits)
+    assert [row.id for row in got.rows] == [UUID(TWO)]
+    (warning,) = got.run.warnings
+    assert broken_path in warning
+    assert words in warning or "is not valid JSON" in warning
+
+
+def test_missing_ids_and_times(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    got = read(tar(run(id=None, start_time="soon"), result(id="x", start_time=None)), "archive")
+    assert (got.run.id, got.results[0].id) == (UUID(RUN), UUID(ONE))
+    assert (got.run.start_time, got.results[0].start_time) == (None, None)
+    assert len(got.run.warnings) == 3
+    assert got.run.warnings[0].endswith("states no valid id; that of its folder was taken (2 in all).")
+
+
+def test_a_run_without_a_time_starts_with_its_earliest_result(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    got = read(tar(run(start_time=None), result(start_time=1795241369)), "archive")
+    assert got.run.start_time == datetime.fromisoformat("2026-11-21T06:09:29")
+
+
+def test_stated_ids_go_before_folders_and_stay_apart(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    other = "dddddddd-0000-4000-8000-000000000003"
+    got = read(tar(run(id=other), result(id=other), result(TWO, id=other)), "archive")
+    assert got.run.id == UUID(other)
+    assert [row.id for row in got.results] == [UUID(other), UUID(TWO)]
+    assert {row.data["run"] for row in got.results} == {other}
+
+
+def test_what_is_there_twice_is_taken_once(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    log = (f"{RUN}/{ONE}/a.log", b"a")
+    got = read(tar(run(), result(), result(test_id="second"), log, log), "archive")
+    assert [row.test_id for row in got.results] == ["T.t"]
+    assert len(got.artifacts) == 1
+    assert len(got.run.warnings) == 2
+
+
+def test_what_does_not_belong_is_left_out_or_kept_by_name(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    got = read(
+        tar(
+            ("notes.txt", b"n"),
+            ("._notes.txt", b"mac"),
+            ("logs/a.log", b"l"),
+            run(),
+            result(),
+            (f"{RUN}/{ONE}/deep/er/shot.PNG", b"p"),
+            (f"{RUN}/{ONE}/.DS_Store", b"mac"),
+            (f"{RUN}/screens/a.png", b"p"),
+            (f"{RUN}/{TWO}/orphan.log", b"o"),
+        ),
+        "archive",
+    )
+    assert [(a.filename, a.content_type) for a in got.artifacts] == [("shot.PNG", "image/png")]
+    told = " ".join(got.run.warnings)
+    for name in ("notes.txt", "deep/er/shot.PNG", "screens/a.png", TWO):
+        assert name in told
+    assert "(2 in all)" in told
+    assert "DS_Store" not in told
+
+
+def test_leading_dots_and_long_names(read: Callable[..., Any]) -> None:
+    packed = io.BytesIO()
+    name = f"./{RUN}/{ONE}/{'ž' * 120}.log"
+    for fmt in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz", format=fmt, pax_headers={"comment": "x"}) as archive:
+            for path, data in ((f"./{RUN}/{ONE}/result.json", b"{}"), (name, b"x")):
+                info = tarfile.TarInfo(path)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        assert [a.filename for a in read(packed.getvalue(), "archive").artifacts] == ["ž" * 120 + ".log"]
+
+
+def test_large_artifacts_are_spooled(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    got = read(tar(run(), result(), (f"{RUN}/{ONE}/big.bin", b"ab" * 1_000_000)), "archive")
+    (artifact,) = got.artifacts
+    assert isinstance(artifact.content, SpooledContent)
+    assert b"".join(artifact.content.chunks()) == b"ab" * 1_000_000
+    assert artifact.content_type == "application/octet-stream"
+
+
+def test_text_that_postgresql_refuses_is_replaced(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    document = (
+        b'{"test_id": "a\\u0000b", "metadata": {"k\\ud800": ["\\udfff", NaN, 1e999]}, "duration": Infinity}'
+    )
+    (row,) = read(tar(run(), (f"{RUN}/{ONE}/result.json", document)), "archive").results
+    assert row.test_id == "a\ufffdb"
+    assert row.data["k\ufffd"] == ["\ufffd", None, None]
+    assert row.duration_seconds == 0.0
+
+
+def test_unknown_outcomes_are_kept_and_missing_ones_are_errors(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    got = read(tar(run(), result(result="flaky"), result(TWO, result=None)), "archive")
+    assert [row.result for row in got.results] == ["flaky", "error"]
+    assert len(got.run.warnings) == 2
+
+
+def special(kind: bytes) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(f"{RUN}/{ONE}/odd")
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        (("/etc/passwd", b""), "/etc/passwd is an absolute path"),
+        ((f"{RUN}/../../x", b""), "leads out of the archive"),
+        (("dddddddd-0000-4000-8000-000000000009/run.json", {}), "holds more than one run"),
+        (special(tarfile.SYMTYPE), "odd is a link"),
+        (special(tarfile.LNKTYPE), "odd is a link"),
+        (special(tarfile.CHRTYPE), "odd is a device or another special file"),
+        (special(tarfile.BLKTYPE), "special file"),
+        (special(tarfile.FIFOTYPE), "special file"),
+        (special(tarfile.GNUTYPE_SPARSE), "special file"),
+    ],
+)
+def test_hostile_members_are_refused(
+    read: Callable[..., Any], tar: Callable[..., bytes], member: object, words: str
+) -> None:
+    with pytest.raises(InvalidImportError, match=words) as refusal:
+        read(tar(run(), result(), member), "archive", filename="upload.tar.gz")
+    assert str(refusal.value).startswith("upload.tar.gz ")
+
+
+def test_files_that_are_no_archives_are_refused(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    good = tar(run(), result())
+    damaged = good[:60] + bytes([good[60] ^ 0xFF]) + good[61:]
+    for data, words in (
+        (b"", "not a gzip file"),
+        (b"plain", "not a gzip file"),
+        (tar(run(), compress=False), "not a gzip file"),
+        (gzip.compress(b"not a tar at all" * 100), "no tar archive inside"),
+        (gzip.compress(b""), "no tar archive inside"),
+        (good[: len(good) // 2], "cut off"),
+        (good[:-4], "cut off"),
+        (damaged, "damaged"),
+        (good + b"junk", "damaged"),
+        (tar(("a.txt", b"")), "holds no run folder"),
+        (tar((RUN, None)), "holds neither a valid run.json nor a valid result.json"),
+        (tar((f"{RUN}/{ONE}/result.json", b"{")), "holds neither"),
+    ):
+        with pytest.raises(InvalidImportError, match=words):
+            read(data, "archive")
+
+
+def test_bombs_meet_the_limits(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    bomb = tar(run(), result(), (f"{RUN}/{ONE}/zeros", bytes(20_000_000)))
+    with pytest.raises(
+        InvalidImportError, match="1,000,000 bytes, the limit IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES"
+    ):
+        read(bomb, "archive", limits=ImportLimits(unpacked_bytes=1_000_000))
+    crowd = tar(run(), *[(f"{RUN}/{number}.log", b"") for number in range(100)])
+    with pytest.raises(InvalidImportError, match="50 members, the limit IBUTSU_TASKS_IMPORT_MAX_MEMBERS"):
+        read(crowd, "archive", limits=ImportLimits(members=50))
+
+
+def test_a_header_that_asks_for_memory_is_refused(read: Callable[..., Any]) -> None:
+    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME):
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, 10**9
+        with pytest.raises(InvalidImportError, match="a header of 1,000,000,000 bytes"):
+            read(gzip.compress(info.tobuf() + bytes(2048)), "archive")
