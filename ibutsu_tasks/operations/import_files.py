@@ -1,0 +1,86 @@
+"""The bytes of uploads, as the database keeps them until they are imported."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import LargeBinary, func, select, update
+
+from ibutsu_tasks.database.models import ImportFile
+from ibutsu_tasks.operations.import_records import find_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
+
+SLICE_BYTES = 8 * 1024**2
+"""A slice travels as hexadecimal text and is held about four times on its way."""
+
+IN_MEMORY_BYTES = 8 * 1024**2
+
+
+@contextmanager
+def open_content(session: Session, import_id: UUID) -> Iterator[IO[bytes] | None]:
+    """Give an import's content as a file at position 0; None when it is not there (any more).
+
+    It is fetched in slices, and kept in a temporary file when it is larger than `IN_MEMORY_BYTES`.
+    """
+    found = _content_row(session, import_id)
+    if found is None:
+        yield None
+        return
+    file_id, size_bytes = found
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as content:
+        for offset in range(0, size_bytes, SLICE_BYTES):
+            content.write(_slice(session, file_id, offset))
+        content.seek(0)
+        yield content
+
+
+def _content_row(session: Session, import_id: UUID) -> tuple[UUID, int] | None:
+    query = (
+        select(ImportFile.id, func.octet_length(ImportFile.content))
+        .where(ImportFile.import_id == import_id, ImportFile.content.is_not(None))
+        .order_by(ImportFile.id)
+        .limit(1)
+    )
+    row = session.execute(query).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def _slice(session: Session, file_id: UUID, offset_bytes: int) -> bytes:
+    # SQL counts bytes from 1.
+    piece = func.substring(ImportFile.content, offset_bytes + 1, SLICE_BYTES, type_=LargeBinary)
+    return session.execute(select(piece).where(ImportFile.id == file_id)).scalar_one()
+
+
+def drop_content(session: Session, import_id: UUID) -> int:
+    """Forget an import's content and keep its rows; give the number of bytes."""
+    of_import = (ImportFile.import_id == import_id, ImportFile.content.is_not(None))
+    size = func.coalesce(func.sum(func.octet_length(ImportFile.content)), 0)
+    size_bytes = session.execute(select(size).where(*of_import)).scalar_one()
+    session.execute(update(ImportFile).where(*of_import).values(content=None))
+    return int(size_bytes)
+
+
+def clear_content(session: Session, import_id: str) -> str:
+    """Drop the bytes of a finished import; the answers are the Ibutsu server's own.
+
+    A failed import keeps its bytes, so that it can run again.
+    """
+    try:
+        row = find_locked(session, UUID(import_id))
+    except (ValueError, TypeError, AttributeError):
+        row = None
+    if row is None:
+        return f"Import {import_id} not found"
+    if row.status != "done":
+        return f"Import {import_id} status is {row.status}, not clearing content"
+    size_bytes = drop_content(session, row.id)
+    if not size_bytes:
+        return f"No content to clear for import {import_id}"
+    return f"Cleared {size_bytes} bytes from import_file for import {import_id}"

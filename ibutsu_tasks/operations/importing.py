@@ -1,0 +1,210 @@
+"""Importing an uploaded file: its content becomes a run with results and artifacts, all or nothing.
+
+The same import can run any number of times, also twice at once, and ends in the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+
+from ibutsu_tasks.database.storable import storable_json
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers import IMPORTERS, detect_format
+from ibutsu_tasks.importers.findings import shown
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
+from ibutsu_tasks.operations import imported_runs
+from ibutsu_tasks.operations.import_files import drop_content, open_content
+from ibutsu_tasks.operations.import_records import data_of, locked_row
+from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
+from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.database.models import Import
+
+    OnProgress = Callable[[int, int, int], None]
+
+REFUSED_VALUE_CLASSES = ("22", "54")
+"""SQLSTATE classes of a value that PostgreSQL does not take: data exception, limit exceeded."""
+
+UNIQUE_VIOLATION = "23505"
+
+ARCHIVE = "archive"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import came to. `summary` has the ten keys of a run's summary."""
+
+    import_id: UUID
+    run_id: UUID | None
+    already_done: bool
+    format: str
+    summary: dict[str, Any]
+    results: int = 0
+    artifacts: int = 0
+    warnings: tuple[str, ...] = ()
+    runs_to_update: tuple[UUID, ...] = ()
+    """Runs whose summary is to be recomputed after the commit."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what the task answers, as JSON values."""
+        answer = asdict(self)
+        del answer["runs_to_update"]
+        run_id = str(self.run_id) if self.run_id else None
+        return answer | {"import_id": str(self.import_id), "run_id": run_id, "warnings": list(self.warnings)}
+
+
+def limits(unpacked_bytes: int, members: int) -> ImportLimits:
+    """Give what one file may unpack to, from the settings."""
+    return ImportLimits(unpacked_bytes=unpacked_bytes, members=members)
+
+
+def run_import(
+    session: Session,
+    import_id: UUID,
+    format_name: str,
+    limits: ImportLimits,
+    on_progress: OnProgress | None = None,
+) -> ImportSummary:
+    """Import the content of one row, in the session's transaction.
+
+    The content decides the format; `format_name`, which the upload's name decided, is what is reported of an
+    import done before. `on_progress` gets the number of results written and the bytes read, of how many.
+    Raises RefusedError when there is no such import, InvalidImportError with the user's sentence when
+    its file cannot be imported.
+    """
+    row = locked_row(session, import_id)
+    with open_content(session, import_id) as content:
+        if content is None:
+            return _done_before(row, format_name)
+        try:
+            summary = _Import(session, row, content, limits, on_progress).run()
+        except DBAPIError as error:
+            refusal = _refused_by_database(error, row)
+            if refusal is None:
+                raise
+            raise refusal from error
+    drop_content(session, import_id)
+    return summary
+
+
+def _done_before(row: Import, format_name: str) -> ImportSummary:
+    if row.status != "done":
+        raise InvalidImportError(
+            f"The content of {shown(row.filename or str(row.id))} is no longer stored; upload the file again."
+        )
+    run_ids = data_of(row).get("run_id")
+    first = str(run_ids[0]) if isinstance(run_ids, list) and run_ids else ""
+    try:
+        run_id = UUID(first)
+    except ValueError:
+        run_id = None
+    return ImportSummary(row.id, run_id, already_done=True, format=format_name, summary={})
+
+
+def _refused_by_database(error: DBAPIError, row: Import) -> InvalidImportError | None:
+    code = getattr(error.orig, "pgcode", None) or ""
+    filename = shown(row.filename or str(row.id))
+    if code == UNIQUE_VIOLATION:
+        return InvalidImportError(
+            f"Another import wrote results of {filename} at the same moment; upload the file again."
+        )
+    if code[:2] in REFUSED_VALUE_CLASSES:
+        reason = shown(str(error.orig).partition("\n")[0])
+        return InvalidImportError(f"The database does not take a value of {filename}: {reason}.")
+    return None
+
+
+class _Import:
+    """One import on its way from content to rows."""
+
+    def __init__(
+        self,
+        session: Session,
+        row: Import,
+        content: IO[bytes],
+        limits: ImportLimits,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._session = session
+        self._row = row
+        self._content = content
+        self._limits = limits
+        self._on_progress = on_progress
+        self._warnings: list[str] = []
+
+    def run(self) -> ImportSummary:
+        format_name = detect_format(self._content, self._row.filename or "")
+        parsed = IMPORTERS[format_name](self._content, self._upload(), self._limits)
+        project_id = self._project(parsed)
+        run, existed = imported_runs.make_or_find(self._session, parsed, project_id)
+        is_archive = format_name == ARCHIVE
+        target = RowTarget(
+            run_id=run.id,
+            project_id=project_id or run.project_id,
+            start_time=parsed.start_time or run.start_time,
+            upload_date=imported_runs.utc_now(),
+            run_existed=existed,
+            keeps_results=is_archive,
+        )
+        written = RowWriter(self._session, target, self._progress()).write(parsed.rows)
+        imported_runs.finish(self._session, run, parsed, self._project(parsed))
+        self._warnings += parsed.warnings + written.too_large
+        self._finish_row(run.id)
+        return self._summary(run.id, format_name, run.summary or {}, written)
+
+    def _upload(self) -> Upload:
+        data = data_of(self._row)
+        metadata, source = data.get("metadata"), data.get("source")
+        if metadata is not None and not isinstance(metadata, dict):
+            self._warnings.append("The metadata of the upload is no JSON object; left out.")
+        return Upload(
+            import_id=self._row.id,
+            filename=self._row.filename or str(self._row.id),
+            metadata=metadata if isinstance(metadata, dict) else {},
+            source=source if isinstance(source, str) and source else None,
+        )
+
+    def _project(self, parsed: ParsedRun) -> UUID | None:
+        of_upload = project_of_upload(self._session, data_of(self._row).get("project_id"))
+        return of_upload or project_of_file(self._session, parsed.project)
+
+    def _progress(self) -> Callable[[int], None] | None:
+        if self._on_progress is None:
+            return None
+        on_progress, content = self._on_progress, self._content
+        position = content.tell()
+        size_bytes = content.seek(0, 2)
+        content.seek(position)
+        return lambda results: on_progress(results, content.tell(), size_bytes)
+
+    def _finish_row(self, run_id: UUID) -> None:
+        kept = {key: value for key, value in data_of(self._row).items() if key not in {"error", "warnings"}}
+        told = {"warnings": storable_json(self._warnings)} if self._warnings else {}
+        self._row.data = kept | {"run_id": [str(run_id)]} | told
+        self._row.status = "done"
+
+    def _summary(
+        self, run_id: UUID, format_name: str, summary: dict[str, Any], written: WrittenRows
+    ) -> ImportSummary:
+        # The Ibutsu server's own import of an archive sends it, too; one of JUnit is complete.
+        to_update = [run_id] if format_name == ARCHIVE else []
+        return ImportSummary(
+            self._row.id,
+            run_id,
+            already_done=False,
+            format=format_name,
+            summary=summary,
+            results=written.results,
+            artifacts=written.artifacts,
+            warnings=tuple(self._warnings),
+            runs_to_update=(*to_update, *sorted(written.left_runs)),
+        )

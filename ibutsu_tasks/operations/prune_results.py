@@ -1,0 +1,89 @@
+"""What a prune would delete, and what it deleted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """Rows of one table that would go. Dates are naive UTC, None without rows or without a date column."""
+
+    table: str
+    rows: int
+    oldest: datetime | None
+    newest: datetime | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What a rule would delete: rows of its own table first, then of what hangs on them."""
+
+    rule: str
+    age_days: int
+    cutoff: datetime
+    tables: tuple[TablePlan, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(table.rows for table in self.tables)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the plan as JSON values; dates are ISO 8601 in UTC."""
+        tables = [
+            asdict(table) | {"oldest": _iso(table.oldest), "newest": _iso(table.newest)}
+            for table in self.tables
+        ]
+        return {
+            "rule": self.rule,
+            "older_than_days": self.age_days,
+            "cutoff": _iso(self.cutoff),
+            "rows": self.rows,
+            "tables": tables,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PruneSummary:
+    """What a rule deleted.
+
+    `skipped` says why nothing was tried. `left` counts due rows of the rule's own table that still stand
+    because other transactions hold them or what hangs on them; the next prune takes them.
+    """
+
+    rule: str
+    age_days: int
+    cutoff: datetime | None = None
+    deleted: Mapping[str, int] = field(default_factory=dict)
+    size_bytes: int = 0
+    left: int = 0
+    seconds: float = 0.0
+    skipped: str | None = None
+
+    def rows_of(self, table: str) -> int:
+        """Give the number of rows deleted from `table`."""
+        return self.deleted.get(table, 0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the summary as JSON values; dates are ISO 8601 in UTC."""
+        return {
+            "rule": self.rule,
+            "older_than_days": self.age_days,
+            "cutoff": _iso(self.cutoff),
+            "deleted": dict(self.deleted),
+            "size_bytes": self.size_bytes,
+            "left": self.left,
+            "seconds": round(self.seconds, 3),
+            "skipped": self.skipped,
+        }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment.isoformat(timespec='seconds')}Z"

@@ -1,0 +1,126 @@
+"""Real servers for the tests: embedded PostgreSQL and Valkey, started once; a fresh database per test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg2
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.database.models import create_tables
+from ibutsu_tasks.local.servers import LocalServers
+from ibutsu_tasks.resources import Resources
+from ibutsu_tasks.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+TEMPLATE = "ibutsu_tasks_test_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A developer's own variables and stack must not reach a test, nor a test the developer's servers."""
+    for name in list(os.environ):
+        if name.startswith(
+            ("CELERY_", "POSTGRES", "SQLALCHEMY_", "FLOWER_", "IBUTSU_TASKS_", "REMAP_SIGTERM")
+        ):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "no-data"))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[LocalServers]:
+    data_dir = Path(tempfile.mkdtemp(prefix="ibutsu-tasks-test-"))
+    try:
+        with LocalServers(data_dir) as running:
+            _create_template(running.database_url)
+            yield running
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _create_template(server_url: str) -> None:
+    _execute(server_url, f"create database {TEMPLATE}")
+    engine = create_engine(make_url(server_url).set(database=TEMPLATE))
+    create_tables(engine)
+    engine.dispose()
+
+
+def _execute(server_url: str, statement: str) -> None:
+    url = make_url(server_url)
+    connection = psycopg2.connect(host=url.query["host"], user=url.username, dbname=url.database)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+def _fresh_database(server_url: str, template: str) -> Iterator[str]:
+    name = f"ibutsu_tasks_test_{os.getpid()}_{next(_numbers)}"
+    _execute(server_url, f"create database {name} template {template}")
+    yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    _execute(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database_url(servers: LocalServers) -> Iterator[str]:
+    """A database of this test's own, with the contract's tables."""
+    yield from _fresh_database(servers.database_url, TEMPLATE)
+
+
+@pytest.fixture
+def empty_database_url(servers: LocalServers) -> Iterator[str]:
+    """A database of this test's own without any table."""
+    yield from _fresh_database(servers.database_url, "template0")
+
+
+@pytest.fixture
+def broker_url(servers: LocalServers) -> Iterator[str]:
+    """The embedded Valkey, emptied before and after."""
+    client = build_client(servers.broker_url)
+    client.flushall()
+    yield servers.broker_url
+    client.flushall()
+    client.close()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine, expire_on_commit=False) as open_session:
+        yield open_session
+
+
+@pytest.fixture
+def settings(broker_url: str, database_url: str) -> Settings:
+    return load_settings({"broker_url": broker_url, "database_url": database_url}, environ={})
+
+
+@pytest.fixture
+def resources(settings: Settings) -> Iterator[Resources]:
+    connections = Resources(settings, "test")
+    yield connections
+    connections.close()

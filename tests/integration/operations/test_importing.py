@@ -1,0 +1,424 @@
+"""A file becomes a run, all of it or nothing, the same however often."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from ibutsu_tasks.database.engine import is_transient
+from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
+from ibutsu_tasks.errors import InvalidImportError, RefusedError
+from ibutsu_tasks.importers.parsed import ImportLimits
+from ibutsu_tasks.operations import import_rows
+from ibutsu_tasks.operations.import_records import find_locked, mark_failed, parse_import_id, start
+from ibutsu_tasks.operations.importing import ImportSummary, run_import
+from ibutsu_tasks.operations.run_summary import complete, refresh
+from tests.commands import until
+from tests.factories import make_import, make_project, make_result, make_run, utc_now
+from tests.sample_files import ARCHIVE, JUNIT, RESULT_IDS, RUN_ID, archive, result_json
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+LIMITS = ImportLimits()
+
+
+def import_now(session: Session, row: Import, **options: Any) -> ImportSummary:
+    start(session, row.id)
+    summary = run_import(session, row.id, "junit", LIMITS, **options)
+    session.commit()
+    return summary
+
+
+def snapshot(session: Session) -> dict[str, list[Any]]:
+    """Everything the import wrote, less the times it was written at."""
+    session.rollback()
+    tables: dict[str, list[Any]] = {}
+    for model in (Run, Result, Artifact):
+        rows = session.execute(select(model.__table__).order_by(model.id)).mappings()
+        left_out = {"created", "upload_date"}
+        tables[model.__tablename__] = [{k: v for k, v in row.items() if k not in left_out} for row in rows]
+    return tables
+
+
+def count(session: Session, model: Any) -> int | None:
+    return session.scalar(select(func.count()).select_from(model))
+
+
+def test_junit_file_becomes_a_run_with_results_and_artifacts(session: Session) -> None:
+    project = make_project(session)
+    data = {"project_id": str(project.id), "metadata": {"env": "prod"}, "source": "ci"}
+    row = make_import(session, JUNIT, data=data)
+    before = utc_now()
+    summary = import_now(session, row)
+
+    run = session.scalars(select(Run)).one()
+    assert run.summary == complete({"tests": 3, "failures": 1, "skips": 1}, 0)
+    assert (run.start_time, run.duration) == (datetime(2026, 11, 21, 9), 9.5)  # noqa: DTZ001
+    assert (run.env, run.component, run.source, run.project_id) == ("prod", "shop", "ci", project.id)
+    assert run.data == {"component": "shop", "env": "prod"}
+    assert before <= run.created <= utc_now()
+
+    results = {one.test_id: one for one in session.scalars(select(Result))}
+    added = results["TestCart.test_add"]
+    assert (added.run_id, added.project_id, added.start_time) == (run.id, project.id, run.start_time)
+    assert (added.result, added.duration, added.params) == ("passed", 1.5, {})
+    assert (added.env, added.component, added.source) == ("prod", "shop", "ci")
+    assert added.data is not None
+    assert (added.data["run"], added.data["fspath"], added.data["line"]) == (
+        str(run.id),
+        "tests/test_shop.py",
+        "7",
+    )
+
+    removed = results["TestCart.test_remove"]
+    artifacts = {one.filename: one for one in session.scalars(select(Artifact))}
+    assert artifacts.keys() == {"traceback.log", "system-out.log"}
+    assert artifacts["traceback.log"].content == b"trace"
+    assert artifacts["traceback.log"].data == {"contentType": "text/plain", "resultId": str(removed.id)}
+    assert (artifacts["traceback.log"].result_id, artifacts["traceback.log"].run_id) == (removed.id, None)
+
+    assert (row.status, row.data) == ("done", data | {"run_id": [str(run.id)]})
+    assert session.scalars(select(ImportFile.content)).all() == [None]
+    assert (summary.run_id, summary.results, summary.artifacts) == (run.id, 3, 2)
+    assert summary.runs_to_update == ()
+    assert json.loads(json.dumps(summary.as_json()))["run_id"] == str(run.id)
+
+
+def test_archive_becomes_a_run_with_results_and_artifacts(session: Session) -> None:
+    summary = import_now(session, make_import(session, ARCHIVE, filename="x.tar.gz"))
+
+    run = session.scalars(select(Run)).one()
+    assert (run.id, run.data) == (RUN_ID, {"build": {"number": 1}})
+    assert run.summary == complete({"tests": 3, "failures": 1}, 0)
+    assert set(session.scalars(select(Result.id))) == set(RESULT_IDS)
+    owners = {one.filename: (one.result_id, one.run_id) for one in session.scalars(select(Artifact))}
+    assert owners == {"session.txt": (None, RUN_ID), "traceback.log": (RESULT_IDS[0], None)}
+    assert (summary.format, summary.runs_to_update) == ("archive", (RUN_ID,))
+
+
+@pytest.mark.parametrize("content", [JUNIT, ARCHIVE])
+@pytest.mark.parametrize("batch_rows", [1, 2, 2000])
+def test_same_import_again_ends_in_the_same_rows(
+    session: Session, monkeypatch: pytest.MonkeyPatch, content: bytes, batch_rows: int
+) -> None:
+    monkeypatch.setattr(import_rows, "BATCH_ROWS", batch_rows)
+    row = make_import(session, content)
+    import_now(session, row)
+    once = snapshot(session)
+    for status in ("done", "error", "running"):
+        row.status = status
+        session.scalars(select(ImportFile)).one().content = content
+        assert not import_now(session, row).already_done
+        assert row.status == "done"
+        assert snapshot(session) == once
+
+
+def test_done_import_without_content_stays_done(session: Session) -> None:
+    row = make_import(session, JUNIT)
+    first = import_now(session, row)
+    again = import_now(session, row)
+    assert (again.already_done, again.run_id, again.runs_to_update) == (True, first.run_id, ())
+    assert row.status == "done"
+
+
+def test_same_file_uploaded_twice_under_a_run_s_id_is_one_run(session: Session) -> None:
+    for _ in range(2):
+        import_now(session, make_import(session, JUNIT, filename=f"{RUN_ID}.xml"))
+    assert session.scalars(select(Run.id)).all() == [RUN_ID]
+    assert (count(session, Result), count(session, Artifact)) == (3, 2)
+
+
+def test_same_file_uploaded_twice_under_a_plain_name_is_two_runs(session: Session) -> None:
+    for _ in range(2):
+        import_now(session, make_import(session, JUNIT))
+    assert (count(session, Run), count(session, Result)) == (2, 6)
+
+
+@pytest.mark.parametrize("same_import", [True, False])
+@pytest.mark.parametrize("content", [JUNIT, ARCHIVE])
+def test_two_deliveries_at_once_are_one_run(
+    session: Session, engine: Engine, same_import: bool, content: bytes
+) -> None:
+    name = f"{RUN_ID}.xml"
+    ids = [make_import(session, content, filename=name).id for _ in range(2)]
+    session.commit()
+    barrier = Barrier(2)
+
+    def deliver(import_id: UUID) -> ImportSummary:
+        with Session(engine) as own, own.begin():
+            barrier.wait(10)
+            return run_import(own, import_id, "junit", LIMITS)
+
+    with ThreadPoolExecutor(2) as pool:
+        summaries = list(pool.map(deliver, [ids[0], ids[0] if same_import else ids[1]]))
+    assert sorted(one.already_done for one in summaries) == [False, same_import]
+    assert {one.run_id for one in summaries} == {RUN_ID}
+    assert (count(session, Run), count(session, Result), count(session, Artifact)) == (1, 3, 2)
+
+
+def test_result_that_another_import_writes_at_once_is_a_sentence(session: Session, engine: Engine) -> None:
+    row = make_import(session, ARCHIVE, filename="a.tar.gz")
+    session.commit()
+    other_id = make_run(session).id
+    session.add(Result(id=RESULT_IDS[1], run_id=other_id, start_time=utc_now()))
+    session.flush()
+
+    def deliver() -> None:
+        with Session(engine) as own, own.begin():
+            run_import(own, row.id, "archive", LIMITS)
+
+    with ThreadPoolExecutor(1) as pool:
+        delivery = pool.submit(deliver)
+        assert_waits_for_a_lock(engine)
+        session.commit()
+        with pytest.raises(InvalidImportError, match=r"Another import wrote results of a\.tar\.gz"):
+            delivery.result(30)
+    assert count(session, Result) == 1
+
+
+def assert_waits_for_a_lock(engine: Engine) -> None:
+    # A wait for somebody's transaction names no database; the tests run one at a time.
+    waiting = text("select 1 from pg_locks where not granted")
+
+    def is_waiting() -> bool:
+        with engine.connect() as watcher:
+            return watcher.scalar(waiting) is not None
+
+    until(is_waiting)
+    assert is_waiting()
+
+
+def test_row_in_use_is_waited_for_only_so_long(session: Session, engine: Engine) -> None:
+    row = make_import(session, JUNIT)
+    session.commit()
+    find_locked(session, row.id)
+    with Session(engine) as other, pytest.raises(DBAPIError) as caught:
+        find_locked(other, row.id, 1)
+    assert is_transient(caught.value)
+
+
+def test_failure_on_the_way_leaves_nothing_and_keeps_the_content(session: Session) -> None:
+    broken = JUNIT[:-40]
+    row = make_import(session, broken)
+    session.commit()
+    with pytest.raises(InvalidImportError, match=r"a\.xml") as caught:
+        import_now(session, row)
+    session.rollback()
+    mark_failed(session, row.id, str(caught.value))
+    session.commit()
+
+    assert (count(session, Run), count(session, Result)) == (0, 0)
+    assert row.status == "error"
+    assert row.data == {"error": str(caught.value)}
+    assert session.scalars(select(ImportFile.content)).all() == [broken]
+
+    session.scalars(select(ImportFile)).one().content = JUNIT
+    import_now(session, row)
+    assert row.status == "done"
+    assert row.data.keys() == {"run_id"}
+
+
+def test_done_import_is_not_marked_failed_nor_running(session: Session) -> None:
+    row = make_import(session, None, status="done")
+    mark_failed(session, row.id, "too late")
+    start(session, row.id)
+    assert (row.status, row.data) == ("done", {})
+
+
+def test_sentence_of_a_failure_may_hold_anything(session: Session) -> None:
+    row = make_import(session, JUNIT, data=None)
+    mark_failed(session, row.id, "odd \0 \ud800")
+    session.commit()
+    session.refresh(row)
+    assert row.data == {"error": "odd \ufffd \ufffd"}
+    mark_failed(session, uuid4(), "nobody reads it")
+
+
+def test_import_without_content_has_its_sentence(session: Session) -> None:
+    row = make_import(session, None, filename="lost.xml")
+    with pytest.raises(InvalidImportError, match=r"lost\.xml is no longer stored; upload the file again"):
+        import_now(session, row)
+
+
+def test_unknown_import_is_refused(session: Session) -> None:
+    with pytest.raises(RefusedError, match="There is no import"):
+        start(session, uuid4())
+
+
+@pytest.mark.parametrize("message", [None, [], "x", {}, {"id": None}, {"id": "x"}, {"id": ["x"]}, {"id": 7}])
+def test_message_without_an_id_is_refused(message: object) -> None:
+    with pytest.raises(RefusedError, match="The message names no import"):
+        parse_import_id(message)
+
+
+def test_message_with_an_id_is_read() -> None:
+    assert parse_import_id({"id": str(RUN_ID), "status": "pending"}) == RUN_ID
+
+
+def test_existing_run_keeps_what_the_archive_lacks(session: Session) -> None:
+    run = make_run(
+        session,
+        id=RUN_ID,
+        env="kept",
+        data={"build": {"number": 0, "url": "u"}, "own": 1},
+        summary={"collected": 9},
+    )
+    created = run.created
+    import_now(session, make_import(session, ARCHIVE))
+    session.refresh(run)
+    assert run.data == {"build": {"number": 1, "url": "u"}, "own": 1}
+    assert (run.env, run.created) == ("kept", created)
+    assert run.start_time == datetime(2026, 11, 21, 8)  # noqa: DTZ001
+    assert run.summary == complete({"tests": 3, "failures": 1}, 9)
+
+
+def test_existing_result_is_moved_and_its_old_run_told(session: Session) -> None:
+    other = make_run(session)
+    make_result(session, other, id=RESULT_IDS[0], test_id="own name", result="passed")
+    summary = import_now(session, make_import(session, ARCHIVE))
+
+    moved = session.get_one(Result, RESULT_IDS[0], populate_existing=True)
+    assert (moved.run_id, moved.test_id, moved.result) == (RUN_ID, "own name", "passed")
+    assert count(session, Result) == 3
+    assert set(summary.runs_to_update) == {RUN_ID, other.id}
+    assert session.scalar(select(Artifact.content).where(Artifact.result_id == moved.id)) == b"trace"
+
+
+def test_archive_without_a_run_starts_with_its_earliest_result(session: Session) -> None:
+    content = archive(None, [result_json(1), result_json(0), result_json(2, start_time=None)])
+    row = make_import(session, content)
+    import_now(session, row)
+    run = session.scalars(select(Run)).one()
+    assert run.start_time == datetime(2026, 11, 21, 8)  # noqa: DTZ001
+    assert session.get_one(Result, RESULT_IDS[2]).start_time == run.start_time
+    assert row.data is not None
+    assert any(str(RESULT_IDS[2]) in warning for warning in row.data["warnings"])
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_project_named_by_the_file(session: Session, by: str) -> None:
+    project = make_project(session, "shop")
+    named = project.name if by == "name" else str(project.id)
+    naming = f'<properties><property name="project" value="{named}"/></properties>'
+    early = f'<testsuite>{naming}<testcase name="a"/></testsuite>'
+    late = f'<testsuite><testcase name="a"/>{naming}</testsuite>'
+    for content in (early, late):
+        import_now(session, make_import(session, content.encode()))
+    assert session.scalars(select(Run.project_id)).all() == [project.id] * 2
+    assert session.scalars(select(Result.project_id)).all() == [project.id] * 2
+
+
+def test_project_of_the_upload_wins(session: Session) -> None:
+    project = make_project(session, "shop")
+    data = {"project_id": str(project.id), "metadata": {"project": "nowhere"}}
+    import_now(session, make_import(session, JUNIT, data=data))
+    assert session.scalars(select(Run.project_id)).all() == [project.id]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"project_id": str(RUN_ID)}, f"project {RUN_ID}, which does not exist"),
+        ({"project_id": "odd"}, "project odd, which does not exist"),
+        ({"metadata": {"project": "nowhere"}}, 'project "nowhere", which does not exist; create it'),
+    ],
+)
+def test_unknown_project_is_a_sentence(session: Session, data: dict[str, Any], sentence: str) -> None:
+    row = make_import(session, JUNIT, data=data)
+    with pytest.raises(InvalidImportError, match=sentence):
+        import_now(session, row)
+
+
+def test_file_without_cases_keeps_the_counts_it_claims(session: Session) -> None:
+    row = make_import(session, b'<testsuite tests="10" failures="2" skipped="1" time="3"/>')
+    import_now(session, row)
+    run = session.scalars(select(Run)).one()
+    claimed = complete({"tests": 10, "failures": 2, "skips": 1}, 0)
+    assert run.summary == claimed
+    assert (run.data, run.duration) == ({"summary_source": "file"}, 3.0)
+    assert refresh(session, run.id) == claimed
+
+
+def test_file_without_anything_is_an_empty_run(session: Session) -> None:
+    import_now(session, make_import(session, b'<testsuites tests="0"/>'))
+    run = session.scalars(select(Run)).one()
+    assert (run.summary, run.data, run.duration) == (complete({}, 0), {}, 0.0)
+
+
+def test_counts_claimed_by_attributes_lose_against_the_cases(session: Session) -> None:
+    cases = b'<testcase name="a" time="0.5"/><testcase name="b" time="1"/>'
+    content = b'<testsuite tests="9" failures="9">' + cases + b"</testsuite>"
+    import_now(session, make_import(session, content))
+    run = session.scalars(select(Run)).one()
+    assert (run.summary, run.duration) == (complete({"tests": 2}, 0), 1.5)
+
+
+def test_file_with_cases_ends_the_counts_of_one_without(session: Session) -> None:
+    name = f"{RUN_ID}.xml"
+    import_now(session, make_import(session, b'<testsuite tests="10"/>', filename=name))
+    import_now(session, make_import(session, JUNIT, filename=name))
+    run = session.scalars(select(Run)).one()
+    assert run.summary == complete({"tests": 3, "failures": 1, "skips": 1}, 0)
+    assert run.data is not None
+    assert "summary_source" not in run.data
+
+
+def test_warnings_are_told_and_forgotten_with_the_next_try(session: Session) -> None:
+    row = make_import(session, JUNIT.replace(b'time="2"', b'time="soon"'), data={"metadata": ["odd"]})
+    summary = import_now(session, row)
+    assert row.data is not None
+    assert row.data["warnings"] == list(summary.warnings)
+    assert len(summary.warnings) == 2
+    row.data = row.data | {"metadata": None}
+    session.scalars(select(ImportFile)).one().content = JUNIT
+    import_now(session, row)
+    assert "warnings" not in row.data
+
+
+def test_value_too_long_for_an_index_is_a_sentence(session: Session) -> None:
+    noise = "".join(chr(0x4E00 + (number * 7919) % 20000) for number in range(4000))
+    content = archive(None, [result_json(0, metadata={"assignee": noise})])
+    row = make_import(session, content, filename="long.tar.gz")
+    session.commit()
+    with pytest.raises(InvalidImportError, match=r"does not take a value of long\.tar\.gz: index row"):
+        import_now(session, row)
+
+
+def test_artifact_that_could_not_be_read_back_is_left_out(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_rows, "MAX_ARTIFACT_BYTES", 5)
+    summary = import_now(session, make_import(session, JUNIT))
+    assert session.scalars(select(Artifact.filename)).all() == ["traceback.log"]
+    assert summary.warnings == ("The file system-out.log of 7 bytes was left out; 5 are the limit.",)
+
+
+def test_progress_is_reported_now_and_then(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_rows, "PROGRESS_INTERVAL_SECONDS", 0)
+    calls: list[tuple[int, int, int]] = []
+    import_now(session, make_import(session, JUNIT), on_progress=lambda *call: calls.append(call))
+    assert [call[0] for call in calls] == [1, 2, 2, 2, 3]
+    assert all(0 < read <= total == len(JUNIT) for _, read, total in calls)
+
+    calls.clear()
+    monkeypatch.setattr(import_rows, "PROGRESS_INTERVAL_SECONDS", 3600)
+    import_now(session, make_import(session, JUNIT), on_progress=lambda *call: calls.append(call))
+    assert len(calls) == 1
+
+
+def test_times_are_utc_whatever_the_session_thinks(session: Session) -> None:
+    session.connection().exec_driver_sql("set timezone = 'Pacific/Kiritimati'")
+    import_now(session, make_import(session, JUNIT.replace(b'timestamp="2026-11-21T10:00:00+01:00"', b"")))
+    run = session.scalars(select(Run)).one()
+    for moment in (run.start_time, run.created, *session.scalars(select(Artifact.upload_date))):
+        assert abs(utc_now() - moment) < timedelta(minutes=1)
