@@ -1,0 +1,207 @@
+"""The Celery applications: one for the broker alone, and the worker's and scheduler's on top of it.
+
+Imports point this way from the command line; nothing here reads the environment itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, signals
+from celery.schedules import crontab
+
+from ibutsu_tasks.logs import configure_logs
+from ibutsu_tasks.queues import DEFAULT_QUEUE
+from ibutsu_tasks.resources import Resources
+from ibutsu_tasks.schedule import SCHEDULE, Daily, ScheduleRow
+from ibutsu_tasks.settings import Settings, load_settings
+from ibutsu_tasks.tasks import TASK_MODULES
+from ibutsu_tasks.tasks.base import DatabaseCelery, DatabaseTask
+
+if TYPE_CHECKING:
+    from celery.schedules import BaseSchedule
+
+FLOWER_NAME = "ibutsu_server_flower"
+WORKER_NAME = "ibutsu_server_worker"
+SCHEDULER_NAME = "ibutsu_server_scheduler"
+CLIENT_NAME = "ibutsu_server_client"
+
+CLIENT_TIMEOUT_SECONDS = 5
+"""What a command waits for the broker to accept one thing."""
+
+ROLE_TIMEOUT_SECONDS = 30
+"""The same for a role that lives on: above kombu's health check, so that only a silent peer meets it."""
+
+
+def create_broker_celery_app(
+    name: str = FLOWER_NAME,
+    settings: Settings | None = None,
+    *,
+    timeout_seconds: float = ROLE_TIMEOUT_SECONDS,
+) -> Celery:
+    """Build an application that knows the broker and nothing else: no database, no task modules.
+
+    Raises SettingsError when no broker is named.
+    """
+    settings = settings or load_settings()
+    settings.require_broker()
+    app = Celery(name, set_as_current=True)
+    _configure(app, settings, _broker_conf(settings, timeout_seconds))
+    return app
+
+
+def create_celery_app(
+    name: str = WORKER_NAME,
+    settings: Settings | None = None,
+    *,
+    timeout_seconds: float = ROLE_TIMEOUT_SECONDS,
+) -> DatabaseCelery:
+    """Build an application with the database, all tasks and the schedule.
+
+    Raises SettingsError that names every missing variable of broker and database.
+    """
+    settings = settings or load_settings()
+    settings.require_services()
+    return build_database_app(name, settings, timeout_seconds=timeout_seconds)
+
+
+def build_database_app(
+    name: str, settings: Settings, *, timeout_seconds: float = ROLE_TIMEOUT_SECONDS
+) -> DatabaseCelery:
+    """Build the same without asking that the services are named: for running a task right here."""
+    role = name.removeprefix("ibutsu_server_")
+    app = DatabaseCelery(
+        name,
+        task_cls=DatabaseTask,
+        resources=Resources(settings, role),
+        include=list(TASK_MODULES),
+        set_as_current=True,
+    )
+    conf = _broker_conf(settings, timeout_seconds) | _worker_conf(settings) | _scheduler_conf()
+    _configure(app, settings, conf)
+    app.loader.import_default_modules()
+    return app
+
+
+def create_client_app(settings: Settings) -> DatabaseCelery:
+    """Build an application that only sends: every step meets a dead broker within seconds, in one try.
+
+    Needs no database for that. Raises SettingsError when no broker is named.
+    """
+    settings.require_broker()
+    app = build_database_app(CLIENT_NAME, settings, timeout_seconds=CLIENT_TIMEOUT_SECONDS)
+    # With a backend, Celery subscribes to the result of whatever it sends, on a second connection.
+    once = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+    app.conf.update(task_publish_retry_policy=once)
+    app.backend_cls = "disabled://"
+    return app
+
+
+def create_app_variant(variant: str, settings: Settings | None = None) -> Celery:
+    """Build what `celery -A ibutsu_tasks:<variant>_app` runs: `worker`, `scheduler` or `flower`."""
+    settings = settings or load_settings()
+    _log_as_set(settings)
+    if variant == "flower":
+        return create_broker_celery_app(FLOWER_NAME, settings)
+    return create_celery_app(WORKER_NAME if variant == "worker" else SCHEDULER_NAME, settings)
+
+
+def _log_as_set(settings: Settings) -> None:
+    def configure(loglevel: int = logging.WARNING, **_: Any) -> None:
+        # Celery's own default is WARNING: anything else was asked for on its command line.
+        asked = loglevel != logging.WARNING
+        configure_logs(logging.getLevelName(loglevel) if asked else settings.log_level, settings.log_format)
+
+    # Connecting this signal keeps Celery from setting up handlers of its own.
+    signals.setup_logging.connect(configure, weak=False, dispatch_uid="ibutsu-tasks-logs")
+
+
+def _configure(app: Celery, settings: Settings, conf: dict[str, Any]) -> None:
+    """Set what Celery would otherwise read from the environment itself, against our order of precedence.
+
+    It prefers CELERY_BROKER_URL to `broker_url` and CELERY_RESULT_BACKEND to `result_backend`, and takes
+    them as they stand: without `_FILE`, without quoting what a password holds.
+    """
+    app.conf.update(conf | {"broker_read_url": settings.broker_url, "broker_write_url": settings.broker_url})
+    app.backend_cls = settings.backend_url
+
+
+def _broker_conf(settings: Settings, timeout_seconds: float) -> dict[str, Any]:
+    socket_options = {
+        "socket_connect_timeout": CLIENT_TIMEOUT_SECONDS,
+        "socket_timeout": timeout_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    }
+    publish_retry = {"max_retries": 1, "interval_start": 0, "interval_step": 0.5, "interval_max": 1}
+    conf: dict[str, Any] = {
+        "broker_url": settings.broker_url,
+        "result_backend": settings.backend_url,
+        "broker_connection_timeout": CLIENT_TIMEOUT_SECONDS,
+        "broker_connection_retry_on_startup": True,
+        # None: try for ever. A worker that gives up is a silent outage.
+        "broker_connection_max_retries": None,
+        "broker_transport_options": socket_options,
+        "redis_socket_connect_timeout": CLIENT_TIMEOUT_SECONDS,
+        "redis_socket_timeout": timeout_seconds,
+        "redis_backend_health_check_interval": 25,
+        "result_backend_transport_options": {"retry_policy": publish_retry},
+        "result_expires": settings.result_expires_seconds,
+        "task_publish_retry_policy": publish_retry,
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "enable_utc": True,
+        "timezone": "UTC",
+        "event_queue_ttl": 60,
+    }
+    for key, url in (
+        ("broker_use_ssl", settings.broker_url),
+        ("redis_backend_use_ssl", settings.backend_url),
+    ):
+        if url and url.startswith("rediss://") and "ssl_cert_reqs" not in url:
+            conf[key] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return conf
+
+
+def _worker_conf(settings: Settings) -> dict[str, Any]:
+    return {
+        # A message is done when its task is, and a killed process's task runs again, within max_retries.
+        "task_acks_late": True,
+        "task_retry_on_worker_lost": True,
+        "task_track_started": True,
+        "task_send_sent_event": True,
+        "worker_send_task_events": True,
+        "worker_concurrency": settings.worker_concurrency if settings.worker_concurrency != "auto" else None,
+        "worker_prefetch_multiplier": settings.worker_prefetch_multiplier,
+        "worker_max_tasks_per_child": settings.worker_max_tasks_per_child,
+        "worker_soft_shutdown_timeout": settings.worker_soft_shutdown_seconds,
+        "worker_enable_soft_shutdown_on_idle": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        "worker_eta_task_limit": 1000,
+        "task_time_limit": settings.task_time_limit_seconds,
+        "task_soft_time_limit": settings.task_soft_time_limit_seconds,
+    }
+
+
+def _scheduler_conf() -> dict[str, Any]:
+    return {
+        "beat_schedule": {row.name: _beat_entry(row) for row in SCHEDULE},
+        "beat_scheduler": "ibutsu_tasks.beat:LeaderScheduler",
+        "beat_max_loop_interval": 5,
+        "beat_enable_remote_control": True,
+    }
+
+
+def _beat_entry(row: ScheduleRow) -> dict[str, Any]:
+    return {"task": row.task, "schedule": _crontab(row), "args": row.args}
+
+
+def _crontab(row: ScheduleRow) -> BaseSchedule:
+    if isinstance(row.when, Daily):
+        day = "*" if row.when.day_of_week is None else row.when.day_of_week
+        return crontab(minute=row.when.minute, hour=row.when.hour, day_of_week=day)
+    return crontab(minute=f"*/{row.when.minutes}")

@@ -1,0 +1,105 @@
+"""Start a role in this process, as pid 1 would: Celery's and Flower's own commands, with our settings.
+
+The same applications serve `celery -A ibutsu_tasks:worker_app worker`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+from celery.bin.celery import celery as celery_command
+from celery.exceptions import SecurityWarning
+from flower.views.monitor import Metrics  # type: ignore[import-untyped]
+from tornado.web import authenticated
+
+from ibutsu_tasks.celery_app import create_app_variant
+from ibutsu_tasks.errors import SettingsError, UsageError
+from ibutsu_tasks.queues import DEFAULT_QUEUE
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from ibutsu_tasks.settings import Settings
+
+FLOWER_LIMITS = ("--max_tasks=10000", "--purge_offline_workers=300")
+"""A tenth of Flower's default, which grows past a gigabyte; workers gone for five minutes leave the page."""
+
+
+def run_worker(settings: Settings, celery_args: list[str]) -> int:
+    """Run a worker until a signal ends it; give its exit code.
+
+    Raises SettingsError when broker or database are not named.
+    """
+    app = create_app_variant("worker", settings)
+    queues = dict.fromkeys((DEFAULT_QUEUE, *settings.worker_queues))
+    options = ["--queues", ",".join(queues), "--concurrency", str(settings.worker_concurrency)]
+    if settings.worker_hostname:
+        options += ["--hostname", settings.worker_hostname]
+    return _run(app, [*_quiet(settings), "worker", "--loglevel", settings.log_level, *options, *celery_args])
+
+
+def run_beat(settings: Settings, celery_args: list[str]) -> int:
+    """Run the scheduler until a signal ends it; give its exit code.
+
+    Raises SettingsError when broker or database are not named.
+    """
+    app = create_app_variant("scheduler", settings)
+    # No pid file: in a container the last one's, left behind by a kill, would stop the next start.
+    return _run(
+        app, [*_quiet(settings), "beat", "--loglevel", settings.log_level, "--pidfile", "", *celery_args]
+    )
+
+
+def run_flower(settings: Settings, flower_args: list[str]) -> int:
+    """Run Flower until a signal ends it; give its exit code.
+
+    Raises SettingsError when no broker is named, or when it would be open to other machines without a
+    password: its pages show arguments and results, and its API can stop workers.
+    """
+    if any(
+        argument.lstrip("-").startswith(("address", "unix_socket", "unix-socket")) for argument in flower_args
+    ):
+        raise UsageError(
+            "Flower's address goes before the `--`.", "Use `ibutsu-tasks flower --address ADDRESS`."
+        )
+    if not settings.flower_basic_auth and not _is_loopback(settings.flower_address):
+        raise SettingsError(
+            f"FLOWER_BASIC_AUTH is not set: Flower would be open to all who reach {settings.flower_address}.",
+            "Set FLOWER_BASIC_AUTH=user:password, or leave the address at 127.0.0.1.",
+        )
+    app = create_app_variant("flower", settings)
+    # Flower leaves /metrics open behind a password; task and worker names are nobody's business either.
+    Metrics.get = authenticated(Metrics.get)
+    options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", *FLOWER_LIMITS]
+    if settings.flower_basic_auth:
+        options.append(f"--basic_auth={settings.flower_basic_auth}")
+    # Flower executes a flowerconfig.py of the working directory unless told of another file.
+    return _run(app, ["flower", f"--conf={os.devnull}", *options, *flower_args])
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _quiet(settings: Settings) -> list[str]:
+    """Leave out Celery's banner where every line must be JSON."""
+    return ["--quiet"] if settings.log_format == "json" else []
+
+
+def _run(app: Celery, arguments: list[str]) -> int:
+    """Hand over to Celery's own command line, which parses, reports wrong options and handles signals."""
+    celery_command.params[0].default = app
+    # The warning about root is about pickled messages; these applications accept JSON alone.
+    warnings.simplefilter("ignore", SecurityWarning)
+    code = 0
+    try:
+        celery_command.main(args=arguments, prog_name="celery")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    return code

@@ -1,0 +1,124 @@
+"""What every task has: a transaction, follow-up messages after its commit, and a policy for retries."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, Task, current_app, signals
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import BusyLoadingError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ibutsu_tasks.errors import ServiceUnreachableError
+from ibutsu_tasks.logs import current_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.resources import Resources
+
+logger = logging.getLogger(__name__)
+
+TRANSIENT_ERRORS = (
+    ServiceUnreachableError,
+    BrokerError,
+    RedisConnectionError,
+    RedisTimeoutError,
+    BusyLoadingError,
+)
+"""What a second try may cure. Everything else fails once, with its traceback in the log."""
+
+MAX_RETRY_PAUSE_SECONDS = 600
+"""Below the broker's default visibility time-out of an hour, so a waiting message is never taken for lost."""
+
+
+class DatabaseCelery(Celery):
+    """An application whose tasks have a database."""
+
+    def __init__(self, *args: Any, resources: Resources | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._resources = resources
+
+    @property
+    def resources(self) -> Resources:
+        """The connections of this process."""
+        if self._resources is None:
+            raise RuntimeError("this application was built without resources")
+        return self._resources
+
+
+@dataclass(slots=True)
+class FollowUps:
+    """Messages to send once the transaction they speak of is committed."""
+
+    messages: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+
+    def send(self, task_name: str, *args: Any, **options: Any) -> None:
+        """Send `task_name` with `args` after the commit; `options` are those of `apply_async`."""
+        self.messages.append((task_name, args, options))
+
+
+class DatabaseTask(Task[Any, Any]):
+    """A task with a session; transient errors are retried with full jitter, pauses growing to ten minutes."""
+
+    abstract = True
+    autoretry_for = TRANSIENT_ERRORS
+    retry_backoff = True
+    retry_backoff_max = MAX_RETRY_PAUSE_SECONDS
+    retry_jitter = True
+    # Bounds only what Celery itself re-runs: a task whose process was killed, so that one that kills
+    # every worker it meets (out of memory) ends after three.
+    max_retries = 3
+    default_retry_delay = 5
+
+    @property
+    def retry_kwargs(self) -> dict[str, int]:
+        """How often a transient error is retried."""
+        return {"max_retries": self.resources.settings.task_max_retries}
+
+    @property
+    def resources(self) -> Resources:
+        """The connections of this process."""
+        app = self.app
+        if not isinstance(app, DatabaseCelery):
+            raise TypeError(f"{self.name} needs an application with a database, not {app.main}")
+        return app.resources
+
+    @contextmanager
+    def transaction(self) -> Iterator[tuple[Session, FollowUps]]:
+        """Run one transaction and send its follow-up messages after the commit, never before."""
+        follow_ups = FollowUps()
+        with self.resources.session() as session:
+            yield session, follow_ups
+        self.send_now(follow_ups)
+
+    def send_now(self, follow_ups: FollowUps) -> None:
+        """Send messages; right here and in order when the task itself runs without a worker."""
+        for name, args, options in follow_ups.messages:
+            if self.request.is_eager:
+                self.app.tasks[name].apply(args, throw=True)
+            else:
+                self.app.send_task(name, args, **options)
+
+
+@signals.task_prerun.connect(dispatch_uid="ibutsu-tasks-task-prerun")
+def _enter_task(task_id: str, task: Task[Any, Any], **_: Any) -> None:
+    current_task.set((task.name, task_id))
+
+
+@signals.task_postrun.connect(dispatch_uid="ibutsu-tasks-task-postrun")
+def _leave_task(**_: Any) -> None:
+    current_task.set(None)
+
+
+@signals.worker_process_init.connect(dispatch_uid="ibutsu-tasks-after-fork")
+def _drop_connections(**_: Any) -> None:
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - the stubs know no proxy
+    if isinstance(app, DatabaseCelery):
+        app.resources.drop_after_fork()

@@ -1,0 +1,74 @@
+"""Tasks that keep the database small, and the one that fills in users."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import shared_task
+
+from ibutsu_tasks.errors import TaskArgumentsError
+from ibutsu_tasks.operations import import_files, pruning, seeding
+from ibutsu_tasks.retention import RULES_BY_NAME
+from ibutsu_tasks.tasks.base import DatabaseTask
+
+logger = logging.getLogger(__name__)
+
+Number = int | str
+"""The API's `POST /admin/run-task` may send numbers as strings."""
+
+
+def _prune(task: DatabaseTask, rule_name: str, age: Number) -> pruning.PruneSummary:
+    """Run a rule at `age`, counted in the unit of the task's argument. Raises TaskArgumentsError."""
+    rule = RULES_BY_NAME[rule_name]
+    try:
+        # Through text: int() alone would round 2.9 months down, and delete more than was asked for.
+        age_days = int(str(age)) * rule.days_per_unit
+    except ValueError:
+        raise TaskArgumentsError(f"{rule.unit} must be a whole number, not {age!r}.") from None
+    summary = pruning.prune(task.resources.session, rule, age_days)
+    if summary.left:
+        logger.warning("%d due rows of %s are in use; the next prune takes them.", summary.left, rule.table)
+    return summary
+
+
+@shared_task(name="ibutsu_server.tasks.db.prune_old_files", bind=True, base=DatabaseTask)
+def prune_old_files(self: DatabaseTask, months: Number = 5) -> dict[str, Any]:
+    """Delete artifacts uploaded more than `months` of 30 days ago."""
+    return _prune(self, "files", months).as_json()
+
+
+@shared_task(name="ibutsu_server.tasks.db.prune_old_results", bind=True, base=DatabaseTask)
+def prune_old_results(self: DatabaseTask, months: Number = 6) -> dict[str, Any]:
+    """Delete results, with their artifacts, that started more than `months` of 30 days ago."""
+    return _prune(self, "results", months).as_json()
+
+
+@shared_task(name="ibutsu_server.tasks.db.prune_old_runs", bind=True, base=DatabaseTask)
+def prune_old_runs(self: DatabaseTask, months: Number = 12) -> dict[str, Any]:
+    """Delete runs, with their results and artifacts, that started more than `months` of 30 days ago."""
+    return _prune(self, "runs", months).as_json()
+
+
+@shared_task(name="ibutsu_server.tasks.db.prune_old_import_files", bind=True, base=DatabaseTask)
+def prune_old_import_files(self: DatabaseTask, days: Number = 7) -> str:
+    """Delete import records, with their files, older than `days`; the answers are the Ibutsu server's own."""
+    summary = _prune(self, "imports", days)
+    return (
+        summary.skipped
+        or f"Deleted {summary.rows_of('imports')} import records older than {summary.age_days} days"
+    )
+
+
+@shared_task(name="ibutsu_server.tasks.db.clear_import_file_content", bind=True, base=DatabaseTask)
+def clear_import_file_content(self: DatabaseTask, import_id: str) -> str:
+    """Drop the bytes of a finished import; its record stays."""
+    with self.transaction() as (session, _):
+        return import_files.clear_content(session, import_id)
+
+
+@shared_task(name="ibutsu_server.tasks.db.seed_users", bind=True, base=DatabaseTask)
+def seed_users(self: DatabaseTask, projects: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Create missing users and make them owners and members of projects."""
+    with self.transaction() as (session, _):
+        return seeding.seed_users(session, projects).as_json()

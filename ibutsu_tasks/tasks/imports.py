@@ -1,0 +1,71 @@
+"""Tasks that import uploaded files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task, signals
+
+from ibutsu_tasks.errors import IbutsuTasksError
+from ibutsu_tasks.operations import import_records, importing
+from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.tasks.runs import UPDATE_RUN
+
+RUN_JUNIT_IMPORT = "ibutsu_server.tasks.importers.run_junit_import"
+RUN_ARCHIVE_IMPORT = "ibutsu_server.tasks.importers.run_archive_import"
+
+UNFORESEEN = "The import failed for an unforeseen reason; the worker's log says more."
+
+
+@shared_task(name=RUN_JUNIT_IMPORT, bind=True, base=DatabaseTask)
+def run_junit_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str, Any]:
+    """Import an uploaded JUnit XML file."""
+    return _run_import(self, import_, "junit")
+
+
+@shared_task(name=RUN_ARCHIVE_IMPORT, bind=True, base=DatabaseTask)
+def run_archive_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str, Any]:
+    """Import an uploaded archive written by pytest-ibutsu."""
+    return _run_import(self, import_, "archive")
+
+
+def _run_import(task: DatabaseTask, import_: dict[str, Any], format_name: str) -> dict[str, Any]:
+    """Import the file of one row. Of the message only the id is trusted."""
+    import_id = import_records.parse_import_id(import_)
+    settings = task.resources.settings
+    limits = importing.limits(settings.import_max_unpacked_bytes, settings.import_max_members)
+    with task.transaction() as (session, _):
+        import_records.start(session, import_id)
+    with task.transaction() as (session, follow_ups):
+        summary = importing.run_import(session, import_id, format_name, limits)
+        for run_id in summary.runs_to_update:
+            follow_ups.send(UPDATE_RUN, str(run_id))
+    return summary.as_json()
+
+
+@signals.task_failure.connect(dispatch_uid="ibutsu-tasks-import-failed")
+def _mark_failed(sender: Any, exception: BaseException, args: Any, kwargs: Any, **_: Any) -> None:
+    """Put the sentence into the import's row, whichever way the task ended for good.
+
+    Celery sends this signal from the child that raised, and from the parent when the child was
+    killed or ran over its hard time limit.
+    """
+    if getattr(sender, "name", None) not in {RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT}:
+        return
+    message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
+    try:
+        import_id = import_records.parse_import_id(message)
+    except IbutsuTasksError:
+        return
+    sentence = str(exception) if isinstance(exception, IbutsuTasksError) else _explain(exception)
+    with sender.resources.session() as session:
+        import_records.mark_failed(session, import_id, sentence)
+
+
+def _explain(exception: BaseException) -> str:
+    explanations = {
+        "SoftTimeLimitExceeded": "The import took longer than the worker's soft time limit.",
+        "TimeLimitExceeded": "The import took longer than the worker's time limit and was stopped.",
+        "WorkerLostError": "The process importing this file was killed, most likely for want of memory.",
+    }
+    return explanations.get(type(exception).__name__, UNFORESEEN)

@@ -1,0 +1,26 @@
+"""The task behind large pages of the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+
+from ibutsu_tasks.operations import paging
+from ibutsu_tasks.tasks.base import DatabaseTask
+
+
+@shared_task(name="ibutsu_server.tasks.query.query_task", bind=True, base=DatabaseTask)
+def query_task(
+    self: DatabaseTask,
+    filter_: list[str] | None = None,
+    page: int | str = 1,
+    page_size: int | str = 25,
+    estimate: bool | str = False,
+    tablename: str = "results",
+) -> dict[str, Any]:
+    """Give one page of results or runs as JSON rows, newest first."""
+    request = paging.PageRequest.from_message(filter_, page, page_size, estimate, tablename)
+    max_rows = self.resources.settings.query_max_rows
+    with self.transaction() as (session, _):
+        return paging.fetch_page(session, request, max_rows=max_rows)

@@ -1,0 +1,26 @@
+"""Tasks about the results of a run."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.locks import RunLock
+from ibutsu_tasks.operations import run_summary
+from ibutsu_tasks.tasks.base import DatabaseTask
+
+
+@shared_task(name="ibutsu_server.tasks.results.add_result_start_time", bind=True, base=DatabaseTask)
+def add_result_start_time(self: DatabaseTask, run_id: str) -> dict[str, int]:
+    """Give every result of a run that has no start time the run's, under the run's lock."""
+    if self.request.is_eager:
+        return _fill(self, run_id)
+    with RunLock(self.resources.redis, run_id).try_hold() as held:
+        if held:
+            return _fill(self, run_id)
+    raise self.retry(exc=RefusedError(f"Run {run_id} is being updated."), countdown=5, max_retries=100)
+
+
+def _fill(task: DatabaseTask, run_id: str) -> dict[str, int]:
+    with task.transaction() as (session, _):
+        return {"results": run_summary.fill_start_times(session, run_id)}

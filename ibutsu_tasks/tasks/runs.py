@@ -1,0 +1,62 @@
+"""Tasks that keep the summaries of runs right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+
+from ibutsu_tasks.locks import RECHECK_SECONDS, RunLock
+from ibutsu_tasks.operations import aborted_runs, run_summary
+from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
+
+UPDATE_RUN = "ibutsu_server.tasks.runs.update_run"
+SYNC_ABORTED_RUNS = "ibutsu_server.tasks.runs.sync_aborted_runs"
+
+RECHECK_HEADER = "ibutsu_tasks_recheck"
+"""Marks a message sent to look again, as opposed to one that says the run changed."""
+
+SYNC_COUNTDOWN_SECONDS = 5
+
+
+@shared_task(name=UPDATE_RUN, bind=True, base=DatabaseTask)
+def update_run(self: DatabaseTask, run_id: str) -> dict[str, Any] | None:
+    """Recompute a run's summary from its results; a run that does not exist is no error."""
+    if self.request.is_eager:
+        return _refresh(self, run_id)
+    lock = RunLock(self.resources.redis, run_id)
+    if (self.request.headers or {}).get(RECHECK_HEADER):
+        lock.end_recheck()
+    else:
+        lock.write_note()
+    summary = None
+    while note := lock.read_note():
+        with lock.try_hold() as held:
+            if not held:
+                _look_again_later(self, lock, run_id)
+                break
+            summary = _refresh(self, run_id)
+            lock.settle_note(note)
+    return summary
+
+
+def _refresh(task: DatabaseTask, run_id: str) -> dict[str, Any] | None:
+    with task.transaction() as (session, _):
+        return run_summary.refresh(session, run_id)
+
+
+def _look_again_later(task: DatabaseTask, lock: RunLock, run_id: str) -> None:
+    if lock.claim_recheck():
+        follow_ups = FollowUps()
+        follow_ups.send(UPDATE_RUN, run_id, countdown=RECHECK_SECONDS, headers={RECHECK_HEADER: True})
+        task.send_now(follow_ups)
+
+
+@shared_task(name=SYNC_ABORTED_RUNS, bind=True, base=DatabaseTask)
+def sync_aborted_runs(self: DatabaseTask) -> dict[str, int]:
+    """Send `update_run` for every recent run whose summary does not count its results."""
+    with self.transaction() as (session, follow_ups):
+        run_ids = aborted_runs.find_out_of_step(session)
+        for run_id in run_ids:
+            follow_ups.send(UPDATE_RUN, str(run_id), countdown=SYNC_COUNTDOWN_SECONDS)
+    return {"runs": len(run_ids)}

@@ -1,0 +1,194 @@
+"""`worker`, `beat` and `flower` as a container would run them: in the foreground, ended by signals."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from ibutsu_tasks.broker import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
+from ibutsu_tasks.celery_app import create_celery_app
+from ibutsu_tasks.schedule import SCHEDULE
+from tests.commands import CELERY, Running, role, run, services, until
+from tests.factories import make_result, make_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from celery.result import AsyncResult
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.resources import Resources
+    from ibutsu_tasks.settings import Settings
+
+UPDATE_RUN = "ibutsu_server.tasks.runs.update_run"
+READY = "ready."
+
+
+@pytest.fixture
+def env(broker_url: str, database_url: str) -> dict[str, str]:
+    return services(broker_url, database_url)
+
+
+def send(settings: Settings, *args: object, queue: str = "celery") -> AsyncResult[object]:
+    return create_celery_app(settings=settings, timeout_seconds=5).send_task(UPDATE_RUN, args, queue=queue)
+
+
+def test_sigterm_lets_the_running_task_finish(
+    env: dict[str, str], settings: Settings, session: Session, engine: Engine
+) -> None:
+    run_row = make_run(session)
+    make_result(session, run_row)
+    session.commit()
+    with role("worker", "--queues", "slow", env=env) as worker:
+        worker.wait_for(READY)
+        with engine.connect() as holder:
+            # The task waits for this row, so it is running when the signal comes.
+            holder.execute(text("select 1 from runs where id = :id for update"), {"id": run_row.id})
+            send(settings, str(run_row.id))
+            worker.wait_for("received")
+            worker.process.send_signal(signal.SIGTERM)
+            worker.wait_for("Warm shutdown")
+            assert worker.process.poll() is None
+        assert worker.stop() == 0
+        assert "succeeded" in worker.output
+    session.refresh(run_row)
+    assert run_row.summary is not None
+    assert run_row.summary["tests"] == 1
+
+
+def test_log_lines_are_json_and_name_the_task(env: dict[str, str], settings: Settings) -> None:
+    with role("worker", "--log-format", "json", env=env) as worker:
+        worker.wait_for(READY)
+        result = send(settings, "no-such-run")
+        assert result.get(timeout=20) is None
+        worker.wait_for("succeeded")
+        assert worker.stop() == 0
+        # Celery's signal handler writes its own two lines past all logging.
+        entries = [json.loads(line) for line in worker.lines if line and "Warm shutdown" not in line]
+    of_task = [entry for entry in entries if entry.get("task_id") == result.id]
+    assert {entry["task_name"] for entry in of_task} == {UPDATE_RUN}
+
+
+def test_options_after_the_dashes_reach_celery(env: dict[str, str]) -> None:
+    with role("worker", "--", "--hostname", "named@here", "--without-mingle", env=env) as worker:
+        worker.wait_for("named@here ready")
+    wrong = run("worker", "--", "--no-such-option", env=env)
+    assert wrong.returncode == 2
+    assert "--no-such-option" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_celerys_own_command_line_runs_the_same_worker(
+    env: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    with Running(CELERY, "-A", "ibutsu_tasks:worker_app", "worker", env=env, cwd=tmp_path) as worker:
+        worker.wait_for(READY)
+        assert send(settings, "no-such-run").get(timeout=20) is None
+        assert worker.stop() == 0
+    assert "ibutsu_server_worker" in worker.output
+
+
+def test_the_concurrency_comes_from_the_environment(env: dict[str, str]) -> None:
+    with role("worker", env=env | {"CELERY_WORKER_CONCURRENCY": "3"}) as worker:
+        worker.wait_for(READY)
+        assert "concurrency: 3" in worker.output
+
+
+def test_a_worker_without_settings_says_what_to_set() -> None:
+    done = run("worker")
+    assert done.returncode == 3
+    assert "CELERY_BROKER_URL and POSTGRESQL_HOST" in done.stderr
+    assert done.stdout == ""
+
+
+def test_of_two_beats_one_leads_and_the_other_takes_over(env: dict[str, str], resources: Resources) -> None:
+    with role("beat", env=env) as first:
+        first.wait_for("this beat leads now")
+        with role("beat", env=env) as second:
+            second.wait_for("beat: Starting")
+            time.sleep(1.5)
+            assert "leads now" not in second.output
+            first.process.kill()
+            started = time.monotonic()
+            second.wait_for("this beat leads now", 10)
+            assert time.monotonic() - started < 5
+            until(
+                lambda: (
+                    json.loads(resources.redis.get(BEAT_LEADER_KEY) or b"{}").get("pid") == second.process.pid
+                )
+            )
+            assert second.stop() == 0
+    assert resources.redis.get(BEAT_LEADER_KEY) is None
+
+
+def test_a_run_missed_while_no_beat_was_up_is_caught_up_once(
+    env: dict[str, str], resources: Resources
+) -> None:
+    now = datetime.now(UTC)
+    for row in SCHEDULE:
+        last = now - timedelta(days=2) if row.name == "prune-old-import-files" else now
+        resources.redis.hset(BEAT_LAST_RUNS_KEY, row.name, last.isoformat())
+    with role("beat", env=env) as beat:
+        beat.wait_for("sending prune-old-import-files")
+        until(lambda: resources.redis.llen("celery") == 1)
+        assert beat.stop() == 0
+    message = json.loads(resources.redis.lpop("celery") or b"{}")
+    assert message["headers"]["task"] == "ibutsu_server.tasks.db.prune_old_import_files"
+    assert json.loads(base64.b64decode(message["body"]))[0] == [7]
+    with role("beat", env=env) as again:
+        again.wait_for("this beat leads now")
+        time.sleep(1)
+        assert "sending" not in again.output
+
+
+def status_of(url: str, credentials: str = "") -> int:
+    request = urllib.request.Request(url)  # noqa: S310 - the page this test started
+    if credentials:
+        request.add_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_flower_needs_no_database_and_guards_every_page(broker_url: str) -> None:
+    port = free_port()
+    env = {"CELERY_BROKER_URL": broker_url, "FLOWER_BASIC_AUTH": "operator:s3cret"}
+    with role("flower", "--port", str(port), env=env) as flower:
+        flower.wait_for("Visit me at")
+        base = f"http://127.0.0.1:{port}"
+        until(lambda: status_of(f"{base}/healthcheck") == 200)
+        for page in ("/", "/tasks", "/metrics", "/api/tasks"):
+            assert status_of(base + page) == 401
+            assert status_of(base + page, "operator:s3cret") == 200
+        assert flower.stop() == 0
+    assert "s3cret" not in flower.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--address", "0.0.0.0"], ["--address", ""], ["--", "--address=0.0.0.0"]],  # noqa: S104
+)
+def test_flower_refuses_to_be_open_to_others(broker_url: str, arguments: list[str]) -> None:
+    done = run("flower", *arguments, env={"CELERY_BROKER_URL": broker_url})
+    assert done.returncode in {2, 3}
+    assert "Traceback" not in done.stderr
