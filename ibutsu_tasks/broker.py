@@ -31,20 +31,29 @@ BEAT_LAST_RUNS_KEY = "ibutsu-tasks:beat:last-runs"
 def client_url(broker_url: str) -> str:
     """Translate Celery's spelling of a Redis URL to redis-py's.
 
-    They agree but for unix sockets: `redis+socket:///path?virtual_host=2` is `unix:///path?db=2`.
-    Of several URLs separated by `;` (fail-over), the first is taken.
+    They differ in unix sockets, `redis+socket:///path?virtual_host=2` being `unix:///path?db=2`, and in
+    `ssl_cert_reqs`, `CERT_REQUIRED` being `required`. Of several URLs separated by `;` (fail-over), the
+    first is taken.
     """
-    parts = urlsplit(broker_url.split(";", maxsplit=1)[0])
-    if parts.scheme != "redis+socket":
-        return broker_url.split(";", maxsplit=1)[0]
-    query = [("db" if key == "virtual_host" else key, value) for key, value in parse_qsl(parts.query)]
+    first = broker_url.partition(";")[0]
+    parts = urlsplit(first)
+    if not parts.query and parts.scheme != "redis+socket":
+        return first
+    query = urlencode([_client_option(key, value) for key, value in parse_qsl(parts.query)])
+    scheme = "unix" if parts.scheme == "redis+socket" else parts.scheme
     # Not urlunsplit: it leaves out the empty authority, and redis-py insists on `unix://`.
-    return f"unix://{parts.netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
+    return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{query}" if query else "")
+
+
+def _client_option(key: str, value: str) -> tuple[str, str]:
+    if key == "ssl_cert_reqs":
+        return key, value.removeprefix("CERT_").lower()
+    return ("db" if key == "virtual_host" else key), value
 
 
 def describe(broker_url: str) -> str:
     """Name the place a broker URL points at, without credentials: `host:port/db` or a socket path."""
-    parts = urlsplit(broker_url.split(";", maxsplit=1)[0])
+    parts = urlsplit(broker_url.partition(";")[0])
     if parts.scheme == "redis+socket":
         return unquote(parts.path)
     return f"{parts.hostname or 'localhost'}:{parts.port or 6379}/{parts.path.strip('/') or '0'}"

@@ -28,6 +28,9 @@ WORKER_NAME = "ibutsu_server_worker"
 SCHEDULER_NAME = "ibutsu_server_scheduler"
 CLIENT_NAME = "ibutsu_server_client"
 
+NO_BACKEND = "disabled://"
+"""For who only sends: with a backend, Celery subscribes to the result of whatever it sends first."""
+
 CLIENT_TIMEOUT_SECONDS = 5
 """What a command waits for the broker to accept one thing."""
 
@@ -92,10 +95,9 @@ def create_client_app(settings: Settings) -> DatabaseCelery:
     """
     settings.require_broker()
     app = build_database_app(CLIENT_NAME, settings, timeout_seconds=CLIENT_TIMEOUT_SECONDS)
-    # With a backend, Celery subscribes to the result of whatever it sends, on a second connection.
     once = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
     app.conf.update(task_publish_retry_policy=once)
-    app.backend_cls = "disabled://"
+    app.backend_cls = NO_BACKEND
     return app
 
 
@@ -105,7 +107,11 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
     _log_as_set(settings)
     if variant == "flower":
         return create_broker_celery_app(FLOWER_NAME, settings)
-    return create_celery_app(WORKER_NAME if variant == "worker" else SCHEDULER_NAME, settings)
+    if variant == "worker":
+        return create_celery_app(WORKER_NAME, settings)
+    app = create_celery_app(SCHEDULER_NAME, settings)
+    app.backend_cls = NO_BACKEND
+    return app
 
 
 def _log_as_set(settings: Settings) -> None:

@@ -29,7 +29,7 @@ MASK = "***"
 NONE = "–"
 """How a setting without a value is shown."""
 
-BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
+BROKER_SCHEMES = ("redis", "rediss", "redis+socket")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS = ("text", "json")
 
@@ -100,7 +100,7 @@ def _quote_password(url: str) -> str:
     match = _PROPER_URL.match(url) or _ODD_URL.match(url)
     if match is None:
         return url
-    password = quote(_STRAY_PERCENT.sub("%25", match["password"]), safe="%!$&'()*+,;=~._-:")
+    password = quote(_STRAY_PERCENT.sub("%25", match["password"]), safe="%!$&'()*+,=~._-:")
     return f"{match['head']}{password}{match['tail']}"
 
 
@@ -155,6 +155,12 @@ class Row:
     parse: Callable[[str], Any]
 
 
+def _as_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return NONE if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
 def _setting(
     variables: str,
     default: Any,
@@ -165,7 +171,7 @@ def _setting(
     secret: bool = False,
     default_text: str | None = None,
 ) -> Any:
-    shown = default_text if default_text is not None else (NONE if default is None else str(default))
+    shown = default_text if default_text is not None else _as_text(default)
     metadata = {
         "variables": tuple(variables.split()),
         "parse": parse,
@@ -378,10 +384,8 @@ class Settings:
     def shown(self, name: str) -> str:
         """Give the value of a setting as it may be shown: secrets masked, `–` when unset."""
         value, row = getattr(self, name), rows()[name]
-        if value is None:
-            return NONE
-        if not row.secret:
-            return ",".join(value) if isinstance(value, tuple) else str(value)
+        if value is None or not row.secret:
+            return _as_text(value)
         if name == "flower_basic_auth":
             return f"{value.partition(':')[0]}:{MASK}"
         return mask_passwords(value) if "://" in value else MASK

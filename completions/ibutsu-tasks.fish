@@ -1,0 +1,1 @@
+complete --command ibutsu-tasks --no-files --arguments "(env _IBUTSU_TASKS_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) ibutsu-tasks)" --condition "env _IBUTSU_TASKS_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) ibutsu-tasks"

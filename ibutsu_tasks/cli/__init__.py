@@ -1,0 +1,139 @@
+"""The command line: the table of commands, their lazy loading, and the one error boundary."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ibutsu_tasks import __version__
+from ibutsu_tasks.cli.exit_codes import ExitCode, exit_code_of
+from ibutsu_tasks.cli.options import setting_option
+from ibutsu_tasks.cli.output import Output
+from ibutsu_tasks.cli.state import CliState
+from ibutsu_tasks.errors import IbutsuTasksError, UsageError
+
+PROGRAM = "ibutsu-tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """One command: its module in `cli/commands`, which is imported only when the command is used."""
+
+    name: str
+    module: str
+    summary: str
+    panel: str
+
+
+COMMANDS = (
+    CommandRow("up", "up", "Run the whole system here: servers, worker, beat and Flower.", "Run"),
+    CommandRow("worker", "worker", "Run a worker.", "Run"),
+    CommandRow("beat", "beat", "Run the scheduler.", "Run"),
+    CommandRow("flower", "flower", "Run the Flower web page.", "Run"),
+    CommandRow(
+        "import", "import_", "Import JUnit XML files and archives and follow them to the end.", "Work"
+    ),
+    CommandRow("enqueue", "enqueue", "Send one task, or run it right here.", "Work"),
+    CommandRow("prune", "prune", "Delete old rows, after showing what would go.", "Work"),
+    CommandRow("doctor", "doctor", "Check every service and say what mends it.", "Look"),
+    CommandRow("config", "config", "Show every setting with its value and where it came from.", "Look"),
+    CommandRow("db", "db", "Create the tables in an empty database.", "Set up"),
+)
+
+_ROWS = {row.name: row for row in COMMANDS}
+
+
+class LazyGroup(TyperGroup):
+    """Lists commands from the table; imports a command's module when it is used or its options completed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's signature
+        """Give the names in the order of the table."""
+        return list(_ROWS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base class's signature
+        """Give a stand-in that is enough for the help page and for completing names."""
+        row = _ROWS.get(cmd_name)
+        return row and TyperCommand(row.name, help=row.summary, rich_help_panel=row.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Give the real command, or let the base class suggest one."""
+        row = _ROWS.get(args[0])
+        if row is None and not args[0].startswith("-"):
+            raise UsageError(f"There is no command {args[0]!r}.", _suggest_command(args[0]))
+        return (row.name, load_command(row), args[1:]) if row else super().resolve_command(ctx, args)
+
+
+def _suggest_command(name: str) -> str:
+    close = difflib.get_close_matches(name, _ROWS, n=1)
+    return f"`{PROGRAM} {close[0]}`." if close else f"`{PROGRAM} --help` lists the commands."
+
+
+def load_command(row: CommandRow) -> Any:
+    """Import a command's module and give its command object."""
+    module = importlib.import_module(f"ibutsu_tasks.cli.commands.{row.module}")
+    command = typer.main.get_command(module.app)
+    command.name = row.name
+    return command
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name=PROGRAM,
+    help="Worker, scheduler, monitor and operator's tools for the Celery half of an Ibutsu server.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    broker_url: Annotated[str | None, setting_option("broker_url", "--broker-url")] = None,
+    database_url: Annotated[str | None, setting_option("database_url", "--database-url")] = None,
+    data_dir: Annotated[str | None, setting_option("data_dir", "--data-dir")] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(help="Read settings from this file in place of ./.env.", metavar="FILE")
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keep the options given before the command's name; nothing is read yet."""
+    options = {"broker_url": broker_url, "database_url": database_url, "data_dir": data_dir}
+    context.obj = CliState({name: value for name, value in options.items() if value is not None}, env_file)
+
+
+def main() -> int:
+    """Run the command line and give its exit code. The only place that catches foreseen errors."""
+    try:
+        app(prog_name=PROGRAM)
+    except IbutsuTasksError as error:
+        Output().fail(error)
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except SystemExit as end:
+        return _code_of(end)
+    return ExitCode.DONE
+
+
+def _code_of(end: SystemExit) -> int:
+    if end.code is None or isinstance(end.code, int):
+        return end.code or ExitCode.DONE
+    sys.stderr.write(f"{end.code}\n")
+    return ExitCode.BAD_NEWS

@@ -1,0 +1,31 @@
+"""`ibutsu-tasks beat`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ibutsu_tasks.cli.options import command_app, setting_option
+from ibutsu_tasks.cli.state import state_of
+
+app = command_app()
+
+
+@app.command()
+def beat(
+    context: typer.Context,
+    loglevel: Annotated[str | None, setting_option("log_level", "--loglevel", "-l")] = None,
+    log_format: Annotated[str | None, setting_option("log_format", "--log-format")] = None,
+    celery_args: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- CELERY OPTIONS]", help="Passed to Celery untouched.")
+    ] = None,
+) -> None:
+    """Run the scheduler in the foreground until a signal ends it.
+
+    Any number may run: one holds a lock in PostgreSQL and sends, the others stand by.
+    """
+    state = state_of(context).with_options(log_level=loglevel, log_format=log_format)
+    from ibutsu_tasks import roles
+
+    raise typer.Exit(roles.run_beat(state.settings, celery_args or []))

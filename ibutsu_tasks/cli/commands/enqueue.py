@@ -1,0 +1,69 @@
+"""`ibutsu-tasks enqueue`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ibutsu_tasks.cli.options import JsonOption
+from ibutsu_tasks.cli.state import state_of
+from ibutsu_tasks.errors import UsageError
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def enqueue(
+    context: typer.Context,
+    task: Annotated[
+        str | None, typer.Argument(help="Short or full name; without one, all tasks are listed.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="Arguments; a value is JSON where it is not text."),
+    ] = None,
+    args: Annotated[
+        str | None,
+        typer.Option(
+            "--args",
+            metavar="JSON|@FILE|-",
+            help="All arguments as a JSON array or object: given here, in a file, or on stdin.",
+        ),
+    ] = None,
+    countdown: Annotated[
+        float | None, typer.Option("--countdown", metavar="SECONDS", min=0, help="Run it that much later.")
+    ] = None,
+    queue: Annotated[
+        str | None, typer.Option("--queue", "-Q", help="Queue to send it to.", show_default="celery")
+    ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", metavar="SECONDS", min=0.1, help="Wait for the result and write it."),
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Run it right here, without broker or worker.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the traceback of a failed task.")
+    ] = False,
+    json_wanted: JsonOption = False,
+) -> None:
+    """Send one task and write its id to stdout; with --wait or --local its result.
+
+    Name and arguments are checked before anything is sent. Exit code 1 when the task failed, 124 when
+    --wait was too short.
+    """
+    if local and not (countdown is None and queue is None and wait is None):
+        raise UsageError("--local goes with none of --countdown, --queue and --wait.")
+    state = state_of(context, json_wanted=json_wanted)
+    from ibutsu_tasks.cli import enqueueing
+
+    if task is None:
+        enqueueing.show_tasks(state.output, state.settings)
+        return
+    call = enqueueing.read_call(state.settings, task, assignments or (), args)
+    if local:
+        raise typer.Exit(enqueueing.run_here(state, call, verbose=verbose))
+    delivery = enqueueing.Delivery(countdown, queue, wait, verbose)
+    raise typer.Exit(enqueueing.send_call(state.output, state.settings, call, delivery))

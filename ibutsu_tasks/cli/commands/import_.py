@@ -1,0 +1,76 @@
+"""`ibutsu-tasks import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibutsu_tasks.cli.options import JsonOption
+from ibutsu_tasks.cli.state import state_of
+from ibutsu_tasks.errors import UsageError
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(name="import")
+def import_(
+    context: typer.Context,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="JUnit XML files and archives of pytest-ibutsu.")
+    ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option("--project", "-p", help="Project of the runs, by name or id.", metavar="NAME"),
+    ] = None,
+    create_project: Annotated[
+        bool, typer.Option("--create-project", help="Make the project if it does not exist.")
+    ] = False,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metadata",
+            "-m",
+            metavar="KEY=VALUE",
+            help="Metadata of the runs; a value may be JSON. Repeatable.",
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option("--source", help="Source of the runs.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Send the files and leave.")] = False,
+    wait_seconds: Annotated[
+        float | None,
+        typer.Option("--wait", metavar="SECONDS", min=0.1, help="Longest wait.", show_default="3600"),
+    ] = None,
+    follow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--follow", metavar="IMPORT_ID", help="Follow an earlier import in place of FILES. Repeatable."
+        ),
+    ] = None,
+    json_wanted: JsonOption = False,
+) -> None:
+    """Import files through the queue, as an upload to Ibutsu would, and show the runs they became.
+
+    What a file is its content decides. Exit code 1 when some were not imported; the others are.
+    """
+    if bool(files) == bool(follow):
+        raise UsageError("Name FILES to import, or --follow an earlier import; one of the two.")
+    if no_wait and (wait_seconds is not None or follow):
+        raise UsageError("--no-wait goes neither with --wait nor with --follow.")
+    if create_project and not project:
+        raise UsageError("--create-project needs --project NAME.")
+    state = state_of(context, json_wanted=json_wanted)
+    from ibutsu_tasks.celery_app import create_client_app
+    from ibutsu_tasks.cli import importing
+
+    seconds = 0.0 if no_wait else wait_seconds or importing.DEFAULT_WAIT_SECONDS
+    options = importing.ImportOptions(
+        project, create_project, importing.parse_metadata(metadata or ()), source, seconds
+    )
+    ids = importing.parse_ids(follow or ())
+    state.settings.require_services()
+    client = create_client_app(state.settings)
+    if ids:
+        raise typer.Exit(importing.follow_imports(state.output, client, ids, seconds))
+    raise typer.Exit(importing.import_files(state.output, client, files or [], options))

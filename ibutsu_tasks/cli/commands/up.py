@@ -1,0 +1,62 @@
+"""`ibutsu-tasks up`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibutsu_tasks.cli.options import YesOption, setting_option
+from ibutsu_tasks.cli.state import state_of
+from ibutsu_tasks.errors import UsageError
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="With --once: JUnit XML files and archives to import.")
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Import FILES, show the runs made, then stop.")
+    ] = False,
+    data_dir: Annotated[str | None, setting_option("data_dir", "--data-dir")] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Start with empty data; asks first.")] = False,
+    yes: YesOption = False,
+    concurrency: Annotated[str | None, setting_option("worker_concurrency", "--concurrency", "-c")] = None,
+    no_flower: Annotated[bool, typer.Option("--no-flower", help="Leave Flower out.")] = False,
+    flower_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of Flower.", show_default="the first free one from 5555"),
+    ] = None,
+    loglevel: Annotated[str | None, setting_option("log_level", "--loglevel", "-l")] = None,
+) -> None:
+    """Run the whole system here: PostgreSQL, Valkey, worker, beat and Flower, until Ctrl-C.
+
+    Other commands find it without any variable. The data stay where they are for the next time.
+    """
+    if bool(files) != once:
+        raise UsageError("--once needs FILES to import." if once else "FILES are imported with --once only.")
+    state = state_of(context).with_options(
+        data_dir=data_dir, worker_concurrency=concurrency, log_level=loglevel
+    )
+    from ibutsu_tasks.local.binaries import find_binaries
+    from ibutsu_tasks.settings import load_settings
+
+    find_binaries()
+    # Not state.settings: that looks for a stack to use, and this is the one.
+    settings = load_settings(state.options, env_file=state.env_file)
+    from ibutsu_tasks.cli import stack_session
+    from ibutsu_tasks.local import servers
+
+    if reset:
+        question = f"Delete all data in {settings.data_dir}?"
+        if not state.confirm(question, yes=yes, instead="leave out --reset"):
+            raise typer.Exit(1)
+        servers.reset(settings.data_dir)
+    if files:
+        raise typer.Exit(stack_session.import_once(state, settings, files))
+    stack_session.stay_up(state, settings, has_flower=not no_flower, flower_port=flower_port)

@@ -1,0 +1,61 @@
+"""`ibutsu-tasks worker`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ibutsu_tasks.cli.options import command_app, setting_option
+from ibutsu_tasks.cli.state import state_of
+
+app = command_app()
+
+
+@app.command()
+def worker(
+    context: typer.Context,
+    concurrency: Annotated[
+        str | None, setting_option("worker_concurrency", "--concurrency", "-c", metavar="N")
+    ] = None,
+    queues: Annotated[str | None, setting_option("worker_queues", "--queues", "-Q", metavar="NAMES")] = None,
+    hostname: Annotated[
+        str | None, setting_option("worker_hostname", "--hostname", "-n", metavar="NAME")
+    ] = None,
+    loglevel: Annotated[str | None, setting_option("log_level", "--loglevel", "-l")] = None,
+    log_format: Annotated[str | None, setting_option("log_format", "--log-format")] = None,
+    prefetch_multiplier: Annotated[
+        str | None, setting_option("worker_prefetch_multiplier", "--prefetch-multiplier", metavar="N")
+    ] = None,
+    max_tasks_per_child: Annotated[
+        str | None, setting_option("worker_max_tasks_per_child", "--max-tasks-per-child", metavar="N")
+    ] = None,
+    time_limit: Annotated[
+        str | None, setting_option("task_time_limit_seconds", "--time-limit", metavar="SECONDS")
+    ] = None,
+    soft_time_limit: Annotated[
+        str | None, setting_option("task_soft_time_limit_seconds", "--soft-time-limit", metavar="SECONDS")
+    ] = None,
+    celery_args: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- CELERY OPTIONS]", help="Passed to Celery untouched.")
+    ] = None,
+) -> None:
+    """Run a worker in the foreground until a signal ends it.
+
+    SIGTERM finishes the running tasks first. A queue other than `celery` is consumed beside it,
+    because an Ibutsu API server publishes to `celery` only.
+    """
+    state = state_of(context).with_options(
+        worker_concurrency=concurrency,
+        worker_queues=queues,
+        worker_hostname=hostname,
+        log_level=loglevel,
+        log_format=log_format,
+        worker_prefetch_multiplier=prefetch_multiplier,
+        worker_max_tasks_per_child=max_tasks_per_child,
+        task_time_limit_seconds=time_limit,
+        task_soft_time_limit_seconds=soft_time_limit,
+    )
+    from ibutsu_tasks import roles
+
+    raise typer.Exit(roles.run_worker(state.settings, celery_args or []))

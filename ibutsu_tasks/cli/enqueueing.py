@@ -1,0 +1,200 @@
+"""What `enqueue` does: check, then send and perhaps wait; or run the task right here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from ibutsu_tasks.celery_app import build_database_app, create_client_app
+from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, TaskArgumentsError, UsageError
+from ibutsu_tasks.logs import configure_logs
+from ibutsu_tasks.queues import DEFAULT_QUEUE
+from ibutsu_tasks.sending import messages
+from ibutsu_tasks.sending.arguments import (
+    TaskSignature,
+    check_arguments,
+    find_task,
+    list_tasks,
+    parse_assignments,
+)
+from ibutsu_tasks.sending.results import ResultReader, TaskOutcome, explain_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ibutsu_tasks.cli.output import Output
+    from ibutsu_tasks.cli.state import CliState
+    from ibutsu_tasks.settings import Settings
+    from ibutsu_tasks.tasks.base import DatabaseCelery
+
+LOCAL_NAME = "ibutsu_server_local"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCall:
+    """A task and arguments that fit it."""
+
+    task: TaskSignature
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a message is sent and whether its end is waited for."""
+
+    countdown_seconds: float | None = None
+    queue: str | None = None
+    wait_seconds: float | None = None
+    verbose: bool = False
+
+
+def show_tasks(output: Output, settings: Settings) -> None:
+    """Write every task with its signature and what it does."""
+    tasks = list_tasks(build_database_app(LOCAL_NAME, settings))
+    if output.json_wanted:
+        output.show_json(
+            [{"name": task.wire_name, "signature": str(task), "help": task.summary} for task in tasks]
+        )
+        return
+    for task in tasks:
+        output.show(f"[bold]{escape(task.short_name)}[/]{escape(str(task).removeprefix(task.short_name))}")
+        output.show(f"    {escape(task.summary)}")
+
+
+def read_call(settings: Settings, name: str, assignments: Sequence[str], document: str | None) -> TaskCall:
+    """Find the task and read its arguments; needs no service.
+
+    `document` is JSON, `@` and a file that holds it, or `-` for stdin: an array of positional arguments
+    or an object of named ones. Raises UnknownTaskError, TaskArgumentsError, and UsageError for a
+    document that cannot be read.
+    """
+    task = find_task(build_database_app(LOCAL_NAME, settings), name)
+    given = [] if document is None else _read_document(document)
+    args, named = (given, {}) if isinstance(given, list) else ([], given)
+    assigned = parse_assignments(task, assignments)
+    twice = ", ".join(named.keys() & assigned.keys())
+    if twice:
+        raise TaskArgumentsError(f"{twice} is given twice, in --args and on its own.", f"The task is {task}.")
+    call = TaskCall(task, args, named | assigned)
+    check_arguments(task, call.args, call.kwargs)
+    return call
+
+
+def send_call(output: Output, settings: Settings, call: TaskCall, delivery: Delivery) -> ExitCode:
+    """Publish the message; write the task's id, or its result when it is waited for.
+
+    Raises BrokerUnreachableError, and while waiting ServiceUnreachableError and WaitTimeoutError.
+    """
+    app = create_client_app(settings)
+    task_id = messages.send(
+        app,
+        call.task.wire_name,
+        call.args,
+        call.kwargs,
+        countdown_seconds=delivery.countdown_seconds,
+        queue=delivery.queue,
+    )
+    if delivery.queue not in {None, DEFAULT_QUEUE}:
+        _warn_of_unread_queue(output, app, delivery.queue or "")
+    if delivery.wait_seconds is None:
+        _show_sent(output, call.task, task_id)
+        return ExitCode.DONE
+    output.say(f"[dim]Waiting for {call.task.short_name} {task_id}[/]")
+    reader = ResultReader(app, settings.backend_url or "")
+    outcome = reader.wait(task_id, delivery.wait_seconds)
+    return _show_outcome(output, call.task, outcome, verbose=delivery.verbose)
+
+
+def run_here(state: CliState, call: TaskCall, *, verbose: bool) -> ExitCode:
+    """Run the task, and what it sends, in this process; needs the database alone.
+
+    Raises SettingsError when none is named, and whatever foreseen error the task ends in.
+    """
+    settings = state.settings
+    settings.require_database()
+    # Nobody waits half a day for a retry at a terminal.
+    app = build_database_app(LOCAL_NAME, replace(settings, task_max_retries=0))
+    configure_logs(settings.log_level if verbose else "critical", settings.log_format)
+    # Celery would log what is raised, with a traceback, on top of what is said here.
+    logging.getLogger("celery.app.trace").disabled = not verbose
+    result = app.tasks[call.task.wire_name].apply(tuple(call.args), call.kwargs)
+    app.resources.close()
+    if isinstance(result.result, IbutsuTasksError):
+        raise result.result
+    succeeded = result.successful()
+    outcome = TaskOutcome(
+        str(result.id),
+        succeeded=succeeded,
+        result=result.result if succeeded else None,
+        error=None if succeeded else explain_failure(result.result),
+        traceback=result.traceback and str(result.traceback),
+    )
+    return _show_outcome(state.output, call.task, outcome, verbose=verbose)
+
+
+def _read_document(document: str) -> list[Any] | dict[str, Any]:
+    text = _read_text(document)
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--args is no valid JSON: {error}.") from None
+    if not isinstance(value, list | dict):
+        raise UsageError(
+            f"--args must be an array or an object, not {type(value).__name__}.",
+            """Give positional arguments as '["a", 1]', named ones as '{"name": "a"}'.""",
+        )
+    return value
+
+
+def _read_text(document: str) -> str:
+    try:
+        if document == "-":
+            return sys.stdin.read()
+        if document.startswith("@"):
+            return Path(document[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"--args {document} cannot be read: {reason}.") from None
+    return document
+
+
+def _warn_of_unread_queue(output: Output, app: DatabaseCelery, queue: str) -> None:
+    try:
+        queues = messages.consumed_queues(app)
+    except ServiceUnreachableError:
+        return
+    if queues and queue not in queues:
+        names = ", ".join(sorted(queues))
+        output.say(
+            f"[yellow]No worker that answers consumes {escape(queue)};[/] they consume {escape(names)}."
+        )
+
+
+def _show_sent(output: Output, task: TaskSignature, task_id: str) -> None:
+    if output.json_wanted:
+        output.show_json({"task": task.wire_name, "task_id": task_id})
+    else:
+        output.show(task_id)
+
+
+def _show_outcome(output: Output, task: TaskSignature, outcome: TaskOutcome, *, verbose: bool) -> ExitCode:
+    if output.json_wanted:
+        output.show_json({"task": task.wire_name} | asdict(outcome))
+    elif outcome.succeeded:
+        output.show_json(outcome.result)
+    if outcome.succeeded:
+        return ExitCode.DONE
+    output.say(f"[bold red]{escape(task.short_name)} failed:[/] {escape(outcome.error or '')}")
+    if verbose and outcome.traceback:
+        output.say(escape(str(outcome.traceback)))
+    elif outcome.traceback:
+        output.say("[bold]Try:[/] --verbose shows the traceback.")
+    return ExitCode.BAD_NEWS

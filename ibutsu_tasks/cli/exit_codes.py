@@ -1,0 +1,55 @@
+"""The exit codes, and which error ends in which."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ibutsu_tasks.errors import (
+    IbutsuTasksError,
+    LocalServersError,
+    RefusedError,
+    ServiceUnreachableError,
+    SettingsError,
+    UsageError,
+    WaitTimeoutError,
+)
+
+
+class ExitCode(IntEnum):
+    """What a command's end means to a script."""
+
+    DONE = 0
+    BAD_NEWS = 1
+    USAGE = 2
+    SETTINGS = 3
+    UNREACHABLE = 4
+    TIMED_OUT = 124
+    INTERRUPTED = 130
+
+
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.BAD_NEWS: "it ran and the answer is bad news: a check, an import or a task failed",
+    ExitCode.USAGE: "wrong usage: an unknown option, task or argument; a confirmation without a terminal",
+    ExitCode.SETTINGS: "settings are missing or invalid",
+    ExitCode.UNREACHABLE: "a service cannot be reached",
+    ExitCode.TIMED_OUT: "timed out waiting",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+}
+
+_BY_ERROR: tuple[tuple[type[IbutsuTasksError], ExitCode], ...] = (
+    (UsageError, ExitCode.USAGE),
+    (SettingsError, ExitCode.SETTINGS),
+    (ServiceUnreachableError, ExitCode.UNREACHABLE),
+    (WaitTimeoutError, ExitCode.TIMED_OUT),
+    (RefusedError, ExitCode.BAD_NEWS),
+    (LocalServersError, ExitCode.BAD_NEWS),
+)
+
+
+def exit_code_of(error: IbutsuTasksError) -> ExitCode:
+    """Give the code a foreseen error ends in. Raises LookupError for a class nobody assigned."""
+    for kind, code in _BY_ERROR:
+        if isinstance(error, kind):
+            return code
+    raise LookupError(f"no exit code is assigned to {type(error).__name__}")

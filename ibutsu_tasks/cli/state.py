@@ -1,0 +1,63 @@
+"""What every command starts with: the options before its name, and the settings, read when first needed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from ibutsu_tasks.cli.output import Output
+from ibutsu_tasks.errors import ConfirmationNeededError
+from ibutsu_tasks.settings import Settings, load_settings
+
+LOCAL_STACK = "local stack"
+
+
+@dataclass
+class CliState:
+    """Options given before the command, and what follows from them."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    env_file: Path | None = None
+    output: Output = field(default_factory=Output)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings from everywhere; says on stderr when a running local stack supplied the services.
+
+        Raises SettingsError that lists every problem.
+        """
+        settings = load_settings(self.options, env_file=self.env_file)
+        if settings.sources.get("broker_url") == LOCAL_STACK:
+            self.output.say(f"[dim]Using the local stack on {escape(str(settings.data_dir))}.[/]")
+        return settings
+
+    def with_options(self, **options: Any) -> CliState:
+        """Give the same state with a command's own options on top; None means not given."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return CliState(self.options | given, self.env_file, self.output)
+
+    def confirm(self, question: str, *, yes: bool, instead: str) -> bool:
+        """Ask before something is destroyed, unless `yes`.
+
+        Raises ConfirmationNeededError, naming `instead` as the harmless way, when nobody can answer.
+        """
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise ConfirmationNeededError(
+                "There is no terminal to ask for confirmation.", f"Add --yes to go ahead, or {instead}."
+            )
+        return self.output.confirm(question)
+
+
+def state_of(context: typer.Context, *, json_wanted: bool = False) -> CliState:
+    """Give the state of this call."""
+    state = context.ensure_object(CliState)
+    state.output.json_wanted = json_wanted
+    return state

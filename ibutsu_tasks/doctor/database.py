@@ -1,0 +1,103 @@
+"""The check of PostgreSQL: a real query, a place that can be written, and the contract's tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from ibutsu_tasks.doctor.database_faults import explain, place_of
+from ibutsu_tasks.doctor.limits import CALL_SECONDS, DATABASE_CONNECT_SECONDS
+from ibutsu_tasks.doctor.naming import variable_of
+from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.schema import judge_schema, read_schema
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection
+
+    from ibutsu_tasks.settings import Settings
+
+OLDEST_VERSION = 15
+
+_STATE = text(
+    "select current_setting('server_version_num')::int / 10000 as version, pg_is_in_recovery() as standby,"
+    " current_setting('default_transaction_read_only') = 'on' as read_only"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """Major version, and the two ways a server refuses writes."""
+
+    version: int
+    standby: bool
+    read_only: bool
+
+
+def check_database(settings: Settings) -> list[Finding]:
+    """Connect, ask for the server's state and read the catalogue; nothing is written."""
+    url = make_url(settings.require_database())
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": DATABASE_CONNECT_SECONDS,
+            "application_name": "ibutsu-tasks/doctor",
+        },
+    )
+    try:
+        with engine.connect() as connection:
+            return _examine(connection, settings, url)
+    except (SQLAlchemyError, UnicodeDecodeError) as error:
+        return [explain(error, settings, url)]
+    finally:
+        engine.dispose()
+
+
+def _examine(connection: Connection, settings: Settings, url: URL) -> list[Finding]:
+    connection.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
+    row = connection.execute(_STATE).one()
+    state = ServerState(row.version, row.standby, row.read_only)
+    schema = read_schema(connection)
+    place = f"{url.database} at {place_of(url)}"
+    field = "database_url" if settings.database_url else "postgresql_database"
+    found = judge_state(state, place, url.database or "") + judge_schema(
+        schema, place, variable_of(settings, field)
+    )
+    version = f", schema {schema.alembic_version}" if schema.alembic_version else ""
+    tables = f"all {len(schema.tables)} tables are right{version}"
+    return found or [finding("IBT-D00", f"PostgreSQL {state.version} answers for {place}; {tables}.")]
+
+
+def judge_state(state: ServerState, place: str, database: str) -> list[Finding]:
+    """Give the findings about the server itself."""
+    found = []
+    if state.standby:
+        found.append(
+            finding(
+                "IBT-D26",
+                f"{place} is a read-only standby.",
+                "Name the primary in POSTGRESQL_HOST.",
+            )
+        )
+    elif state.read_only:
+        found.append(
+            finding(
+                "IBT-D27",
+                f"Transactions on {place} are read-only by default.",
+                f'Run `alter database "{database}" set default_transaction_read_only = off` there.',
+            )
+        )
+    if state.version < OLDEST_VERSION:
+        found.append(
+            finding(
+                "IBT-D29",
+                f"PostgreSQL {state.version} is older than the {OLDEST_VERSION} this is made for.",
+                f"Update the server to PostgreSQL {OLDEST_VERSION} or newer.",
+            )
+        )
+    return found

@@ -1,0 +1,186 @@
+"""What stands behind an error of the PostgreSQL driver while connecting, and what mends it.
+
+PostgreSQL gives no error code to a connection that failed, only a text. A server that speaks another
+language than English falls through to the last row, which quotes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.doctor.faults import Fault, find_fault
+from ibutsu_tasks.doctor.limits import DATABASE_CONNECT_SECONDS
+from ibutsu_tasks.doctor.naming import reason_of, variable_of
+from ibutsu_tasks.doctor.report import Finding, finding
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from ibutsu_tasks.settings import Settings
+
+FAULTS = (
+    Fault(
+        r"password authentication failed|PAM authentication failed|LDAP authentication failed",
+        "04",
+        "PostgreSQL at {place} refuses the password of the user {user}.",
+        "Correct {password_variable}.",
+    ),
+    Fault(
+        r"no password supplied",
+        "05",
+        "PostgreSQL at {place} asks for the password of the user {user}, and none is set.",
+        "Set {password_variable}.",
+    ),
+    Fault(
+        r"server does not support SSL",
+        "06",
+        "PostgreSQL at {place} speaks no TLS, and {tls_variable} asks for it.",
+        "Set {prefer_tls}.",
+    ),
+    Fault(
+        r"no pg_hba\.conf entry.*(no encryption|SSL off)",
+        "07",
+        "PostgreSQL at {place} does not admit {user} to {database} from here without TLS.",
+        "Set {require_tls}, or add a line to its pg_hba.conf.",
+    ),
+    Fault(
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects|authentication failed for user",
+        "07",
+        "PostgreSQL at {place} does not admit {user} to {database} from here.",
+        "Add a line for them to its pg_hba.conf, then run `select pg_reload_conf()`.",
+    ),
+    Fault(
+        r"certificate verify failed|root certificate file .* does not exist|server certificate for",
+        "08",
+        "The certificate of PostgreSQL at {place} is not trusted: {reason}",
+        "Name its authority in PGSSLROOTCERT=/path/to/ca.pem.",
+    ),
+    Fault(
+        r'role "[^"]*" does not exist|is not permitted to log in',
+        "10",
+        "PostgreSQL at {place} has no user {user} who may log in.",
+        "Correct {user_variable}, or create the user: `create role {user} login`.",
+    ),
+    Fault(
+        r'database "[^"]*" does not exist',
+        "11",
+        "PostgreSQL at {place} has no database {database}.",
+        "Correct {database_variable}, or create it: `createdb {database}`.",
+    ),
+    Fault(
+        r"too many (clients|connections)|remaining connection slots",
+        "12",
+        "PostgreSQL at {place} has no connection left.",
+        "Stop what holds them (`select * from pg_stat_activity`), or raise max_connections there.",
+    ),
+    Fault(
+        r"is starting up|is shutting down|in recovery mode|not yet accepting connections",
+        "13",
+        "PostgreSQL at {place} is starting, stopping or recovering.",
+        "Wait, then run `ibutsu-tasks doctor` again.",
+    ),
+    Fault(
+        r"permission denied for database",
+        "14",
+        "The user {user} may not connect to the database {database}.",
+        "Run `grant connect on database {database} to {user}` there.",
+    ),
+    Fault(
+        r"invalid (dsn|connection option|integer value|sslmode|URI)|extra key/value",
+        "15",
+        "The address of the database has an option that is not known: {reason}",
+        "Correct {address_variable}.",
+    ),
+    Fault(
+        r"could not translate host name|Name or service not known|name resolution",
+        "03",
+        "The host of {place} is unknown: its name does not resolve.",
+        "Correct {host_variable}.",
+    ),
+    Fault(
+        r"No such file or directory",
+        "01",
+        "PostgreSQL is not running at {place}: there is no such socket.",
+        "Start PostgreSQL, or correct {host_variable}.",
+    ),
+    Fault(
+        r"Connection refused",
+        "01",
+        "Nothing listens at {place}: the connection was refused.",
+        "Start PostgreSQL there, or correct {host_variable}.",
+    ),
+    Fault(
+        r"unreachable|No route to host",
+        "01",
+        "There is no way to {place}: the network or host is unreachable.",
+        "Correct {host_variable}, or mend the network.",
+    ),
+    Fault(
+        r"statement timeout|lock timeout",
+        "16",
+        "PostgreSQL at {place} answers, but not about its tables: they are locked, or it is overloaded.",
+        "See who holds them: `select * from pg_locks where not granted`.",
+    ),
+    Fault(
+        r"timeout expired|timed out",
+        "02",
+        "PostgreSQL at {place} did not answer within {seconds} s.",
+        "Check {host_variable} and what lies between (firewall, network policy).",
+    ),
+    Fault(
+        r"received invalid response|expected authentication request|closed the connection unexpectedly"
+        r"|unsupported frontend protocol|reset by peer",
+        "09",
+        "What answers at {place} is not PostgreSQL, or it hung up.",
+        "Correct {host_variable} and the port.",
+    ),
+)
+
+OTHER = Fault("", "19", "PostgreSQL at {place} did not work: {reason}", "Correct {address_variable}.")
+
+
+def explain(error: BaseException, settings: Settings, url: URL) -> Finding:
+    """Say what stands behind an error of connecting to `url`."""
+    original = getattr(error, "orig", None) or error
+    fault = find_fault(FAULTS, str(original)) or OTHER
+    words = words_of(settings, url, reason_of(original, settings))
+    return finding(f"IBT-D{fault.number}", fault.seen.format(**words), fault.hint.format(**words))
+
+
+def words_of(settings: Settings, url: URL, reason: str) -> dict[str, str]:
+    """Give what the sentences above may use."""
+    return {
+        "place": place_of(url),
+        "user": url.username or "(the system's)",
+        "database": url.database or "(none)",
+        "reason": reason,
+        "seconds": str(DATABASE_CONNECT_SECONDS),
+        **_variables(settings),
+    }
+
+
+def place_of(url: URL) -> str:
+    """Name where a URL points at, without credentials: `host:port` or the directory of a socket."""
+    host = url.query.get("host")
+    if host:
+        return host if isinstance(host, str) else ",".join(host)
+    return f"{url.host or 'localhost'}:{url.port or 5432}"
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    if settings.database_url:
+        uri = variable_of(settings, "database_url")
+        tls = {"prefer_tls": f"sslmode=prefer in {uri}", "require_tls": f"sslmode=require in {uri}"}
+        parts = ("address", "host", "user", "database", "password", "tls")
+        return {f"{part}_variable": uri for part in parts} | tls
+    words = {
+        f"{part}_variable": variable_of(settings, f"postgresql_{part}")
+        for part in ("host", "user", "database", "password")
+    }
+    sslmode = variable_of(settings, "postgresql_sslmode")
+    return words | {
+        "address_variable": "the POSTGRESQL_* variables",
+        "tls_variable": sslmode,
+        "prefer_tls": f"{sslmode}=prefer",
+        "require_tls": f"{sslmode}=require",
+    }

@@ -1,0 +1,1 @@
+"""Everything in one terminal: embedded servers and a supervisor for the roles."""

@@ -1,0 +1,235 @@
+"""The whole system in one terminal: embedded servers and the roles on them, watched over until the end."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from redis import RedisError
+from sqlalchemy import inspect
+
+from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client, restore_unacked
+from ibutsu_tasks.database.engine import build_engine
+from ibutsu_tasks.database.models import TABLES, create_tables
+from ibutsu_tasks.errors import BrokerUnreachableError, LocalServersError
+from ibutsu_tasks.local.directories import prepare_data_directory
+from ibutsu_tasks.local.guard import Guard
+from ibutsu_tasks.local.leftovers import end_leftover_roles
+from ibutsu_tasks.local.processes import ProcessMark, wait_until
+from ibutsu_tasks.local.readiness import choose_flower_port, readiness_checks
+from ibutsu_tasks.local.roles import FLOWER, ROLES, WORKER, Role, role_environment
+from ibutsu_tasks.local.servers import LocalServers
+from ibutsu_tasks.local.supervisor import Supervisor
+from ibutsu_tasks.stack_record import StackRecord, hold_stack_lock, remove_record, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ibutsu_tasks.local.stop_signals import StopSignals
+
+READY_TIMEOUT_SECONDS = 60.0
+# Of the ten seconds a stop may take: what is left for the servers after slow roles.
+SHORTEST_SERVERS_STOP_SECONDS = 1.5
+STOP_TIMEOUT_SECONDS = 9.0
+FLOWER_USER = "ibutsu"
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """What to run. Without `flower_port` the first free one from 5555 is taken.
+
+    `variables` are settings of the roles, as environment variables; `global_options` stand before the
+    name of the role on its command line.
+    """
+
+    data_dir: Path
+    roles: tuple[str, ...] = ("worker", "beat", "flower")
+    flower_port: int | None = None
+    flower_basic_auth: str | None = None
+    variables: Mapping[str, str] | None = None
+    global_options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StackEvents:
+    """Who is told what: `say` gets sentences, `line` a role's name and a line of its output."""
+
+    say: Callable[[str], None]
+    line: Callable[[str, str], None]
+
+
+class LocalStack:
+    """Servers, tables and roles of one data directory; ready on entry, all gone on exit.
+
+    `is_worker_ready` gets the broker's address and tells whether a worker answers there. `on_failure` is
+    called, from another thread, when a role cannot be kept running; `failure` then says why.
+    """
+
+    def __init__(
+        self,
+        plan: StackPlan,
+        events: StackEvents,
+        stop_signals: StopSignals,
+        *,
+        is_worker_ready: Callable[[str], bool],
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._plan, self._events, self._stop_signals = plan, events, stop_signals
+        self._is_worker_ready, self._on_failure = is_worker_ready, on_failure
+        self._exit = ExitStack()
+        self._stop_began = 0.0
+
+    def __enter__(self) -> Self:
+        with self._exit:
+            self._start()
+            self._exit = self._exit.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    @property
+    def failure(self) -> LocalServersError | None:
+        """Why a role cannot be kept running, once it is so."""
+        return self._supervisor.failure
+
+    def serve(self) -> None:
+        """Stay until a signal asks to stop. Raises LocalServersError when a role cannot be kept running."""
+        while not self._stop_signals.requested:
+            if self.failure is not None:
+                raise self.failure
+            time.sleep(0.1)
+
+    def _start(self) -> None:
+        self.data_dir = prepare_data_directory(self._plan.data_dir)
+        self._exit.enter_context(hold_stack_lock(self.data_dir))
+        self._me = ProcessMark.of(os.getpid())
+        guard = Guard(self.data_dir, self._me)
+        self._exit.callback(guard.dismiss)
+        self._clear_leftovers()
+        self.servers = LocalServers(self.data_dir, on_progress=self._events.say)
+        self.servers.start()
+        self._exit.callback(self._stop_servers)
+        self._check_in()
+        self._restore_messages()
+        self._ensure_tables()
+        self._start_roles()
+        self._wait_until_ready()
+        self._exit.callback(remove_record, self.data_dir)
+        write_record(self.data_dir, self.record)
+
+    def _check_in(self) -> None:
+        if self._stop_signals.requested:
+            raise KeyboardInterrupt
+
+    def _clear_leftovers(self) -> None:
+        count = end_leftover_roles(self.data_dir)
+        if count:
+            self._events.say(f"ended {count} processes that an earlier stack had left")
+
+    def _restore_messages(self) -> None:
+        with build_client(self.servers.broker_url) as client:
+            if len(client.client_list()) > 1:
+                return  # Somebody else works here, and holds messages rightly.
+            client.delete(BEAT_LEADER_KEY)
+            count = restore_unacked(client)
+        if count:
+            self._events.say(f"put {count} messages of killed workers back in the queue")
+
+    def _ensure_tables(self) -> None:
+        engine = build_engine(self.servers.database_url, "ibutsu-tasks/up")
+        try:
+            existing = set(inspect(engine).get_table_names())
+            if not existing:
+                self._events.say("creating the tables")
+                create_tables(engine)
+        finally:
+            engine.dispose()
+        missing = sorted(set(TABLES) - existing) if existing else []
+        if missing:
+            raise LocalServersError(
+                f"The database on {self.data_dir} lacks the tables {', '.join(missing)}.",
+                "Start with empty data: `ibutsu-tasks up --reset`.",
+            )
+
+    def _start_roles(self) -> None:
+        roles = [ROLES[name] for name in self._plan.roles]
+        self.record = self._describe(has_flower=FLOWER in roles)
+        self._supervisor = Supervisor(
+            self.data_dir,
+            self._me,
+            roles,
+            self._plan.global_options,
+            role_environment(self._variables()),
+            on_line=self._events.line,
+            say=self._events.say,
+            mend=self.servers.mend,
+            before_restart=self._prepare_restart,
+            on_failure=self._on_failure,
+        )
+        self._exit.callback(self._stop_roles)
+        self._events.say(f"starting {', '.join(self._plan.roles)}")
+        self._supervisor.start()
+
+    def _describe(self, *, has_flower: bool) -> StackRecord:
+        address = f"http://127.0.0.1:{choose_flower_port(self._plan.flower_port)}" if has_flower else None
+        # Only letters, digits, - and _: Flower splits what it is given at commas.
+        login = self._plan.flower_basic_auth or f"{FLOWER_USER}:{secrets.token_urlsafe(12)}"
+        return StackRecord(
+            pid=os.getpid(),
+            broker_url=self.servers.broker_url,
+            database_url=self.servers.database_url,
+            flower_url=address,
+            flower_basic_auth=login if has_flower else None,
+        )
+
+    def _variables(self) -> dict[str, str]:
+        own = {
+            "CELERY_BROKER_URL": self.record.broker_url,
+            "CELERY_RESULT_BACKEND": self.record.broker_url,
+            "SQLALCHEMY_DATABASE_URI": self.record.database_url,
+            "IBUTSU_TASKS_DATA_DIR": str(self.data_dir),
+            **(self._plan.variables or {}),
+        }
+        if self.record.flower_url and self.record.flower_basic_auth:
+            own["FLOWER_ADDRESS"] = "127.0.0.1"
+            own["FLOWER_PORT"] = self.record.flower_url.rpartition(":")[2]
+            own["FLOWER_BASIC_AUTH"] = self.record.flower_basic_auth
+        return own
+
+    def _prepare_restart(self, role: Role) -> None:
+        # What it held waits for the next start of the stack when the broker is gone as well.
+        with suppress(BrokerUnreachableError, RedisError):
+            if role is WORKER and not self._is_worker_ready(self.servers.broker_url):
+                with build_client(self.servers.broker_url) as client:
+                    restore_unacked(client)
+
+    def _wait_until_ready(self) -> None:
+        checks = readiness_checks(self.record, self._is_worker_ready)
+        for name in self._plan.roles:
+            if not wait_until(partial(self._is_over_or, checks[name]), READY_TIMEOUT_SECONDS):
+                raise LocalServersError(
+                    f"{name} was not ready within {READY_TIMEOUT_SECONDS:.0f} seconds.",
+                    "Read what it wrote above.",
+                )
+            self._check_in()
+            if self.failure is not None:
+                raise self.failure
+
+    def _is_over_or(self, is_ready: Callable[[], bool]) -> bool:
+        return self._stop_signals.requested or self.failure is not None or is_ready()
+
+    def _stop_roles(self) -> None:
+        self._stop_began = time.monotonic()
+        self._supervisor.stop(lambda: self._stop_signals.hurried)
+
+    def _stop_servers(self) -> None:
+        began = self._stop_began or time.monotonic()
+        left_seconds = STOP_TIMEOUT_SECONDS - (time.monotonic() - began)
+        self.servers.stop(max(left_seconds, SHORTEST_SERVERS_STOP_SECONDS))

@@ -1,0 +1,79 @@
+"""Bringing one embedded server to the point where it answers, or saying why it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ibutsu_tasks.errors import LocalServersError
+from ibutsu_tasks.local.directories import tail
+from ibutsu_tasks.local.processes import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psutil
+
+
+class Server(Protocol):
+    """What Valkey and PostgreSQL have in common here."""
+
+    @property
+    def title(self) -> str:
+        """The name people know it by."""
+
+    @property
+    def log(self) -> Path:
+        """The file it writes to."""
+
+    def answers(self) -> bool:
+        """Tell whether it serves requests now."""
+
+    def prepare(self) -> None:
+        """Make its data directory ready for `launch`."""
+
+    def launch(self) -> int:
+        """Start it and give its pid."""
+
+    def process(self, pid: int | None = None) -> psutil.Process | None:
+        """Give its live process."""
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """End it; tell whether it is gone."""
+
+
+def ensure_running(server: Server, timeout_seconds: float) -> None:
+    """Adopt `server` when it answers, else clear what is left of it and start it.
+
+    Raises LocalServersError with the lines it logged when it does not answer within `timeout_seconds`.
+    """
+    if server.answers() or _recovers(server, timeout_seconds):
+        return
+    server.stop(timeout_seconds)
+    log_size_bytes = server.log.stat().st_size
+    try:
+        server.prepare()
+        pid = server.launch()
+    except OSError as error:
+        raise _failure(server, error.strerror or str(error), log_size_bytes) from None
+    if not wait_until(lambda: server.answers() or server.process(pid) is None, timeout_seconds):
+        server.stop(timeout_seconds)
+        raise _failure(server, f"it did not answer within {timeout_seconds:.0f} seconds", log_size_bytes)
+    if not server.answers():
+        raise _failure(server, "it ended at once", log_size_bytes)
+
+
+def _recovers(server: Server, timeout_seconds: float) -> bool:
+    """Wait for one that runs and does not answer: after a crash it reads its data first."""
+    if server.process() is None:
+        return False
+    wait_until(lambda: server.answers() or server.process() is None, timeout_seconds)
+    return server.answers()
+
+
+def _failure(server: Server, reason: str, log_size_bytes: int) -> LocalServersError:
+    lines = tail(server.log, since_bytes=log_size_bytes)
+    hint = f"Read {server.log}. When the data are damaged, start with empty ones: `ibutsu-tasks up --reset`."
+    if "No space left on device" in f"{reason}{lines}":
+        hint = f"Free space on the disk of {server.log.parent.parent}, or choose another --data-dir."
+    last_words = f" It said:\n{lines}" if lines else ""
+    return LocalServersError(f"{server.title} did not start: {reason}.{last_words}", hint)

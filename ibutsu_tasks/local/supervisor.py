@@ -1,0 +1,134 @@
+"""Keeps the roles of a stack running: starts them, restarts what dies, stops them in order."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.errors import LocalServersError
+from ibutsu_tasks.local.leftovers import forget_roles, note_roles
+from ibutsu_tasks.local.roles import RoleProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from ibutsu_tasks.local.processes import ProcessMark
+    from ibutsu_tasks.local.roles import Role
+
+POLL_SECONDS = 0.2
+QUICK_DEATH_SECONDS = 30.0
+MOST_QUICK_DEATHS = 5
+LONGEST_PAUSE_SECONDS = 8.0
+
+
+@dataclass
+class _Watched:
+    """A role, its present process, and how it has fared."""
+
+    role: Role
+    process: RoleProcess | None = None
+    started: float = 0.0
+    quick_deaths: int = 0
+    restart_at: float = field(default=0.0)
+
+
+class Supervisor:
+    """The roles of one stack, given in the order they start in; they stop in the opposite one.
+
+    `say` receives sentences, `on_line` the name of a role and a line of its output, `before_restart` the
+    role about to be started again; `mend` is called now and then to look after what the roles stand on.
+    When a role cannot be kept running, `failure` says so and `on_failure` is called, from another thread.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        owner: ProcessMark,
+        roles: Sequence[Role],
+        global_options: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        on_line: Callable[[str, str], None],
+        say: Callable[[str], None],
+        mend: Callable[[], None],
+        before_restart: Callable[[Role], None],
+        on_failure: Callable[[], None],
+    ) -> None:
+        self.failure: LocalServersError | None = None
+        self._data_dir, self._owner = data_dir, owner
+        self._global_options = global_options
+        self._environment = environment
+        self._on_line, self._say = on_line, say
+        self._mend, self._before_restart, self._on_failure = mend, before_restart, on_failure
+        self._watched = [_Watched(role) for role in roles]
+        self._ending = Event()
+        self._thread = Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Start all roles and watch over them."""
+        for watched in self._watched:
+            self._start(watched)
+        self._thread.start()
+
+    def stop(self, must_hurry: Callable[[], bool]) -> None:
+        """End all roles, the last started first."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for watched in reversed(self._watched):
+            if watched.process is not None:
+                watched.process.stop(must_hurry)
+        forget_roles(self._data_dir)
+
+    def _watch(self) -> None:
+        while not self._ending.wait(POLL_SECONDS):
+            try:
+                self._mend()
+                for watched in self._watched:
+                    self._look_after(watched)
+            except LocalServersError as error:
+                self.failure = error
+                self._on_failure()
+                return
+
+    def _look_after(self, watched: _Watched) -> None:
+        if watched.process is None:
+            if time.monotonic() >= watched.restart_at:
+                self._before_restart(watched.role)
+                self._start(watched)
+        elif (code := watched.process.exit_code()) is not None:
+            self._bury(watched, watched.process, code)
+
+    def _start(self, watched: _Watched) -> None:
+        watched.process = RoleProcess(watched.role, self._environment, self._on_line, self._global_options)
+        watched.started = time.monotonic()
+        marks = [other.process.mark for other in self._watched if other.process is not None]
+        note_roles(self._data_dir, self._owner, marks)
+
+    def _bury(self, watched: _Watched, process: RoleProcess, code: int) -> None:
+        """Take leave of a role that ended by itself, and plan its restart or give up."""
+        process.close()
+        watched.process = None
+        is_quick = time.monotonic() - watched.started < QUICK_DEATH_SECONDS
+        watched.quick_deaths = watched.quick_deaths + 1 if is_quick else 1
+        pause_seconds = min(0.5 * 2 ** (watched.quick_deaths - 1), LONGEST_PAUSE_SECONDS)
+        ended = f"{watched.role.name} {_how_it_ended(code)}"
+        if watched.quick_deaths >= MOST_QUICK_DEATHS:
+            raise _give_up(ended, process)
+        watched.restart_at = time.monotonic() + pause_seconds
+        self._say(f"{ended}; starting it again in {pause_seconds:.1f} s")
+
+
+def _how_it_ended(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended by itself with exit code {code}"
+
+
+def _give_up(ended: str, process: RoleProcess) -> LocalServersError:
+    lines = "\n".join(f"  {line}" for line in process.last_lines)
+    return LocalServersError(
+        f"{ended}, {MOST_QUICK_DEATHS} times in a row. Its last words:\n{lines}",
+        "Mend what it complains of, then run `ibutsu-tasks up` again.",
+    )

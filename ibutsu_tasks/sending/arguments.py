@@ -1,0 +1,170 @@
+"""Finding a task by its short or full name, and checking arguments before anything is sent."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from difflib import get_close_matches
+from textwrap import shorten
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+
+from ibutsu_tasks.errors import TaskArgumentsError, UnknownTaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from celery import Celery
+
+BUILT_IN_PREFIX = "celery."
+SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSignature:
+    """What is known of a task without running it; `parameters` leave out `self`."""
+
+    wire_name: str
+    parameters: Mapping[str, inspect.Parameter]
+    summary: str
+
+    @property
+    def short_name(self) -> str:
+        """The last part of the wire name."""
+        return self.wire_name.rpartition(".")[2]
+
+    def __str__(self) -> str:
+        """Give `update_run(run_id: str)`."""
+        parameters = ", ".join(map(str, self.parameters.values())).replace("typing.", "")
+        return f"{self.short_name}({parameters})"
+
+
+def list_tasks(app: Celery) -> list[TaskSignature]:
+    """Give the tasks of an application, Celery's own apart, by name."""
+    return [
+        _signature(name, task)
+        for name, task in sorted(app.tasks.items())
+        if not name.startswith(BUILT_IN_PREFIX)
+    ]
+
+
+def find_task(app: Celery, name: str) -> TaskSignature:
+    """Find a task by its full name, or by the last part of it when no other task ends so.
+
+    Raises UnknownTaskError with the names that come close.
+    """
+    tasks = list_tasks(app)
+    found = [task for task in tasks if name in {task.wire_name, task.short_name}]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(task.wire_name for task in found)
+        raise UnknownTaskError(f"{name} may be any of {names}.", "Give the full name.")
+    short_names = [task.short_name for task in tasks]
+    near = get_close_matches(name.rpartition(".")[2], short_names, n=2, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"The tasks are {', '.join(short_names)}."
+    raise UnknownTaskError(f"There is no task {name}.", hint)
+
+
+def parse_assignments(task: TaskSignature, assignments: Iterable[str]) -> dict[str, Any]:
+    """Read `name=value` words. A value is JSON where the task takes more than text and it parses.
+
+    Raises TaskArgumentsError for a word without `=`, a name given twice, or one the task does not have.
+    """
+    values: dict[str, Any] = {}
+    for word in assignments:
+        name, separator, text = word.partition("=")
+        if not separator or not name:
+            raise _refusal(task, f"{word!r} is not of the form NAME=VALUE.")
+        if name in values:
+            raise _refusal(task, f"{name} is given twice.")
+        values[name] = _parse_value(text, _parameter(task, name).annotation)
+    return values
+
+
+def check_arguments(task: TaskSignature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise TaskArgumentsError, with the signature, unless the task can be called with these."""
+    positional = list(zip(task.parameters, args, strict=False))
+    if len(args) > len(task.parameters):
+        raise _refusal(
+            task, f"{task.short_name} takes at most {len(task.parameters)} arguments, not {len(args)}."
+        )
+    twice = [name for name, _ in positional if name in kwargs]
+    if twice:
+        raise _refusal(task, f"{', '.join(twice)} of {task.short_name} is given twice.")
+    given = dict(positional) | dict(kwargs)
+    for name, value in given.items():
+        _check_value(task, _parameter(task, name), value)
+    missing = [
+        name
+        for name, parameter in task.parameters.items()
+        if parameter.default is parameter.empty and name not in given
+    ]
+    if missing:
+        raise _refusal(task, f"{task.short_name} needs {' and '.join(missing)}.")
+
+
+def _signature(wire_name: str, task: Any) -> TaskSignature:
+    try:
+        signature = inspect.signature(task.run, eval_str=True)
+    except NameError:
+        # An annotation that exists for type checkers only: the names are known, the types are not.
+        signature = inspect.signature(task.run)
+    summary = (inspect.getdoc(task.run) or "").partition("\n")[0]
+    return TaskSignature(wire_name, dict(signature.parameters), summary)
+
+
+def _parameter(task: TaskSignature, name: str) -> inspect.Parameter:
+    parameter = task.parameters.get(name)
+    if parameter is not None:
+        return parameter
+    near = get_close_matches(name, task.parameters, n=1, cutoff=0.5)
+    guess = f" Did you mean {near[0]}?" if near else ""
+    raise _refusal(task, f"{task.short_name} has no argument {name}.{guess}")
+
+
+def _refusal(task: TaskSignature, sentence: str) -> TaskArgumentsError:
+    return TaskArgumentsError(sentence, f"The task is {task}.")
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    is_union = get_origin(annotation) in {Union, UnionType}
+    return get_args(annotation) if is_union else (annotation,)
+
+
+def _parse_value(text: str, annotation: Any) -> Any:
+    if set(_choices(annotation)) == {str}:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _check_value(task: TaskSignature, parameter: inspect.Parameter, value: Any) -> None:
+    choices = _choices(parameter.annotation)
+    if any(_fits(value, choice) for choice in choices) and not _is_word_for_number(value, choices):
+        return
+    shown = shorten(json.dumps(value, ensure_ascii=False), SHOWN_CHARACTERS, placeholder=" …")
+    raise _refusal(task, f"{parameter.name} of {task.short_name} cannot be {shown}.")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind in {Any, inspect.Parameter.empty} or isinstance(kind, str):
+        return True
+    if kind in {int, float} and isinstance(value, bool):
+        return False
+    if kind is float:
+        return isinstance(value, int | float)
+    if isinstance(value, list) and get_origin(kind) is list:
+        return all(_fits(item, get_args(kind)[0]) for item in value)
+    plain = get_origin(kind) or kind
+    return isinstance(value, NoneType if plain is None else plain)
+
+
+def _is_word_for_number(value: Any, choices: tuple[Any, ...]) -> bool:
+    """Tell text that is no number where `int | str` stands: a number, perhaps as text."""
+    if not isinstance(value, str) or not {int, str} <= set(choices):
+        return False
+    return not value.strip().removeprefix("-").isdecimal()

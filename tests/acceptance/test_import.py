@@ -1,0 +1,252 @@
+"""`import`: files become runs through the queue, as an upload to the API server would."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+from celery import Celery
+from sqlalchemy import func, select
+
+from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.database.models import Import, ImportFile, Project, Result, Run
+from tests.commands import PROGRAM, Running, role, run, services, until
+from tests.factories import make_project
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy.orm import Session
+
+JUNIT = """<?xml version="1.0"?>
+<testsuite name="shop" time="1.5">
+  <testcase classname="shop.test_basket" name="test_add" time="0.5"/>
+  <testcase classname="shop.test_basket" name="test_remove" time="1.0"><failure>no</failure></testcase>
+</testsuite>
+"""
+
+
+@pytest.fixture
+def env(broker_url: str, database_url: str) -> dict[str, str]:
+    return services(broker_url, database_url)
+
+
+@pytest.fixture
+def worker(env: dict[str, str]) -> Iterator[None]:
+    with role("worker", env=env) as running:
+        running.wait_for("ready.")
+        yield
+
+
+@pytest.fixture
+def junit(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.xml"
+    path.write_text(JUNIT, encoding="utf-8")
+    return path
+
+
+def imports(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(done.stdout)["imports"]
+    return found
+
+
+@pytest.mark.usefixtures("worker")
+def test_files_become_runs_and_bad_ones_are_named(
+    env: dict[str, str], session: Session, junit: Path, tmp_path: Path
+) -> None:
+    renamed = tmp_path / "report.data"
+    renamed.write_bytes(junit.read_bytes())
+    bad = {"cut.xml": JUNIT[:120], "empty.xml": "", "page.xml": "<html></html>", "words.txt": "hello"}
+    for name, text in bad.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    # Its name says archive: what it is is told by its content.
+    (tmp_path / "archive.tar.gz").write_bytes(junit.read_bytes())
+    files = [junit, renamed, tmp_path / "archive.tar.gz", *(tmp_path / name for name in bad)]
+    done = run("import", *map(str, files), str(tmp_path), str(tmp_path / "nowhere.xml"), env=env)
+    assert done.returncode == 1, done.stderr
+    header, *rows = done.stdout.splitlines()
+    assert header.split()[:3] == ["file", "run", "id"]
+    assert [row.split()[0] for row in rows] == ["shop.xml", "report.data", "archive.tar.gz"]
+    for row in rows:
+        cells = row.split()
+        assert cells[2:11] == ["2", "1", "1", "0", "0", "0", "0", "50", "%"]
+        counted = select(func.count()).where(Result.run_id == UUID(cells[1]))
+        assert session.scalar(counted) == 2
+    sentences = [line for line in done.stderr.splitlines() if line.startswith("Not imported: ")]
+    assert len(sentences) == len(bad) + 2
+    for name in (*bad, "nowhere.xml"):
+        assert any(name in sentence for sentence in sentences), name
+    assert f"Not imported: {tmp_path} is a directory." in sentences
+    assert "Traceback" not in done.stderr
+    # What was refused by its import is in the rows, where the web page finds it.
+    states = {row.filename: row.status for row in session.scalars(select(Import))}
+    assert states == {path.name: "done" for path in files[:3]} | dict.fromkeys(bad, "error")
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_goes_along_is_on_the_run(env: dict[str, str], session: Session, junit: Path) -> None:
+    make_project(session, "shop")
+    session.commit()
+    words = ("import", str(junit), "--json", "--source", "nightly", "-m", "build=12", "-m", "env=stage 1")
+    done = run(*words, "--project", "sho", env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "There is no project sho." in done.stderr
+    assert "Did you mean shop?" in done.stderr
+    assert session.scalar(select(func.count()).select_from(Import)) == 0
+
+    for project in ("shop", "bakery"):
+        done = run(*words, "--project", project, "--create-project", env=env)
+        assert done.returncode == 0, done.stderr
+        (one,) = imports(done)
+        session.expire_all()
+        row = session.get_one(Run, UUID(one["run_id"]))
+        project_id = session.scalar(select(Project.id).where(Project.name == project))
+        assert (row.project_id, row.source, row.env) == (project_id, "nightly", "stage 1")
+        assert (row.data or {})["build"] == 12
+        assert (one["status"], one["tests"], one["passed"], one["failed"]) == ("done", 2, 1, 1)
+        assert one["took_seconds"] < 30
+    assert session.scalar(select(func.count()).select_from(Project)) == 2
+
+
+def test_message_is_the_api_servers(
+    env: dict[str, str], broker_url: str, session: Session, junit: Path
+) -> None:
+    make_project(session, "shop")
+    session.commit()
+    done = run("import", str(junit), "--no-wait", "--project", "shop", "-m", "a=1", "--source", "s", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "(pending)" in done.stdout
+    row = session.scalars(select(Import)).one()
+    project_id = session.scalars(select(Project.id)).one()
+    assert row.data == {"project_id": str(project_id), "metadata": {"a": 1}, "source": "s"}
+    assert (row.filename, row.format, row.status) == ("shop.xml", "", "pending")
+    assert session.scalars(select(ImportFile.content)).one() == junit.read_bytes()
+
+    with build_client(broker_url) as client:
+        raw = client.lpop("celery")
+        assert client.llen("celery") == 0
+        import_ = {
+            "id": str(row.id),
+            "filename": "shop.xml",
+            "format": "",
+            "status": "pending",
+            "created": row.created,
+            "metadata": {"project_id": str(project_id), "metadata": {"a": 1}, "source": "s"},
+        }
+        app = Celery("ibutsu_server", broker=broker_url, set_as_current=False)
+        app.send_task("ibutsu_server.tasks.importers.run_junit_import", (import_,))
+        app.close()
+        expected = client.lpop("celery")
+    assert isinstance(raw, bytes)
+    assert isinstance(expected, bytes)
+    message, reference = json.loads(raw), json.loads(expected)
+    body = base64.b64decode(message["body"])
+    assert body == base64.b64decode(reference["body"])
+    moment = f'{{"__type__": "datetime", "__value__": "{row.created.isoformat()}"}}'
+    assert f'"status": "pending", "created": {moment}' in body.decode()
+    for name in ("task", "argsrepr", "kwargsrepr", "eta", "retries", "timelimit", "ignore_result"):
+        assert message["headers"][name] == reference["headers"][name], name
+    assert message["headers"].keys() == reference["headers"].keys()
+    for name in ("content-type", "content-encoding"):
+        assert message[name] == reference[name]
+
+
+def test_without_a_worker_it_is_said_and_time_runs_out(
+    env: dict[str, str], session: Session, junit: Path
+) -> None:
+    done = run("import", str(junit), "--wait", "4.5", env=env)
+    assert done.returncode == 124, done.stderr
+    assert done.stderr.count("No worker answers. Start one with `ibutsu-tasks worker`.") == 1
+    row = session.scalars(select(Import)).one()
+    assert f"ibutsu-tasks import --follow {row.id}" in done.stderr
+    with role("worker", env=env) as worker:
+        worker.wait_for("ready.")
+        done = run("import", "--follow", str(row.id), "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    (one,) = imports(done)
+    assert (one["file"], one["status"], one["tests"]) == ("shop.xml", "done", 2)
+
+
+def test_ctrl_c_says_that_the_imports_go_on(env: dict[str, str], session: Session, junit: Path) -> None:
+    with Running(PROGRAM, "import", str(junit), env=env) as command:
+        until(lambda: session.scalar(select(func.count()).select_from(Import)))
+        session.rollback()
+        time.sleep(1)
+        assert command.stop(signal.SIGINT) == 130
+    assert "Interrupted; the imports go on." in command.output
+    assert "Traceback" not in command.output
+
+
+def test_a_broker_that_refuses_the_message_leaves_a_pending_row(
+    env: dict[str, str], broker_url: str, session: Session, junit: Path
+) -> None:
+    with build_client(broker_url) as client:
+        client.set("celery", "no list")
+    done = run("import", str(junit), env=env)
+    assert done.returncode == 4, done.stderr
+    row = session.scalars(select(Import)).one()
+    assert row.status == "pending"
+    assert "shop.xml is stored and stays pending" in done.stderr
+    command = f"""ibutsu-tasks enqueue run_junit_import import_='{{"id": "{row.id}"}}'"""
+    assert command in done.stderr
+    with build_client(broker_url) as client:
+        client.delete("celery")
+    with role("worker", env=env) as worker:
+        worker.wait_for("ready.")
+        words = ("enqueue", "run_junit_import", f'import_={{"id": "{row.id}"}}', "--wait", "30")
+        assert run(*words, env=env).returncode == 0
+    session.refresh(row)
+    assert row.status == "done"
+
+
+def test_dead_services_leave_nothing_behind(env: dict[str, str], session: Session, junit: Path) -> None:
+    dead = {
+        "CELERY_BROKER_URL": "redis://user:hidden-word@127.0.0.1:1/0",
+        "SQLALCHEMY_DATABASE_URI": "postgresql://user:hidden-word@127.0.0.1:1/x",
+    }
+    for name, url in dead.items():
+        began = time.monotonic()
+        done = run("import", str(junit), env=env | {name: url})
+        assert done.returncode == 4, done.stderr
+        assert time.monotonic() - began < 10
+        assert "hidden-word" not in done.stderr
+        assert "Traceback" not in done.stderr
+    assert session.scalar(select(func.count()).select_from(Import)) == 0
+
+
+def test_a_pipe_is_refused_and_not_waited_for(env: dict[str, str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.xml")
+    done = run("import", str(tmp_path / "pipe.xml"), env=env)
+    assert done.returncode == 1
+    assert "pipe.xml is no regular file." in done.stderr
+
+
+def test_an_import_that_does_not_exist_is_not_followed_for_ever(env: dict[str, str]) -> None:
+    done = run("import", "--follow", str(uuid4()), "--json", env=env)
+    assert done.returncode == 1
+    assert imports(done)[0]["status"] == "gone"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Name FILES to import"),
+        (["a.xml", "--follow", str(UUID(int=1))], "Name FILES to import"),
+        (["a.xml", "--no-wait", "--wait", "3"], "--no-wait goes neither"),
+        (["a.xml", "--create-project"], "--create-project needs --project"),
+        (["a.xml", "--metadata", "x"], "--metadata 'x' is not of the form KEY=VALUE."),
+        (["--follow", "x"], "--follow needs the id of an import"),
+    ],
+)
+def test_wrong_usage_is_refused(words: list[str], sentence: str) -> None:
+    done = run("import", *words)
+    assert done.returncode == 2
+    assert sentence in done.stderr

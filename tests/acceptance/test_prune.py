@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.database.models import Artifact, Result, Run
+from tests.commands import PROGRAM, role, run, services, until
+from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@pytest.fixture
+def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+    return {"HOME": str(tmp_path), "COLUMNS": "80", "SQLALCHEMY_DATABASE_URI": database_url}
+
+
+@pytest.fixture
+def old_rows(session: Session) -> None:
+    """One old tree of run, result and artifact, one young, and an old import."""
+    for days in (400, 1):
+        moment = utc_now() - timedelta(days=days)
+        run = make_run(session, start_time=moment)
+        make_artifact(session, make_result(session, run), upload_date=moment)
+    make_import(session, b"x" * 10, created=utc_now() - timedelta(days=30))
+    session.commit()
+
+
+def prune(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run("prune", *arguments, env=environment, cwd=Path(environment["HOME"]))
+
+
+def answer(environment: dict[str, str], reply: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with a terminal as its input, and type."""
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, reply.encode())
+        return subprocess.run(
+            [PROGRAM, "prune", *arguments],
+            env=os.environ | environment,
+            cwd=environment["HOME"],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def counts(engine: Engine) -> tuple[int, ...]:
+    with Session(engine) as session:
+        return tuple(
+            session.scalar(select(func.count()).select_from(table)) or 0 for table in (Run, Result, Artifact)
+        )
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_a_dry_run_shows_what_would_go_and_deletes_nothing(
+    environment: dict[str, str], engine: Engine
+) -> None:
+    done = prune(environment, "runs", "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["runs", "runs", "1"],
+        ["runs", "results", "1"],
+        ["runs", "artifacts", "1"],
+    ]
+    assert counts(engine) == (2, 2, 2)
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_without_a_terminal_it_shows_the_plan_and_refuses(
+    environment: dict[str, str], engine: Engine
+) -> None:
+    done = prune(environment, "runs")
+    assert done.returncode == 2
+    assert "artifacts" in done.stdout
+    assert "--yes" in done.stderr
+    assert "--dry-run" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert counts(engine) == (2, 2, 2)
+
+
+@pytest.mark.usefixtures("old_rows")
+@pytest.mark.parametrize(
+    ("reply", "code", "left"), [("y\n", 0, (1, 1, 1)), ("n\n", 1, (2, 2, 2)), ("\n", 1, (2, 2, 2))]
+)
+def test_it_asks_on_a_terminal(
+    environment: dict[str, str], engine: Engine, reply: str, code: int, left: tuple[int, ...]
+) -> None:
+    done = answer(environment, reply, "runs")
+    assert "Delete these rows?" in done.stderr
+    assert done.returncode == code
+    assert counts(engine) == left
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_yes_deletes_and_says_what_went(environment: dict[str, str], engine: Engine) -> None:
+    done = prune(environment, "runs", "--yes")
+    assert done.returncode == 0
+    assert "What was deleted" in done.stdout
+    assert "Deleted 3 rows" in done.stderr
+    assert counts(engine) == (1, 1, 1)
+    again = prune(environment, "runs")
+    assert again.returncode == 0
+    assert "Nothing is due." in again.stderr
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_all_runs_every_rule_in_order_and_json_is_one_document(
+    environment: dict[str, str], engine: Engine
+) -> None:
+    done = prune(environment, "all", "--yes", "--json")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert [plan["rule"] for plan in document["plan"]] == ["imports", "files", "results", "runs"]
+    assert [one["deleted"] for one in document["result"]] == [
+        {"imports": 1, "import_files": 1},
+        {"artifacts": 1},
+        {"results": 1, "artifacts": 0},
+        {"runs": 1, "results": 0, "artifacts": 0},
+    ]
+    assert counts(engine) == (1, 1, 1)
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_json_of_a_dry_run_has_a_plan_and_no_result(environment: dict[str, str]) -> None:
+    document = json.loads(prune(environment, "imports", "--older-than", "2w", "--dry-run", "--json").stdout)
+    assert document["result"] == []
+    (plan,) = document["plan"]
+    assert (plan["rule"], plan["older_than_days"], plan["rows"]) == ("imports", 14, 2)
+    assert [table["table"] for table in plan["tables"]] == ["imports", "import_files"]
+    assert plan["tables"][0]["oldest"].endswith("Z")
+    assert plan["tables"][0]["size_bytes"] > 0
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_rows_in_use_are_left_and_the_command_says_so(environment: dict[str, str], engine: Engine) -> None:
+    with Session(engine) as other:
+        other.execute(text("select 1 from runs for update"))
+        done = prune(environment, "runs", "--yes")
+    assert done.returncode == 1
+    assert "1 due rows of runs are in use and were left." in done.stderr
+    assert counts(engine)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["file"], "Did you mean 'files'?"),
+        (["everything"], "imports, files, results, runs, all"),
+        (["files", "--older-than", "5m"], "90d, 12w, 5months"),
+        (["files", "--older-than", "0d"], "'0d' is not an age"),
+        (["files", "--older-than", ""], "'' is not an age"),
+        (["files", "--older-than=-3d"], "'-3d' is not an age"),
+        (["files", "--older-than", "59d"], "younger than 2 months are never deleted"),
+        (["imports", "--older-than", "0months"], "is not an age"),
+        (["all", "--older-than", "5months"], "the floor of the rule runs"),
+        (["files", "--enqueue", "--dry-run"], "do not go together"),
+        (["files", "--enqueue", "--older-than", "100d"], "--older-than 4months"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_code_2(
+    environment: dict[str, str], arguments: list[str], said: str
+) -> None:
+    done = prune(environment, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_age_before_the_calendar_is_refused(environment: dict[str, str]) -> None:
+    done = prune(environment, "files", "--older-than", "999999999d", "--yes")
+    assert done.returncode == 1
+    assert "not in the calendar" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_without_tables_is_a_sentence(
+    environment: dict[str, str], empty_database_url: str
+) -> None:
+    done = prune(environment | {"SQLALCHEMY_DATABASE_URI": empty_database_url}, "files", "--dry-run")
+    assert done.returncode == 1
+    assert 'relation "artifacts" does not exist' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreachable_database_is_code_4(environment: dict[str, str]) -> None:
+    url = "postgresql://op:hunter2@127.0.0.1:1/ibutsu"
+    done = prune(environment | {"SQLALCHEMY_DATABASE_URI": url}, "files", "--dry-run")
+    assert done.returncode == 4
+    assert "127.0.0.1:1" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "age", "arguments"),
+    [("imports", "2w", {"days": 14}), ("files", "90d", {"months": 3}), ("runs", "12months", {"months": 12})],
+)
+def test_enqueue_sends_the_contracts_message_and_needs_no_database(
+    environment: dict[str, str], broker_url: str, rule: str, age: str, arguments: dict[str, int]
+) -> None:
+    del environment["SQLALCHEMY_DATABASE_URI"]
+    done = prune(
+        environment | {"CELERY_BROKER_URL": broker_url}, rule, "--older-than", age, "--enqueue", "--yes"
+    )
+    assert done.returncode == 0
+    (message,) = _queued(broker_url)
+    assert done.stdout.strip() == message["headers"]["id"]
+    assert message["headers"]["task"].startswith("ibutsu_server.tasks.db.prune_old_")
+    assert json.loads(message["headers"]["kwargsrepr"].replace("'", '"')) == arguments
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_a_worker_runs_what_enqueue_sent(
+    environment: dict[str, str], broker_url: str, database_url: str, engine: Engine
+) -> None:
+    environment |= services(broker_url, database_url)
+    done = prune(environment, "runs", "--enqueue", "--yes", "--json")
+    (sent,) = json.loads(done.stdout)["sent"]
+    assert (sent["rule"], sent["arguments"]) == ("runs", {"months": 12})
+    client = build_client(broker_url)
+    with role("worker", env=environment, cwd=Path(environment["HOME"])) as worker, closing(client):
+        until(lambda: b"SUCCESS" in (client.get(f"celery-task-meta-{sent['id']}") or b""))
+        meta = json.loads(client.get(f"celery-task-meta-{sent['id']}") or "{}")
+    assert meta.get("result", {}).get("deleted") == {"runs": 1, "results": 1, "artifacts": 1}, worker.output
+    assert counts(engine) == (1, 1, 1)
+
+
+def test_enqueue_asks_too(environment: dict[str, str], broker_url: str) -> None:
+    done = prune(environment | {"CELERY_BROKER_URL": broker_url}, "files", "--enqueue")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert _queued(broker_url) == []
+
+
+def test_enqueue_to_a_dead_broker_is_code_4(environment: dict[str, str]) -> None:
+    url = "redis://:hunter2@127.0.0.1:1/0"
+    done = prune(environment | {"CELERY_BROKER_URL": url}, "files", "--enqueue", "--yes")
+    assert done.returncode == 4
+    assert "127.0.0.1:1" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def _queued(broker_url: str) -> list[dict[str, Any]]:
+    client = build_client(broker_url)
+    try:
+        return [json.loads(message) for message in client.lrange("celery", 0, -1)]
+    finally:
+        client.close()

@@ -1,0 +1,340 @@
+"""`ibutsu-tasks up` as a user sees it: a process, its output, its exit code, and what it leaves."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import psycopg2
+import pytest
+from sqlalchemy.engine import make_url
+
+from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.celery_app import create_broker_celery_app
+from ibutsu_tasks.local.servers import LocalServers, reset
+from ibutsu_tasks.settings import load_settings
+from tests.commands import PROGRAM, Running, run, until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "results").iterdir())
+
+
+class Up(Running):
+    """A running `up` on a data directory."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        super().__init__(PROGRAM, "up", *options, env={"IBUTSU_TASKS_DATA_DIR": str(data_dir)})
+        self.data_dir = data_dir
+
+    def read_until(self, pattern: str) -> str:
+        """Give the line that matches, once it is said."""
+
+        def said() -> list[str]:
+            return [line for line in list(self.lines) if re.search(pattern, line)]
+
+        until(lambda: said() or self.process.poll() is not None, 60)
+        assert said(), f"{pattern!r} was never said:\n{self.output}"
+        return said()[0]
+
+    def end(self, number: signal.Signals) -> tuple[int, float]:
+        """Send a signal; give the exit code and the seconds until the process was gone."""
+        began = time.monotonic()
+        return self.stop(number), time.monotonic() - began
+
+    @property
+    def record(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.data_dir / "stack.json").read_text())
+        return loaded
+
+    def role_pids(self) -> list[int]:
+        return [role["pid"] for role in json.loads((self.data_dir / "roles.json").read_text())["roles"]]
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="ibutsu-tasks-test-") as directory:
+        path = Path(directory) / "my data"
+        yield path
+        reset(path)
+
+
+@pytest.fixture
+def start(data_dir: Path) -> Iterator[Callable[..., Up]]:
+    with ExitStack() as started:
+        yield lambda *options: started.enter_context(Up(data_dir, *options))
+
+
+def processes_of(data_dir: Path) -> list[str]:
+    """Name every live process that has to do with `data_dir`; zombies do not count."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = " ".join([*process.cmdline(), process.cwd(), *process.environ().values()])
+            if str(data_dir) in words and process.pid != os.getpid() and process.status() != "zombie":
+                found.append(f"{process.pid} {' '.join(process.cmdline())}")
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for(condition: Callable[[], bool], timeout_seconds: float) -> bool:
+    until(condition, timeout_seconds)
+    return condition()
+
+
+def run_on(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(*arguments, env={"IBUTSU_TASKS_DATA_DIR": str(data_dir)})
+
+
+def flower_status(record: dict[str, Any], path: str, login: str | None) -> int:
+    request = urllib.request.Request(record["flower_url"] + path)  # noqa: S310 - an address of ours
+    if login is not None:
+        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_gets_ready_and_stops_in_time_leaving_no_process(
+    data_dir: Path, start: Callable[..., Up], number: signal.Signals
+) -> None:
+    up = start()
+    up.read_until("ready in")
+    assert len(processes_of(data_dir)) > 4
+    code, seconds = up.end(number)
+    assert code == 0
+    assert seconds < 10
+    assert processes_of(data_dir) == []
+    assert not (data_dir / "stack.json").exists()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Up]:
+    """One stack for the tests that only look at it."""
+    with tempfile.TemporaryDirectory(prefix="ibutsu-tasks-test-") as directory:
+        with Up(Path(directory) / "data") as up:
+            up.read_until("Stop ")
+            yield up
+        reset(Path(directory) / "data")
+
+
+def test_lines_bear_the_name_of_their_role(shared: Up) -> None:
+    names = {line.partition("│")[0].strip() for line in shared.lines if "│" in line}
+    assert names == {"up", "worker", "beat", "flower"}
+    assert shared.output.count("creating the tables") == 1
+
+
+def test_flower_wants_the_password_that_was_printed_once(shared: Up) -> None:
+    line = shared.read_until("password ")
+    password = line.split()[-1]
+    record = shared.record
+    assert record["flower_url"] in line
+    assert record["flower_url"].startswith("http://127.0.0.1:")
+    assert [flower_status(record, path, None) for path in ("/", "/api/workers", "/metrics")] == [401] * 3
+    assert flower_status(record, "/", f"ibutsu:{password}") == 200
+    assert shared.output.count(password) == 1
+    assert password not in "".join(path.read_text() for path in (shared.data_dir / "logs").iterdir())
+
+
+def test_secrets_are_for_this_user_alone(shared: Up) -> None:
+    for name in ("stack.json", "roles.json", "servers.json"):
+        assert (shared.data_dir / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_a_taken_flower_port_is_refused(shared: Up, data_dir: Path) -> None:
+    port = shared.record["flower_url"].rpartition(":")[2]
+    refused = run_on(data_dir, "up", "--flower-port", port)
+    assert refused.returncode == 1
+    assert f"Port {port} is taken" in refused.stderr
+    assert processes_of(data_dir) == []
+
+
+def test_a_second_up_says_what_runs(shared: Up) -> None:
+    second = run_on(shared.data_dir, "up")
+    assert second.returncode == 1
+    assert f"already runs on {shared.data_dir} (process {shared.process.pid}, Flower at" in second.stderr
+    assert shared.process.poll() is None
+
+
+def test_reset_is_refused_while_a_stack_runs(shared: Up) -> None:
+    refused = run_on(shared.data_dir, "up", "--reset", "--yes")
+    assert refused.returncode == 1
+    assert "in use" in refused.stderr
+
+
+def test_kill_of_up_leaves_no_orphan(data_dir: Path, start: Callable[..., Up]) -> None:
+    up = start("--no-flower")
+    up.read_until("ready in")
+    up.end(signal.SIGKILL)
+    assert wait_for(lambda: processes_of(data_dir) == [], 15), processes_of(data_dir)
+
+
+def test_up_right_after_a_kill_works(data_dir: Path, start: Callable[..., Up]) -> None:
+    up = start("--no-flower")
+    up.read_until("ready in")
+    before = up.role_pids()
+    up.end(signal.SIGKILL)
+    again = start("--no-flower")
+    again.read_until("ready in")
+    time.sleep(3)  # the first one's guard is through by now and must not have touched the second's
+    assert set(before).isdisjoint(again.role_pids())
+    assert all(psutil.pid_exists(pid) for pid in again.role_pids())
+    assert again.end(signal.SIGINT)[0] == 0
+    assert "again in" not in "".join(again.lines)
+    assert processes_of(data_dir) == []
+
+
+def test_kill_of_up_and_its_guard_is_mended_by_the_next_up(data_dir: Path, start: Callable[..., Up]) -> None:
+    up = start("--no-flower")
+    up.read_until("ready in")
+    guards = [p for p in processes_of(data_dir) if "local.guard" in p]
+    os.kill(int(guards[0].split()[0]), signal.SIGKILL)
+    up.end(signal.SIGKILL)
+    time.sleep(1)
+    assert processes_of(data_dir) != []
+    again = start("--no-flower")
+    again.read_until("ended 2 processes that an earlier stack had left")
+    again.read_until("ready in")
+    again.end(signal.SIGINT)
+    assert processes_of(data_dir) == []
+
+
+def test_a_role_that_dies_is_named_and_started_again(data_dir: Path, start: Callable[..., Up]) -> None:
+    up = start("--no-flower")
+    up.read_until("ready in")
+    worker = up.role_pids()[0]
+    os.kill(worker, signal.SIGKILL)
+    up.read_until("worker was killed by signal 9; starting it again")
+    assert wait_for(lambda: len(re.findall(r"worker .* ready\.", up.output)) == 2, 30)
+    assert worker not in up.role_pids()
+    assert up.end(signal.SIGINT)[0] == 0
+    assert processes_of(data_dir) == []
+
+
+def test_a_role_that_cannot_live_ends_the_stack(data_dir: Path) -> None:
+    data_dir.mkdir(parents=True)
+    with LocalServers(data_dir) as servers:
+        url = servers.database_url
+        _execute(url, "CREATE TABLE alembic_version (version_num text)")
+    ended = run_on(data_dir, "up", "--no-flower")
+    assert ended.returncode == 1
+    assert "lacks the tables artifacts" in ended.stderr
+    assert processes_of(data_dir) == []
+
+
+def _execute(url: str, statement: str) -> None:
+    place = make_url(url)
+    connection = psycopg2.connect(host=place.query["host"], user=place.username, dbname=place.database)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_running_task_goes_back_to_the_queue(
+    data_dir: Path, start: Callable[..., Up], number: signal.Signals
+) -> None:
+    up = start("--no-flower")
+    up.read_until("ready in")
+    record = up.record
+    place = make_url(record["database_url"])
+    blocker = psycopg2.connect(host=place.query["host"], user=place.username, dbname=place.database)
+    blocker.cursor().execute("LOCK TABLE imports IN ACCESS EXCLUSIVE MODE")
+    app = create_broker_celery_app(settings=load_settings({"broker_url": record["broker_url"]}, environ={}))
+    name = "ibutsu_server.tasks.db.clear_import_file_content"
+    app.send_task(name, args=["22222222-2222-4222-8222-222222222222"])
+    with build_client(record["broker_url"]) as client:
+        assert wait_for(lambda: client.hlen("unacked") == 1, 10)
+    time.sleep(0.5)  # the task is at its statement, which waits for our lock
+    code, seconds = up.end(number)
+    assert seconds < 10
+    assert code == (0 if number is signal.SIGINT else -signal.SIGKILL)
+    assert wait_for(lambda: processes_of(data_dir) == [], 15)
+    blocker.close()
+    app.close()
+
+    again = start("--no-flower")
+    again.read_until(r"clear_import_file_content.* succeeded")
+    again.end(signal.SIGINT)
+
+
+def test_a_killed_server_is_started_again(data_dir: Path, start: Callable[..., Up]) -> None:
+    up = start("--no-flower")
+    up.read_until("ready in")
+    os.kill(int((data_dir / "valkey" / "valkey.pid").read_text()), signal.SIGKILL)
+    assert wait_for(lambda: "starting Valkey" in "".join(up.lines[-20:]), 10)
+    done = run_on(data_dir, "import", str(EXAMPLES[0]))
+    assert done.returncode == 0, done.stderr
+    assert up.end(signal.SIGINT)[0] == 0
+    assert processes_of(data_dir) == []
+
+
+def test_once_imports_shows_the_table_and_leaves_nothing(data_dir: Path) -> None:
+    done = run_on(data_dir, "up", "--once", *map(str, EXAMPLES))
+    assert done.returncode == 0, done.stderr
+    for file in EXAMPLES:
+        assert file.name in done.stdout
+    assert "pass %" in done.stdout
+    assert processes_of(data_dir) == []
+
+
+def test_once_with_a_bad_file_imports_the_others(data_dir: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.xml"
+    bad.write_text("this is not XML")
+    done = run_on(data_dir, "up", "--once", str(bad), str(EXAMPLES[0]))
+    assert done.returncode == 1
+    assert "bad.xml" in done.stdout + done.stderr
+    assert re.search(rf"{EXAMPLES[0].name} +[0-9a-f-]{{36}}", done.stdout)
+    assert processes_of(data_dir) == []
+
+
+def test_once_interrupted_leaves_nothing(data_dir: Path, start: Callable[..., Up]) -> None:
+    up = start("--once", *map(str, EXAMPLES))
+    up.read_until("starting worker, beat")
+    code, seconds = up.end(signal.SIGINT)
+    assert code in {130, 0}  # 0 when the import was through before the signal came
+    assert seconds < 10
+    assert processes_of(data_dir) == []
+
+
+def test_usage_is_checked_before_anything_starts(data_dir: Path) -> None:
+    assert run_on(data_dir, "up", "file.xml").returncode == 2
+    assert run_on(data_dir, "up", "--once").returncode == 2
+    assert not data_dir.exists()
+
+
+def test_reset_wants_a_yes(data_dir: Path, start: Callable[..., Up]) -> None:
+    with LocalServers(data_dir) as servers:
+        _execute(servers.database_url, "CREATE TABLE leftover ()")
+    refused = run_on(data_dir, "up", "--reset")
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    up = start("--reset", "--yes", "--no-flower")
+    up.read_until("creating the tables")
+    up.read_until("ready in")
+
+
+def test_an_unwritable_place_names_the_option(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = run_on(tmp_path / "file", "up")
+    assert ended.returncode == 1
+    assert "--data-dir" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,110 @@
+"""The generated parts of the documentation. `python -m tests.documentation` writes them anew."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from typer.completion import get_completion_script
+
+import ibutsu_tasks
+from ibutsu_tasks.cli import COMMANDS, PROGRAM
+from ibutsu_tasks.cli.exit_codes import MEANINGS
+from ibutsu_tasks.settings import NONE, rows
+
+PACKAGE = Path(ibutsu_tasks.__file__).parent
+ROOT = PACKAGE.parent
+README = ROOT / "README.md"
+COMPLETIONS = ROOT / "completions"
+
+SHELLS = {
+    "bash": f"{PROGRAM}.bash",
+    "zsh": f"_{PROGRAM}",
+    "fish": f"{PROGRAM}.fish",
+    "powershell": f"{PROGRAM}.ps1",
+}
+
+
+def commands_table() -> str:
+    lines = [f"| `{row.name}` | {row.summary} |" for row in COMMANDS]
+    return "\n".join(["| Command | What it does |", "|---|---|", *lines])
+
+
+def exit_codes_table() -> str:
+    lines = [f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items()]
+    return "\n".join(["| Code | Meaning |", "|---|---|", *lines])
+
+
+def settings_table() -> str:
+    lines = []
+    for row in rows().values():
+        first, *others = (f"`{name}`" for name in row.variables)
+        also = f" (also {', '.join(others)})" if others else ""
+        default = "none" if row.default_text == NONE else f"{row.default_text} {row.unit}".strip()
+        lines.append(f"| {first}{also} | {default} | {row.help} |")
+    return "\n".join(["| Variable | Default | Meaning |", "|---|---|---|", *lines])
+
+
+def code_map() -> str:
+    entries = [path for path in PACKAGE.iterdir() if _is_module(path)]
+    lines = [
+        f"{_name(path):<18} {_summary(path)}"
+        for path in sorted(entries, key=lambda path: (path.is_file(), path.name))
+    ]
+    return "\n".join(["```text", *lines, "```"])
+
+
+def _is_module(path: Path) -> bool:
+    return (path.is_dir() and (path / "__init__.py").exists()) or (
+        path.suffix == ".py" and path.name != "__init__.py"
+    )
+
+
+def _name(path: Path) -> str:
+    return f"{path.name}/" if path.is_dir() else path.name
+
+
+def _summary(path: Path) -> str:
+    source = path / "__init__.py" if path.is_dir() else path
+    docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
+def completion_script(shell: str) -> str:
+    script = get_completion_script(prog_name=PROGRAM, complete_var="_IBUTSU_TASKS_COMPLETE", shell=shell)
+    if shell == "zsh":
+        # Typer's script does nothing when zsh loads it from its fpath; there, the function itself is called.
+        head, _, tail = script.rpartition("compdef ")
+        function = tail.split()[0]
+        script = (
+            f"{head}if [[ $zsh_eval_context[-1] == loadautofunc ]]; then\n"
+            f'  {function} "$@"\nelse\n  compdef {tail}\nfi'
+        )
+    return f"{script}\n"
+
+
+BLOCKS = {
+    "commands": commands_table,
+    "exit-codes": exit_codes_table,
+    "settings": settings_table,
+    "map": code_map,
+}
+
+
+def with_generated_blocks(text: str) -> str:
+    for name, render in BLOCKS.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = pattern.sub(lambda match, render=render: f"{match[1]}{render()}\n{match[2]}", text)  # type: ignore[misc]
+    return text
+
+
+def main() -> None:
+    README.write_text(with_generated_blocks(README.read_text(encoding="utf-8")), encoding="utf-8")
+    COMPLETIONS.mkdir(exist_ok=True)
+    for shell, name in SHELLS.items():
+        (COMPLETIONS / name).write_text(completion_script(shell), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

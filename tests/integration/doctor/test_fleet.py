@@ -1,0 +1,113 @@
+"""Workers, beat and Flower: the real ones, started as an operator starts them."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client
+from ibutsu_tasks.celery_app import create_broker_celery_app
+from ibutsu_tasks.doctor import examine
+from ibutsu_tasks.doctor.codes import Severity, Verdict
+from ibutsu_tasks.settings import load_settings
+from tests.commands import role, services, until
+
+from .doors import dead_port, speaking
+
+if TYPE_CHECKING:
+    from ibutsu_tasks.settings import Settings
+
+    from .conftest import Diagnose
+
+
+def send(settings: Settings, queue: str) -> None:
+    app = create_broker_celery_app(settings=settings, timeout_seconds=5)
+    app.send_task("some.task", queue=queue)
+    app.close()
+
+
+def test_no_worker(diagnose: Diagnose, settings: Settings, broker_url: str) -> None:
+    send(settings, "celery")
+    found = diagnose("workers", broker_url=broker_url)
+    assert found.code == "IBT-W01"
+    assert "1 message waits in celery" in found.seen
+
+
+def test_no_beat(diagnose: Diagnose, broker_url: str) -> None:
+    assert diagnose("beat", broker_url=broker_url).code == "IBT-T01"
+
+
+def test_a_clock_that_is_wrong(diagnose: Diagnose, broker_url: str) -> None:
+    with build_client(broker_url) as client:
+        leader = {"host": "elsewhere", "pid": 7, "time": time.time() - 3600}
+        client.set(BEAT_LEADER_KEY, json.dumps(leader))
+    found = diagnose("beat", broker_url=broker_url)
+    assert (found.code, "elsewhere" in found.seen) == ("IBT-T02", True)
+
+
+def test_all_good_then_a_queue_nobody_consumes(
+    settings: Settings, broker_url: str, database_url: str
+) -> None:
+    env = services(broker_url, database_url)
+    with role("worker", env=env) as worker, role("beat", env=env), build_client(broker_url) as client:
+        worker.wait_for("ready.")
+        until(lambda: client.exists(BEAT_LEADER_KEY))
+        good = examine(settings)
+        assert {item.severity for item in good.findings} == {Severity.OK, Severity.SKIPPED}, good
+        assert good.verdict is Verdict.GOOD
+        # All known workers having answered, nothing is waited for.
+        assert good.elapsed_seconds < 1.4
+
+        send(settings, "bulk")
+        send(settings, "bulk")
+        starving = examine(settings, ["workers"])
+    [found] = starving.findings
+    assert found.code == "IBT-W02"
+    assert "2 messages wait in the queue bulk" in found.seen
+    assert "ibutsu-tasks worker --queues bulk" in found.hint
+    assert starving.verdict is Verdict.BAD_NEWS
+
+
+def test_a_queue_of_the_settings_without_consumer(broker_url: str, database_url: str) -> None:
+    settings = load_settings({"broker_url": broker_url, "worker_queues": "celery,night"}, environ={})
+    with role("worker", env=services(broker_url, database_url)) as worker:
+        worker.wait_for("ready.")
+        [found] = examine(settings, ["workers"]).findings
+    assert (found.code, found.severity) == ("IBT-W03", Severity.WARNING)
+
+
+def test_asking_leaves_nothing_behind(broker_url: str, database_url: str, settings: Settings) -> None:
+    with (
+        role("worker", env=services(broker_url, database_url)) as worker,
+        build_client(broker_url) as client,
+    ):
+        worker.wait_for("ready.")
+        before = set(client.scan_iter())
+        for _ in range(2):
+            examine(settings, ["backend", "workers", "beat"])
+        assert set(client.scan_iter()) - before <= {b"_kombu.binding.reply.celery.pidbox"}
+        assert not client.smembers("_kombu.binding.reply.celery.pidbox")
+
+
+def test_flower(diagnose: Diagnose, broker_url: str) -> None:
+    port = dead_port()
+    env = {"CELERY_BROKER_URL": broker_url, "FLOWER_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}"
+    with role("flower", env=env):
+        until(lambda: diagnose("flower", flower_url=url).code == "IBT-F03")
+        assert diagnose("flower", flower_url=url).code == "IBT-F03"
+    with role("flower", env={**env, "FLOWER_BASIC_AUTH": "op:s3cret-Pa55"}):
+        until(lambda: diagnose("flower", flower_url=url).code == "IBT-F00")
+        assert diagnose("flower", flower_url=url).code == "IBT-F00"
+    assert diagnose("flower", flower_url=url).code == "IBT-F01"
+
+
+def test_something_else_at_flowers_address(diagnose: Diagnose, valkey_port: int) -> None:
+    assert diagnose("flower", flower_url=f"http://127.0.0.1:{valkey_port}").code == "IBT-F01"
+    with speaking(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as port:
+        assert diagnose("flower", flower_url=f"http://127.0.0.1:{port}").code == "IBT-F02"
+
+
+def test_flower_is_not_asked_for_unless_configured(diagnose: Diagnose) -> None:
+    assert diagnose("flower").severity is Severity.SKIPPED

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.local.leftovers import end_leftover_roles, note_roles
+from ibutsu_tasks.local.processes import ProcessMark
+from ibutsu_tasks.local.roles import BEAT, RoleProcess, role_environment
+from ibutsu_tasks.local.supervisor import Supervisor
+
+from .conftest import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from ibutsu_tasks.local.roles import Role
+
+
+def test_gives_up_on_a_role_that_dies_at_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    failures: list[bool] = []
+    restarted: list[Role] = []
+    supervisor = Supervisor(
+        tmp_path,
+        ProcessMark.of(os.getpid()),
+        [BEAT],
+        (),
+        role_environment({"IBUTSU_TASKS_DATA_DIR": str(tmp_path)}),  # no broker: beat ends with code 3
+        on_line=lambda _role, _line: None,
+        say=said.append,
+        mend=lambda: None,
+        before_restart=restarted.append,
+        on_failure=lambda: failures.append(True),
+    )
+    supervisor.start()
+    assert wait_for(lambda: bool(failures), 60)
+    supervisor.stop(lambda: False)
+    assert re.search(
+        r"beat ended by itself with exit code 3, 5 times[\s\S]*CELERY_BROKER_URL", str(supervisor.failure)
+    )
+    assert [line.rpartition(" in ")[2] for line in said] == ["0.5 s", "1.0 s", "2.0 s", "4.0 s"]
+    assert restarted == [BEAT] * 4
+    assert not (tmp_path / "roles.json").exists()
+
+
+def test_leftovers_are_ended_only_when_their_owner_is_dead(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    environment["SQLALCHEMY_DATABASE_URI"] = "postgresql://127.0.0.1:1/none"
+    left = RoleProcess(BEAT, environment, lambda _role, _line: None)
+    note_roles(tmp_path, ProcessMark.of(os.getpid()), [left.mark])
+    assert end_leftover_roles(tmp_path) == 0
+    assert left.mark.process() is not None
+
+    me = ProcessMark.of(os.getpid())
+    earlier_life_of_my_pid = ProcessMark(me.pid, me.created - 1000)
+    note_roles(tmp_path, earlier_life_of_my_pid, [left.mark])
+    assert end_leftover_roles(tmp_path, owner=me) == 0
+    assert end_leftover_roles(tmp_path) == 1
+    assert left.mark.process() is None
+    left.close()
+
+
+def test_a_reused_pid_is_not_taken_for_a_leftover() -> None:
+    me = ProcessMark.of(os.getpid())
+    assert ProcessMark(me.pid, me.created - 1000).process() is None
+    assert ProcessMark(me.pid, me.created - 1000).session() == []
+
+
+def test_outside_variables_do_not_reach_the_roles(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "POSTGRES_HOST",
+        "CELERY_BROKER_URL_FILE",
+        "CELERY_RESULT_BACKEND_URL",
+        "FLOWER_ADDRESS_FILE",
+    ):
+        monkeypatch.setenv(name, "elsewhere")
+    monkeypatch.setenv("CELERY_RESULT_EXPIRES", "60")
+    environment = role_environment({"CELERY_BROKER_URL": "ours"})
+    assert "elsewhere" not in environment.values()
+    assert environment["CELERY_BROKER_URL"] == "ours"
+    assert environment["CELERY_RESULT_EXPIRES"] == "60"

@@ -1,0 +1,71 @@
+"""Documentation that cannot drift: what is generated is fresh, and what is promised exists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import ibutsu_tasks
+from ibutsu_tasks.cli import COMMANDS, load_command
+from ibutsu_tasks.cli.exit_codes import exit_code_of
+from ibutsu_tasks.errors import IbutsuTasksError
+from tests import documentation
+from tests.documentation import COMPLETIONS, PACKAGE, README, ROOT, SHELLS, completion_script
+
+
+def readme() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def test_the_generated_parts_of_the_readme_are_fresh() -> None:
+    assert documentation.with_generated_blocks(readme()) == readme(), "run `python -m tests.documentation`"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_completions_are_fresh(shell: str) -> None:
+    written = (COMPLETIONS / SHELLS[shell]).read_text(encoding="utf-8")
+    assert written == completion_script(shell), "run `python -m tests.documentation`"
+
+
+def test_every_command_file_is_in_the_table() -> None:
+    files = {path.stem for path in (PACKAGE / "cli/commands").glob("*.py")} - {"__init__"}
+    assert files == {row.module for row in COMMANDS}
+
+
+@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.name)
+def test_every_command_and_option_has_a_help_text(row: object) -> None:
+    command = load_command(row)  # type: ignore[arg-type]
+    for one in [command, *getattr(command, "commands", {}).values()]:
+        assert one.help
+        nameless = [option.name for option in one.params if not getattr(option, "help", None)]
+        assert not nameless
+
+
+def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:
+    command = "pip install -e '.[test]' && pytest"
+    assert f"```console\n{command}\n```" in readme()
+    assert command in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+def test_commands_named_in_the_readme_exist() -> None:
+    names = {row.name for row in COMMANDS}
+    used = set(re.findall(r"^(?:.*&& )?ibutsu-tasks ([a-z]+)", readme(), re.MULTILINE))
+    assert used
+    assert used <= names
+
+
+def test_the_changelog_has_this_version_or_an_unreleased_part() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {ibutsu_tasks.__version__}" in changelog or "## Unreleased" in changelog
+
+
+def _families(kind: type[IbutsuTasksError]) -> list[type[IbutsuTasksError]]:
+    return [kind, *(sub for child in kind.__subclasses__() for sub in _families(child))]
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in _families(IbutsuTasksError) if kind is not IbutsuTasksError]
+)
+def test_every_error_has_an_exit_code(kind: type[IbutsuTasksError]) -> None:
+    assert exit_code_of(kind("It went wrong.")) > 0

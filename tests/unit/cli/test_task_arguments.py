@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ibutsu_tasks.celery_app import build_database_app
+from ibutsu_tasks.errors import TaskArgumentsError, UnknownTaskError
+from ibutsu_tasks.sending.arguments import (
+    TaskSignature,
+    check_arguments,
+    find_task,
+    list_tasks,
+    parse_assignments,
+)
+from ibutsu_tasks.settings import load_settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def app() -> Celery:
+    return build_database_app("test", load_settings(environ={}))
+
+
+def read(app: Celery, name: str, *words: str) -> dict[str, Any]:
+    task = find_task(app, name)
+    values = parse_assignments(task, words)
+    check_arguments(task, (), values)
+    return values
+
+
+def test_every_task_has_a_short_name_of_its_own(app: Celery) -> None:
+    tasks = list_tasks(app)
+    assert len(tasks) == 12
+    for task in tasks:
+        assert find_task(app, task.short_name) == find_task(app, task.wire_name) == task
+        assert task.summary.endswith(".")
+
+
+def test_signature_is_shown_as_python_writes_it(app: Celery) -> None:
+    assert str(find_task(app, "update_run")) == "update_run(run_id: str)"
+    assert str(find_task(app, "seed_users")) == "seed_users(projects: dict[str, dict[str, Any]])"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("update_rn", "Did you mean update_run?"),
+        ("ibutsu_server.tasks.runs.updat_run", "Did you mean update_run?"),
+        ("prune_old_run", "prune_old_runs"),
+        ("xyz", "The tasks are clear_import_file_content"),
+    ],
+)
+def test_unknown_name_is_refused_with_what_comes_close(app: Celery, name: str, hint: str) -> None:
+    with pytest.raises(UnknownTaskError, match=name) as caught:
+        find_task(app, name)
+    assert hint in caught.value.hint
+
+
+def test_tasks_of_celery_itself_are_not_offered(app: Celery) -> None:
+    with pytest.raises(UnknownTaskError):
+        find_task(app, "celery.backend_cleanup")
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (("update_run", "run_id=123"), {"run_id": "123"}),
+        (("update_run", "run_id=null"), {"run_id": "null"}),
+        (("update_run", "run_id=a=b"), {"run_id": "a=b"}),
+        (("prune_old_runs", "months=12"), {"months": 12}),
+        (("prune_old_runs", 'months="12"'), {"months": "12"}),
+        (("query_task", "filter_=null", "estimate=true"), {"filter_": None, "estimate": True}),
+        (("query_task", 'filter_=["a=b"]', "tablename=runs"), {"filter_": ["a=b"], "tablename": "runs"}),
+        (("run_junit_import", 'import_={"id": "x"}'), {"import_": {"id": "x"}}),
+        (("sync_aborted_runs",), {}),
+    ],
+)
+def test_values_are_json_where_the_task_takes_more_than_text(
+    app: Celery, words: tuple[str, ...], values: dict[str, Any]
+) -> None:
+    assert read(app, *words) == values
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("update_run",), "update_run needs run_id."),
+        (("update_run", "run_ids=x"), "update_run has no argument run_ids. Did you mean run_id?"),
+        (("update_run", "zzz=x"), "update_run has no argument zzz."),
+        (("update_run", "x"), "'x' is not of the form NAME=VALUE."),
+        (("update_run", "=x"), "'=x' is not of the form NAME=VALUE."),
+        (("update_run", "run_id=x", "run_id=y"), "run_id is given twice."),
+        (("sync_aborted_runs", "run_id=x"), "sync_aborted_runs has no argument run_id."),
+        (("prune_old_runs", "months=soon"), 'months of prune_old_runs cannot be "soon".'),
+        (("prune_old_runs", "months=1.5"), "months of prune_old_runs cannot be 1.5."),
+        (("prune_old_runs", "months=true"), "months of prune_old_runs cannot be true."),
+        (("query_task", "filter_=[1]"), "filter_ of query_task cannot be [1]."),
+        (("run_junit_import", "import_=3"), "import_ of run_junit_import cannot be 3."),
+    ],
+)
+def test_wrong_arguments_are_refused_with_the_signature(
+    app: Celery, words: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(TaskArgumentsError) as caught:
+        read(app, *words)
+    assert str(caught.value) == sentence
+    assert caught.value.hint == f"The task is {find_task(app, words[0])}."
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "sentence"),
+    [
+        (["a", "b"], {}, "update_run takes at most 1 arguments, not 2."),
+        (["a"], {"run_id": "b"}, "run_id of update_run is given twice."),
+        ([1], {}, "run_id of update_run cannot be 1."),
+    ],
+)
+def test_positional_arguments_are_bound_like_a_call(
+    app: Celery, args: list[Any], kwargs: dict[str, Any], sentence: str
+) -> None:
+    task = find_task(app, "update_run")
+    check_arguments(task, ["a"], {})
+    with pytest.raises(TaskArgumentsError) as caught:
+        check_arguments(task, args, kwargs)
+    assert str(caught.value) == sentence
+
+
+@given(text=st.text())
+def test_text_arguments_are_never_changed(app: Celery, text: str) -> None:
+    assert parse_assignments(find_task(app, "update_run"), [f"run_id={text}"]) == {"run_id": text}
+
+
+@given(value=JSON)
+def test_any_json_is_taken_or_refused_in_one_sentence(app: Celery, value: object) -> None:
+    task: TaskSignature = find_task(app, "query_task")
+    parsed = parse_assignments(task, [f"filter_={json.dumps(value)}"])
+    assert parsed == {"filter_": value}
+    fits = value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))
+    if fits:
+        check_arguments(task, (), parsed)
+    else:
+        with pytest.raises(TaskArgumentsError, match=r"^filter_ of query_task cannot be .*\.$"):
+            check_arguments(task, (), parsed)

@@ -1,0 +1,76 @@
+"""What the checks make of states that no server here can be brought into."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ibutsu_tasks.doctor import beat, broker, database, workers
+
+SOUND = {
+    "redis_version": "7.2.4",
+    "role": "master",
+    "cluster_enabled": 0,
+    "maxmemory": 0,
+    "used_memory": 1_000_000,
+    "maxmemory_policy": "noeviction",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "codes"),
+    [
+        ({}, ["IBT-B00"]),
+        ({"redis_version": "6.0.16"}, ["IBT-B22"]),
+        ({"redis_version": "6.2.0"}, ["IBT-B00"]),
+        ({"redis_version": "10.0"}, ["IBT-B00"]),
+        ({"redis_version": "custom"}, ["IBT-B00"]),
+        ({"maxmemory": 1_200_000}, ["IBT-B24"]),
+        ({"maxmemory": 1_300_000}, ["IBT-B00"]),
+        ({"role": "slave", "maxmemory_policy": "volatile-lru"}, ["IBT-B20", "IBT-B23"]),
+    ],
+)
+def test_a_broker_is_judged_by_what_it_says(changed: dict[str, Any], codes: list[str]) -> None:
+    assert [item.code for item in broker.judge(SOUND | changed, "h:6379/0", "CELERY_BROKER_URL")] == codes
+
+
+@pytest.mark.parametrize(
+    ("version", "standby", "read_only", "codes"),
+    [
+        (15, False, False, []),
+        (14, False, False, ["IBT-D29"]),
+        (16, True, True, ["IBT-D26"]),
+        (13, False, True, ["IBT-D27", "IBT-D29"]),
+    ],
+)
+def test_a_database_server_is_judged(version: int, standby: bool, read_only: bool, codes: list[str]) -> None:
+    state = database.ServerState(version, standby, read_only)
+    assert [item.code for item in database.judge_state(state, "n at h", "n")] == codes
+
+
+def test_every_starving_queue_is_named() -> None:
+    fleet = workers.Fleet({"celery@a": frozenset({"celery"})}, {"celery": 3, "bulk": 1, "old": 0, "night": 0})
+    found = workers.judge(fleet, ["celery", "night"])
+    assert [(item.code, item.seen.split()[0]) for item in found] == [("IBT-W02", "1"), ("IBT-W03", "No")]
+
+
+def test_a_large_fleet_stays_readable() -> None:
+    fleet = workers.Fleet({f"celery@{number}": frozenset({"celery"}) for number in range(40)}, {"celery": 0})
+    [found] = workers.judge(fleet, ["celery"])
+    assert found.code == "IBT-W00"
+    assert "and 35 more" in found.seen
+
+
+@given(st.none() | st.binary() | st.text())
+def test_any_note_of_beat_gives_a_finding(note: bytes | str | None) -> None:
+    assert beat.judge(note, 0.0).code in {"IBT-T00", "IBT-T01", "IBT-T02"}
+
+
+@given(st.recursive(st.none() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)))
+def test_odd_values_in_a_note_of_beat(value: Any) -> None:
+    note = json.dumps({"host": value, "pid": value, "time": value})
+    assert beat.judge(note, 0.0).code in {"IBT-T00", "IBT-T01", "IBT-T02"}

@@ -1,0 +1,103 @@
+"""The round of checks: limits, dependants, and checks that fail themselves."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ibutsu_tasks.doctor import CHECKS, SERVICE_CHECKS, choose, limits
+from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.running import Check, Round
+from ibutsu_tasks.errors import UsageError
+from ibutsu_tasks.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTINGS = load_settings({"broker_url": "redis://:hidden-pass@nowhere/0"}, environ={})
+
+
+def check(run: Callable[[Settings], list[Finding]], *needs: str) -> Check:
+    return Check(run, needs=lambda _: needs)
+
+
+def answers(code: str) -> Callable[[Settings], list[Finding]]:
+    return lambda _: [finding(code, "seen")]
+
+
+def sleeps(_: Settings) -> list[Finding]:
+    time.sleep(30)
+    return []
+
+
+def breaks(_: Settings) -> list[Finding]:
+    raise ZeroDivisionError("redis://:hidden-pass@nowhere/0 by hidden-pass")
+
+
+def codes(checks: dict[str, Check], **obstacles: Finding) -> dict[str, str]:
+    found = Round(SETTINGS, checks, obstacles).run(list(checks))
+    return {name: items[0].code for name, items in found.items()}
+
+
+def test_a_check_that_hangs_is_given_up_and_the_others_are_heard() -> None:
+    begun = time.monotonic()
+    found = codes({"database": check(sleeps), "flower": check(answers("IBT-F00"))})
+    assert found == {"database": "IBT-D90", "flower": "IBT-F00"}
+    assert time.monotonic() - begun < limits.CHECK_SECONDS + 1
+
+
+def test_a_chain_of_hanging_checks_stays_within_the_total() -> None:
+    begun = time.monotonic()
+    found = codes(
+        {
+            "flower": check(sleeps, "beat"),
+            "broker": check(sleeps),
+            "beat": check(answers("IBT-T00"), "database"),
+            "database": check(sleeps),
+        }
+    )
+    assert found == {"broker": "IBT-B90", "database": "IBT-D90", "beat": "IBT-T80", "flower": "IBT-F80"}
+    assert time.monotonic() - begun < limits.TOTAL_SECONDS + 0.5
+
+
+def test_limits_leave_room_for_the_process() -> None:
+    assert limits.TOTAL_SECONDS <= 8
+    assert limits.CALL_SECONDS + limits.PROBE_SECONDS < limits.CHECK_SECONDS
+    assert limits.DATABASE_CONNECT_SECONDS < limits.CHECK_SECONDS
+
+
+def test_a_check_that_breaks_is_one_finding_without_secrets() -> None:
+    found = Round(SETTINGS, {"beat": check(breaks)}, {}).run(["beat"])["beat"]
+    assert [item.code for item in found] == ["IBT-T99"]
+    assert "hidden-pass" not in str(found)
+    assert "ZeroDivisionError" in found[0].seen
+
+
+@pytest.mark.parametrize(("code", "expected"), [("IBT-B01", "IBT-W80"), ("IBT-B20", "IBT-W00")])
+def test_only_a_service_that_is_down_holds_up_its_dependants(code: str, expected: str) -> None:
+    checks = {"workers": check(answers("IBT-W00"), "broker"), "broker": check(answers(code))}
+    assert codes(checks)["workers"] == expected
+
+
+def test_an_obstacle_skips_the_check_and_its_dependants() -> None:
+    checks = {"broker": check(sleeps), "beat": check(sleeps, "broker")}
+    assert codes(checks, broker=finding("IBT-S01", "missing")) == {"broker": "IBT-B80", "beat": "IBT-T80"}
+
+
+def test_every_dependency_is_a_check_shown_before() -> None:
+    for name, row in SERVICE_CHECKS.items():
+        for need in row.needs(SETTINGS):
+            assert CHECKS.index(need) < CHECKS.index(name)
+
+
+def test_choosing_by_commas_and_repetition() -> None:
+    assert choose([]) == CHECKS
+    assert choose(["broker, Database", "broker"]) == ("broker", "database")
+
+
+def test_an_unknown_name_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError, match="'brokr'") as caught:
+        choose(["beat,brokr"])
+    assert "Did you mean broker?" in caught.value.hint

@@ -1,0 +1,111 @@
+"""What the settings alone tell, with nothing to connect to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ibutsu_tasks.doctor import CHECKS, examine
+from ibutsu_tasks.doctor.codes import Verdict
+from ibutsu_tasks.doctor.naming import REASON_LENGTH, reason_of, variable_of
+from ibutsu_tasks.doctor.settings import check_settings, obstacles, unusable_settings
+from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.settings import load_settings
+
+GOOD = {"broker_url": "redis://h/0", "database_url": "postgresql://u@h/n"}
+
+
+def codes(**values: Any) -> list[str]:
+    return [item.code for item in check_settings(load_settings(values, environ={}), CHECKS)]
+
+
+def test_nothing_set_names_every_variable() -> None:
+    report = examine(load_settings(environ={}))
+    assert report.verdict is Verdict.SETTINGS
+    told = str(report.as_json())
+    assert "CELERY_BROKER_URL" in told
+    assert "POSTGRESQL_HOST" in told
+    assert "ibutsu-tasks up" in told
+    assert {item.severity for item in report.findings if item.check != "settings"} == {"skipped"}
+
+
+def test_only_what_the_chosen_check_needs_is_missed() -> None:
+    report = examine(load_settings(environ={}), ["database"])
+    assert [item.code for item in report.findings] == ["IBT-S02", "IBT-D80"]
+    report = examine(load_settings(environ={}), ["beat"])
+    assert [item.code for item in report.findings] == ["IBT-S01", "IBT-T80"]
+
+
+def test_all_well() -> None:
+    assert codes(**GOOD) == ["IBT-S00"]
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"broker_url": "redis://h:port/0"}, "IBT-S03"),
+        ({"broker_url": "redis://h:99999/0"}, "IBT-S03"),
+        ({"result_backend": "redis://[::1/0"}, "IBT-S03"),
+        ({"database_url": "postgresql://u@h:port/n"}, "IBT-S03"),
+        ({"flower_url": "localhost:5555"}, "IBT-S03"),
+        ({"flower_url": "http://[::1"}, "IBT-S03"),
+        ({"task_soft_time_limit_seconds": 60.0, "task_time_limit_seconds": 60.0}, "IBT-S10"),
+        ({"flower_address": "0.0.0.0"}, "IBT-S11"),  # noqa: S104 - the address to be warned of
+        ({"postgresql_host": "elsewhere"}, "IBT-S12"),
+    ],
+)
+def test_what_is_wrong(values: dict[str, Any], code: str) -> None:
+    assert codes(**GOOD | values) == [code]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"flower_address": "0.0.0.0", "flower_basic_auth": "op:pass"},  # noqa: S104 - behind a password
+        {"task_soft_time_limit_seconds": 50.0, "task_time_limit_seconds": 60.0},
+        {"flower_url": "https://flower.example/base"},
+    ],
+)
+def test_what_is_not_wrong(values: dict[str, Any]) -> None:
+    assert codes(**GOOD | values) == ["IBT-S00"]
+
+
+def test_an_unusable_backend_does_not_hold_up_the_broker() -> None:
+    settings = load_settings({**GOOD, "result_backend": "redis://h:port/0"}, environ={})
+    assert obstacles(settings).keys() == {"backend"}
+
+
+def test_settings_that_cannot_be_read_are_a_finding() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={"CELERY_BROKER_URL": "amqp://h", "POSTGRESQL_PORT": "many"})
+    found = unusable_settings(caught.value)
+    assert (found.code, found.verdict) == ("IBT-S04", Verdict.SETTINGS)
+    assert "POSTGRESQL_PORT" in found.seen
+
+
+def test_hints_name_what_the_value_came_from() -> None:
+    assert variable_of(load_settings({"broker_url": "redis://h"}, environ={}), "broker_url") == "--broker-url"
+    from_environment = load_settings(environ={"CELERY_RESULT_BACKEND_URL": "redis://h"})
+    assert variable_of(from_environment, "result_backend") == "CELERY_RESULT_BACKEND_URL"
+    assert variable_of(from_environment, "broker_url") == "CELERY_BROKER_URL"
+
+
+PASSWORDS = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S")), min_size=4, max_size=30)
+
+
+@given(PASSWORDS, st.text(max_size=300))
+def test_a_reason_never_tells_a_password(password: str, around: str) -> None:
+    settings = load_settings({"postgresql_password": f"p{password}"}, environ={})
+    told = reason_of(ValueError(f"{around} p{password} {around}"), settings)
+    assert f"p{password}" not in told
+    assert "\n" not in told
+    assert len(told) <= REASON_LENGTH + 1
+
+
+def test_a_reason_never_tells_the_password_of_a_url() -> None:
+    settings = load_settings({"broker_url": "redis://:p%40ss-word@h:1/0"}, environ={})
+    told = reason_of(ValueError("no p@ss-word and p%40ss-word in redis://:p%40ss-word@h:1/0"), settings)
+    assert "ss-word" not in told
