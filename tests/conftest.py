@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.database.models import create_tables
-from ibutsu_tasks.local.servers import LocalServers
+from ibutsu_tasks.local.servers import LocalServers, reset
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.settings import Settings, load_settings
 
@@ -51,7 +51,13 @@ def servers() -> Iterator[LocalServers]:
             _create_template(running.database_url)
             yield running
     finally:
-        shutil.rmtree(data_dir, ignore_errors=True)
+        discard(data_dir)
+
+
+def discard(data_dir: Path) -> None:
+    """Remove a data directory of ours; for root without user namespaces a part of it lies elsewhere."""
+    reset(data_dir)
+    shutil.rmtree(data_dir, ignore_errors=True)
 
 
 def _create_template(server_url: str) -> None:

@@ -18,7 +18,8 @@ app = typer.Typer(pretty_exceptions_enable=False)
 def up(
     context: typer.Context,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="With --once: JUnit XML files and archives to import.")
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="With --once: JUnit XML files and archives to import."),
     ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Import FILES, show the runs made, then stop.")
@@ -30,7 +31,9 @@ def up(
     no_flower: Annotated[bool, typer.Option("--no-flower", help="Leave Flower out.")] = False,
     flower_port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Port of Flower.", show_default="the first free one from 5555"),
+        typer.Option(
+            metavar="PORT", min=1, max=65535, help="Port of Flower.", show_default="first free one from 5555"
+        ),
     ] = None,
     loglevel: Annotated[str | None, setting_option("log_level", "--loglevel", "-l")] = None,
 ) -> None:

