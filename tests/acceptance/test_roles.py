@@ -141,7 +141,8 @@ def test_a_run_missed_while_no_beat_was_up_is_caught_up_once(
         resources.redis.hset(BEAT_LAST_RUNS_KEY, row.name, last.isoformat())
     with role("beat", env=env) as beat:
         beat.wait_for("sending prune-old-import-files")
-        until(lambda: resources.redis.llen("celery") == 1)
+        entry = "prune-old-import-files"
+        until(lambda: (resources.redis.hget(BEAT_LAST_RUNS_KEY, entry) or b"") > now.isoformat().encode())
         assert beat.stop() == 0
     message = json.loads(resources.redis.lpop("celery") or b"{}")
     assert message["headers"]["task"] == "ibutsu_server.tasks.db.prune_old_import_files"
