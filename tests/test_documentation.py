@@ -9,6 +9,7 @@ import pytest
 import ibutsu_tasks
 from ibutsu_tasks.cli import COMMANDS, load_command
 from ibutsu_tasks.cli.exit_codes import exit_code_of
+from ibutsu_tasks.cli.import_view import COLUMNS
 from ibutsu_tasks.errors import IbutsuTasksError
 from tests import documentation
 from tests.documentation import COMPLETIONS, PACKAGE, README, ROOT, SHELLS, completion_script
@@ -46,6 +47,14 @@ def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:
     command = "pip install -e '.[test]' && pytest"
     assert f"```console\n{command}\n```" in readme()
     assert command in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+def test_the_capture_shows_the_examples_in_the_columns_of_today() -> None:
+    capture = re.search(r"<!-- capture -->\n```text\n(.*?)```", readme(), re.DOTALL)
+    assert capture
+    for name in (path.name for path in (ROOT / "examples/results").iterdir()):
+        assert f"\n{name} " in capture[1]
+    assert f"  {' '.join(COLUMNS[:-2])}" in capture[1].replace("  took", " took")
 
 
 def test_commands_named_in_the_readme_exist() -> None:

@@ -39,9 +39,11 @@ def format_moment(moment: datetime | None) -> str:
 
 
 def format_seconds(seconds: float | None) -> str:
-    """Give a duration: `0.35 s`, `12.4 s`, `3 min 20 s`; `–` for none."""
+    """Give a duration: `4 ms`, `0.35 s`, `12.4 s`, `3 min 20 s`; `–` for none."""
     if seconds is None:
         return "–"
+    if seconds < 0.1:  # noqa: PLR2004
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:  # noqa: PLR2004
         return f"{seconds:.2f} s"
     minutes, rest = divmod(seconds, 60)
