@@ -8,9 +8,7 @@ option, the environment, `.env`, a running local stack, the default; `Settings.s
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,127 +17,13 @@ from urllib.parse import quote
 
 from dotenv import dotenv_values
 
+from ibutsu_tasks import setting_values as values
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.setting_values import MASK, NONE, mask_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-MASK = "***"
-NONE = "–"
-"""How a setting without a value is shown."""
-
-BROKER_SCHEMES = ("redis", "rediss", "redis+socket")
-LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-LOG_FORMATS = ("text", "json")
-
-_HEAD = r"(?P<head>[a-z][a-z0-9+.-]*://[^:@/?#\s]*:)"
-_PROPER_URL = re.compile(
-    _HEAD + r"(?P<password>[^@/?#]+)(?P<tail>@(?:[^@/?#]+(?:/[^@?#]*)?|/[^@?#]*)(?:\?[\w.-]+=.*)?)$",
-    re.IGNORECASE,
-)
-_ODD_URL = re.compile(_HEAD + r"(?P<password>.*)(?P<tail>@[^@/?#]*(?:[/?#].*)?)$", re.IGNORECASE)
-_STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
-_URL_PASSWORD = re.compile(r"(?<=://)(?P<user>[^:@/?#\s]*):(?P<password>[^\s'\"]*)@(?=[^@\s]*)")
-
-
-def mask_passwords(text: str) -> str:
-    """Replace the password of every URL in `text`."""
-    return _URL_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _whole_number(minimum: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        try:
-            number = int(value.replace("_", ""))
-        except ValueError:
-            raise ValueError(f"must be a whole number, not {value!r}") from None
-        if number < minimum:
-            raise ValueError(f"must be at least {minimum}, not {number}")
-        return number
-
-    return parse
-
-
-def _seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        raise ValueError(f"must be a number of seconds, not {value!r}") from None
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise ValueError(f"must be a positive number of seconds, not {value!r}")
-    return seconds
-
-
-def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value.lower() not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
-        return value.lower()
-
-    return parse
-
-
-def _concurrency(value: str) -> int | str:
-    return "auto" if value.lower() == "auto" else _whole_number(1)(value)
-
-
-def _queues(value: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-    if not names:
-        raise ValueError("names no queue")
-    return names
-
-
-def _quote_password(url: str) -> str:
-    """Percent-encode what a password may hold raw (`@`, `/`, `#`, `%`); a proper URL stays as it is."""
-    match = _PROPER_URL.match(url) or _ODD_URL.match(url)
-    if match is None:
-        return url
-    password = quote(_STRAY_PERCENT.sub("%25", match["password"]), safe="%!$&'()*+,=~._-:")
-    return f"{match['head']}{password}{match['tail']}"
-
-
-def _scheme(url: str) -> str:
-    scheme, separator, _ = url.partition("://")
-    if not separator:
-        raise ValueError("is not a URL (expected something like redis://host:6379/0)")
-    return scheme.lower()
-
-
-def _broker_url(value: str) -> str:
-    urls = re.split(r";(?=[a-z+]+://)", value)
-    for url in urls:
-        if _scheme(url) not in BROKER_SCHEMES:
-            raise ValueError(
-                f"has the scheme {_scheme(url)}://; Ibutsu's queue is Redis ({', '.join(BROKER_SCHEMES)})"
-            )
-    return ";".join(_quote_password(url) for url in urls)
-
-
-def _database_url(value: str) -> str:
-    try:
-        scheme = _scheme(value)
-    except ValueError:
-        raise ValueError(
-            "is not a URL (expected something like postgresql://user:password@host/name)"
-        ) from None
-    if scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
-        raise ValueError(f"has the scheme {scheme}://; Ibutsu's database is PostgreSQL (postgresql://)")
-    return _quote_password("postgresql+psycopg2://" + value.partition("://")[2])
-
-
-def _basic_auth(value: str) -> str:
-    user, separator, password = value.partition(":")
-    if not (user and separator and password):
-        raise ValueError("must be user:password")
-    if "," in value or not value.isascii():
-        raise ValueError("must be plain ASCII without a comma: Flower splits it at commas")
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +50,7 @@ def _setting(
     default: Any,
     help_text: str,
     *,
-    parse: Callable[[str], Any] = _text,
+    parse: Callable[[str], Any] = values.text,
     unit: str = "",
     secret: bool = False,
     default_text: str | None = None,
@@ -188,13 +72,13 @@ class Settings:
     """Everything that can be set from outside. Build it with `load_settings`."""
 
     broker_url: str | None = _setting(
-        "CELERY_BROKER_URL", None, "Redis URL of the queue.", parse=_broker_url, secret=True
+        "CELERY_BROKER_URL", None, "Redis URL of the queue.", parse=values.broker_url, secret=True
     )
     result_backend: str | None = _setting(
         "CELERY_RESULT_BACKEND CELERY_RESULT_BACKEND_URL",
         None,
         "Redis URL of the task results.",
-        parse=_broker_url,
+        parse=values.broker_url,
         secret=True,
         default_text="the broker URL",
     )
@@ -202,14 +86,14 @@ class Settings:
         "SQLALCHEMY_DATABASE_URI",
         None,
         "URL of the database; wins over its parts below.",
-        parse=_database_url,
+        parse=values.database_url,
         secret=True,
     )
     postgresql_host: str | None = _setting(
         "POSTGRESQL_HOST POSTGRES_HOST", None, "Database host, or the directory of its unix socket."
     )
     postgresql_port: int = _setting(
-        "POSTGRESQL_PORT POSTGRES_PORT", 5432, "Database port.", parse=_whole_number(1)
+        "POSTGRESQL_PORT POSTGRES_PORT", 5432, "Database port.", parse=values.whole_number(1)
     )
     postgresql_user: str | None = _setting("POSTGRESQL_USER POSTGRES_USER", None, "Database user.")
     postgresql_password: str | None = _setting(
@@ -222,25 +106,25 @@ class Settings:
         "POSTGRESQL_SSLMODE POSTGRES_SSLMODE",
         None,
         "TLS to the database.",
-        parse=_one_of(("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
+        parse=values.one_of(("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
         default_text="prefer",
     )
     flower_basic_auth: str | None = _setting(
-        "FLOWER_BASIC_AUTH", None, "`user:password` of the Flower page.", parse=_basic_auth, secret=True
+        "FLOWER_BASIC_AUTH", None, "`user:password` of the Flower page.", parse=values.basic_auth, secret=True
     )
     flower_address: str = _setting("FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on.")
-    flower_port: int = _setting("FLOWER_PORT", 5555, "Port Flower listens on.", parse=_whole_number(1))
+    flower_port: int = _setting("FLOWER_PORT", 5555, "Port Flower listens on.", parse=values.whole_number(1))
     flower_url: str | None = _setting(
         "IBUTSU_TASKS_FLOWER_URL", None, "Where `doctor` finds Flower; unset: not checked."
     )
     worker_concurrency: int | str = _setting(
-        "CELERY_WORKER_CONCURRENCY", 1, "Tasks a worker runs at a time, or `auto`.", parse=_concurrency
+        "CELERY_WORKER_CONCURRENCY", 1, "Tasks a worker runs at a time, or `auto`.", parse=values.concurrency
     )
     worker_queues: tuple[str, ...] = _setting(
         "CELERY_WORKER_QUEUES",
         ("celery",),
         "Queues a worker consumes, separated by commas.",
-        parse=_queues,
+        parse=values.queues,
         default_text="celery",
     )
     worker_hostname: str | None = _setting(
@@ -250,57 +134,67 @@ class Settings:
         "CELERY_WORKER_PREFETCH_MULTIPLIER",
         1,
         "Messages a worker holds per process.",
-        parse=_whole_number(1),
+        parse=values.whole_number(1),
     )
     worker_max_tasks_per_child: int | None = _setting(
         "CELERY_WORKER_MAX_TASKS_PER_CHILD",
         None,
         "Tasks after which a worker process is replaced.",
-        parse=_whole_number(1),
+        parse=values.whole_number(1),
     )
     worker_soft_shutdown_seconds: float = _setting(
         "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
         20.0,
         "What a running task is given on SIGQUIT before its message goes back to the queue.",
-        parse=_seconds,
+        parse=values.seconds,
         unit="s",
     )
     log_level: str = _setting(
-        "CELERY_WORKER_LOGLEVEL", "info", "Log level of worker and beat.", parse=_one_of(LOG_LEVELS)
+        "CELERY_WORKER_LOGLEVEL",
+        "info",
+        "Log level of worker and beat.",
+        parse=values.one_of(values.LOG_LEVELS),
     )
     log_format: str = _setting(
         "IBUTSU_TASKS_LOG_FORMAT",
         "text",
         "`text`, or `json` for one object per line.",
-        parse=_one_of(LOG_FORMATS),
+        parse=values.one_of(values.LOG_FORMATS),
     )
     task_time_limit_seconds: float | None = _setting(
-        "CELERY_TASK_TIME_LIMIT", None, "A task is killed after this.", parse=_seconds, unit="s"
+        "CELERY_TASK_TIME_LIMIT", None, "A task is killed after this.", parse=values.seconds, unit="s"
     )
     task_soft_time_limit_seconds: float | None = _setting(
-        "CELERY_TASK_SOFT_TIME_LIMIT", None, "A task is asked to end after this.", parse=_seconds, unit="s"
+        "CELERY_TASK_SOFT_TIME_LIMIT",
+        None,
+        "A task is asked to end after this.",
+        parse=values.seconds,
+        unit="s",
     )
     task_max_retries: int = _setting(
         "IBUTSU_TASKS_MAX_RETRIES",
         150,
         "Tries after an unreachable service; 150 last about half a day.",
-        parse=_whole_number(0),
+        parse=values.whole_number(0),
     )
     result_expires_seconds: float = _setting(
-        "CELERY_RESULT_EXPIRES", 86400.0, "How long task results are kept.", parse=_seconds, unit="s"
+        "CELERY_RESULT_EXPIRES", 86400.0, "How long task results are kept.", parse=values.seconds, unit="s"
     )
     import_max_unpacked_bytes: int = _setting(
         "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
         4 * 1024**3,
         "What an archive may unpack to.",
-        parse=_whole_number(1),
+        parse=values.whole_number(1),
         unit="bytes",
     )
     import_max_members: int = _setting(
-        "IBUTSU_TASKS_IMPORT_MAX_MEMBERS", 500_000, "Files an archive may hold.", parse=_whole_number(1)
+        "IBUTSU_TASKS_IMPORT_MAX_MEMBERS", 500_000, "Files an archive may hold.", parse=values.whole_number(1)
     )
     query_max_rows: int = _setting(
-        "IBUTSU_TASKS_QUERY_MAX_ROWS", 50_000, "Largest page `query_task` answers.", parse=_whole_number(1)
+        "IBUTSU_TASKS_QUERY_MAX_ROWS",
+        50_000,
+        "Largest page `query_task` answers.",
+        parse=values.whole_number(1),
     )
     data_dir: Path = _setting(
         "IBUTSU_TASKS_DATA_DIR",
@@ -456,15 +350,15 @@ class _Reader:
         if option is not None:
             self._take(row, option, f"option --{row.name.replace('_', '-').removesuffix('-seconds')}")
             return
-        for place, values in self.places:
+        for place, variables in self.places:
             for variable in row.variables:
-                text = self._text(variable, values)
+                text = self._text(variable, variables)
                 if text is not None:
                     self._take(row, text, f"{place} {variable}")
                     return
 
-    def _text(self, variable: str, values: Mapping[str, str]) -> str | None:
-        value, path = values.get(variable) or None, values.get(f"{variable}_FILE") or None
+    def _text(self, variable: str, variables: Mapping[str, str]) -> str | None:
+        value, path = variables.get(variable) or None, variables.get(f"{variable}_FILE") or None
         if value is not None and path is not None:
             self.problems.append(f"{variable} and {variable}_FILE are both set; keep one.")
         if path is None:

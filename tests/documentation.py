@@ -11,7 +11,8 @@ from typer.completion import get_completion_script
 import ibutsu_tasks
 from ibutsu_tasks.cli import COMMANDS, PROGRAM
 from ibutsu_tasks.cli.exit_codes import MEANINGS
-from ibutsu_tasks.settings import NONE, rows
+from ibutsu_tasks.setting_values import NONE
+from ibutsu_tasks.settings import rows
 
 PACKAGE = Path(ibutsu_tasks.__file__).parent
 ROOT = PACKAGE.parent

@@ -31,7 +31,7 @@ LAYERS = (
     ("importers",),
     ("schedule", "queues", "retention", "logs"),
     ("settings",),
-    ("stack_record",),
+    ("stack_record", "setting_values"),
     ("errors",),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ibutsu_tasks.settings import NONE, rows
+from ibutsu_tasks.setting_values import NONE
+from ibutsu_tasks.settings import rows
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from ibutsu_tasks.settings import MASK, mask_passwords, rows
+from ibutsu_tasks.setting_values import MASK, mask_passwords
+from ibutsu_tasks.settings import rows
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings

@@ -10,7 +10,8 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import AlreadyRunningError, SettingsError
-from ibutsu_tasks.settings import Settings, load_settings, mask_passwords, rows
+from ibutsu_tasks.setting_values import mask_passwords
+from ibutsu_tasks.settings import Settings, load_settings, rows
 
 BROKER = "redis://broker.example:6379/0"
 DATABASE = "postgresql://ibutsu:secret@db.example/ibutsu"

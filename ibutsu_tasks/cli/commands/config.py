@@ -8,7 +8,8 @@ import typer
 
 from ibutsu_tasks.cli.options import JsonOption, command_app
 from ibutsu_tasks.cli.state import state_of
-from ibutsu_tasks.settings import NONE, rows
+from ibutsu_tasks.setting_values import NONE
+from ibutsu_tasks.settings import rows
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Row, Settings
