@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.database.models import TABLES
 from tests.commands import run
-from tests.integration.doctor.doors import blackhole, dead_port
+from tests.doors import blackhole, dead_port
 
 if TYPE_CHECKING:
     import subprocess

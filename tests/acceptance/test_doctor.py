@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client
 from tests.commands import role, run, services, until
-from tests.integration.doctor.doors import (
+from tests.doors import (
     blackhole,
     dead_port,
     dripping,

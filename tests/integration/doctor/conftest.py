@@ -11,8 +11,7 @@ from sqlalchemy.engine import make_url
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Severity
 from ibutsu_tasks.settings import load_settings
-
-from .doors import forwarding
+from tests.doors import forwarding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

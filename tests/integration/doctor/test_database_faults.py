@@ -10,9 +10,9 @@ from sqlalchemy.engine import make_url
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Severity, Verdict
 from ibutsu_tasks.settings import load_settings
+from tests.doors import blackhole, dead_port, dripping, silence, speaking
 
 from .conftest import SECRET, Diagnose
-from .doors import blackhole, dead_port, dripping, silence, speaking
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,7 @@ from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Severity, Verdict
 from ibutsu_tasks.settings import load_settings
 from tests.commands import role, services, until
-
-from .doors import dead_port, speaking
+from tests.doors import dead_port, speaking
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings

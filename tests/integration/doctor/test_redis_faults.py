@@ -14,9 +14,7 @@ from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Severity, Verdict
 from ibutsu_tasks.settings import load_settings
-
-from .conftest import SECRET, Diagnose
-from .doors import (
+from tests.doors import (
     blackhole,
     dead_port,
     dripping,
@@ -26,6 +24,8 @@ from .doors import (
     silence,
     speaking,
 )
+
+from .conftest import SECRET, Diagnose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

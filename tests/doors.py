@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def listener(handle: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serve every connection in a thread of its own; yields the port."""
-    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
+def listener(handle: Callable[[socket.socket], None], port: int = 0) -> Iterator[int]:
+    """Serve every connection in a thread of its own; yields the port, a free one for 0."""
+    with socket.create_server(("127.0.0.1", port)) as server, ExitStack() as stack:
         stop = threading.Event()
 
         def serve() -> None:
@@ -49,7 +49,7 @@ def _serve_one(connection: socket.socket, handle: Callable[[socket.socket], None
 
 
 @contextmanager
-def forwarding(target: Path | int, context: ssl.SSLContext | None = None) -> Iterator[int]:
+def forwarding(target: Path | int, context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[int]:
     """Carry TCP to a real server's socket or port, behind TLS with a `context`; yields the port."""
 
     def carry(connection: socket.socket) -> None:
@@ -61,8 +61,8 @@ def forwarding(target: Path | int, context: ssl.SSLContext | None = None) -> Ite
             back.start()
             _pump(inner, server)
 
-    with listener(carry) as port:
-        yield port
+    with listener(carry, port) as open_port:
+        yield open_port
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
