@@ -178,7 +178,10 @@ def _worker_conf(settings: Settings) -> dict[str, Any]:
         # A message is done when its task is, and a killed process's task runs again, within max_retries.
         "task_acks_late": True,
         "task_retry_on_worker_lost": True,
-        "task_track_started": True,
+        # Where even that message cannot be sent, the one it was goes back.
+        "task_reject_on_worker_lost": True,
+        # Storing that a task started may fail, and Celery would then drop the task.
+        "task_track_started": False,
         "task_send_sent_event": True,
         "worker_send_task_events": True,
         "worker_concurrency": settings.worker_concurrency if settings.worker_concurrency != "auto" else None,

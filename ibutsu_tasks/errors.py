@@ -61,6 +61,10 @@ class RefusedError(IbutsuTasksError):
     """The request was understood and is refused for a reason the message gives."""
 
 
+class BusyError(RefusedError):
+    """Somebody else holds, for a moment, what is needed."""
+
+
 class InvalidImportError(RefusedError):
     """A file cannot be imported; the message is what the user of the web page reads."""
 

@@ -19,20 +19,28 @@ LOCK_TTL_SECONDS = 300
 NOTE_TTL_SECONDS = 3600
 """Longer than any lock lives, so that a note outlives the holder it waits for."""
 
-RECHECK_SECONDS = 5
-"""How soon a busy run is looked at again, in case its holder is a stock worker that reads no notes."""
+QUIET_SECONDS = 1.0
+"""Changes closer together than this are one burst; its last pass waits until they have ended."""
 
-_DELETE_IF_EQUAL = (
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
-)
+LONGEST_WAIT_SECONDS = 10.0
+"""A burst that does not end is looked at this often."""
+
+# Twice the longest wait: the first half is for waiting, the second for a worker that takes its time.
+_RECHECK_TTL_MILLISECONDS = round(2 * LONGEST_WAIT_SECONDS * 1000)
+
+_DELETE_IF_EQUAL = """
+if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
+return 0
+"""
 
 
 class RunLock:
     """The lock `update-run-lock-<run id>`, and the note that a run changed while it was held.
 
     Whoever wants a run recomputed writes a note first. The holder reads the note, recomputes, and takes
-    the note away only if nobody has written a newer one meanwhile, so the last state always wins, any
-    number of concurrent requests cost at most two passes, and a killed holder leaves its note behind.
+    the note away only if nobody has written a newer one meanwhile, so the last state always wins and a
+    killed holder leaves its note behind. After a pass, one message at a time is out to look again once
+    the run has been quiet: a burst of any number of requests costs two passes.
     """
 
     def __init__(self, client: Redis, run_id: str) -> None:
@@ -40,26 +48,39 @@ class RunLock:
         self._lock = client.lock(f"update-run-lock-{run_id}", timeout=LOCK_TTL_SECONDS)
         self._note_key = f"ibutsu-tasks:run-changed:{run_id}"
         self._recheck_key = f"ibutsu-tasks:run-recheck:{run_id}"
+        self._pass_key = f"ibutsu-tasks:run-pass:{run_id}"
 
     def write_note(self) -> None:
         """Say that the run changed."""
         self._client.set(self._note_key, uuid4().hex, ex=NOTE_TTL_SECONDS)
 
-    def read_note(self) -> bytes | None:
+    def begin_pass(self) -> bytes | None:
         """Give the newest note; None when nothing changed since the last pass began."""
         note = self._client.get(self._note_key)
+        if note is not None:
+            self._client.set(self._pass_key, 1, px=round(QUIET_SECONDS * 1000))
         return note.encode() if isinstance(note, str) else note
 
     def settle_note(self, note: bytes) -> None:
         """Take `note` away after a pass that began with it, unless a newer one replaced it."""
         self._client.eval(_DELETE_IF_EQUAL, 1, self._note_key, note)
 
+    def is_in_burst(self) -> bool:
+        """Say whether a pass began a moment ago, or a message is out to look again."""
+        return bool(self._client.exists(self._pass_key, self._recheck_key))
+
     def claim_recheck(self) -> bool:
-        """Say whether the caller is to come back after `RECHECK_SECONDS`; one caller at a time is."""
-        return bool(self._client.set(self._recheck_key, 1, nx=True, ex=2 * RECHECK_SECONDS))
+        """Say whether the caller is to send the message that looks again; one caller at a time is."""
+        return bool(self._client.set(self._recheck_key, 1, nx=True, px=_RECHECK_TTL_MILLISECONDS))
+
+    def must_wait_longer(self) -> bool:
+        """Say whether who looks again comes too early: the run changed a moment ago, and not for long."""
+        note_left, recheck_left = self._client.pttl(self._note_key), self._client.pttl(self._recheck_key)
+        is_fresh = NOTE_TTL_SECONDS * 1000 - note_left < QUIET_SECONDS * 1000
+        return note_left > 0 and is_fresh and recheck_left > _RECHECK_TTL_MILLISECONDS / 2
 
     def end_recheck(self) -> None:
-        """Come back: the next one who finds the run busy may be told to."""
+        """Let the next one who finds the run in a burst send the message that looks again."""
         self._client.delete(self._recheck_key)
 
     @contextmanager

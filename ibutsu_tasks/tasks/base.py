@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import random
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import Celery, Task, current_app, signals
+from celery.exceptions import Retry
 from kombu.exceptions import OperationalError as BrokerError
-from redis.exceptions import BusyLoadingError
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ibutsu_tasks.errors import ServiceUnreachableError
+from ibutsu_tasks.errors import BusyError, ServiceUnreachableError
 from ibutsu_tasks.logs import current_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from celery.canvas import Signature
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.resources import Resources
@@ -26,16 +31,39 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRANSIENT_ERRORS = (
+    BusyError,
     ServiceUnreachableError,
     BrokerError,
     RedisConnectionError,
     RedisTimeoutError,
     BusyLoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
 )
 """What a second try may cure. Everything else fails once, with its traceback in the log."""
 
 MAX_RETRY_PAUSE_SECONDS = 600
 """Below the broker's default visibility time-out of an hour, so a waiting message is never taken for lost."""
+
+TRIES_HEADER = "ibutsu_tasks_tries"
+"""How often a message was sent again after a transient error."""
+
+
+def retry_pause_seconds(tries: int) -> float:
+    """Give a pause with full jitter: anything up to 1, 2, 4, … s, at most ten minutes."""
+    return random.uniform(0, min(2.0 ** min(tries, 32), MAX_RETRY_PAUSE_SECONDS))  # noqa: S311 - not a secret
+
+
+def publish_patiently(message: Signature[Any]) -> None:
+    """Publish a message that must not be lost, waiting here for as long as the broker does not take it."""
+    for tries in itertools.count(2):
+        try:
+            message.apply_async()
+        except TRANSIENT_ERRORS as error:
+            logger.warning("the broker does not take a message that is to be tried again: %s", error)
+            time.sleep(retry_pause_seconds(tries))
+        else:
+            return
 
 
 class DatabaseCelery(Celery):
@@ -68,19 +96,34 @@ class DatabaseTask(Task[Any, Any]):
     """A task with a session; transient errors are retried with full jitter, pauses growing to ten minutes."""
 
     abstract = True
-    autoretry_for = TRANSIENT_ERRORS
-    retry_backoff = True
-    retry_backoff_max = MAX_RETRY_PAUSE_SECONDS
-    retry_jitter = True
-    # Bounds only what Celery itself re-runs: a task whose process was killed, so that one that kills
-    # every worker it meets (out of memory) ends after three.
+    # Celery's own retries are for killed processes: a task that kills every one it meets (out of memory)
+    # ends after three. Transient errors are counted apart, in a header.
     max_retries = 3
     default_retry_delay = 5
 
-    @property
-    def retry_kwargs(self) -> dict[str, int]:
-        """How often a transient error is retried."""
-        return {"max_retries": self.resources.settings.task_max_retries}
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task; send it again for later when a second try may cure what went wrong."""
+        try:
+            return self.run(*args, **kwargs)
+        except TRANSIENT_ERRORS as error:
+            if self.request.is_eager or self.request.called_directly:
+                raise
+            self._try_again(error)
+
+    def _try_again(self, error: Exception) -> NoReturn:
+        headers = dict(self.request.headers or {})
+        tries = int(headers.get(TRIES_HEADER, 0))
+        if tries >= self.resources.settings.task_max_retries:
+            raise error
+        pause_seconds = retry_pause_seconds(tries)
+        again = self.signature_from_request(
+            self.request,
+            countdown=pause_seconds,
+            retries=self.request.retries,
+            headers=headers | {TRIES_HEADER: tries + 1},
+        )
+        publish_patiently(again)
+        raise Retry(exc=error, when=pause_seconds) from error  # type: ignore[arg-type]  # Real stands for float
 
     @property
     def resources(self) -> Resources:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.errors import BusyError
 from ibutsu_tasks.locks import RunLock
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.tasks.base import DatabaseTask
@@ -18,7 +18,7 @@ def add_result_start_time(self: DatabaseTask, run_id: str) -> dict[str, int]:
     with RunLock(self.resources.redis, run_id).try_hold() as held:
         if held:
             return _fill(self, run_id)
-    raise self.retry(exc=RefusedError(f"Run {run_id} is being updated."), countdown=5, max_retries=100)
+    raise BusyError(f"Run {run_id} is being updated by another task.")
 
 
 def _fill(task: DatabaseTask, run_id: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import shared_task
 
-from ibutsu_tasks.locks import RECHECK_SECONDS, RunLock
+from ibutsu_tasks.locks import QUIET_SECONDS, RunLock
 from ibutsu_tasks.operations import aborted_runs, run_summary
 from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
 
@@ -26,16 +26,26 @@ def update_run(self: DatabaseTask, run_id: str) -> dict[str, Any] | None:
         return _refresh(self, run_id)
     lock = RunLock(self.resources.redis, run_id)
     if (self.request.headers or {}).get(RECHECK_HEADER):
+        if lock.must_wait_longer():
+            _send_recheck(self, run_id)
+            return None
         lock.end_recheck()
     else:
         lock.write_note()
+        if lock.is_in_burst():
+            _look_again_later(self, lock, run_id)
+            return None
+    return _pass_while_changing(self, lock, run_id)
+
+
+def _pass_while_changing(task: DatabaseTask, lock: RunLock, run_id: str) -> dict[str, Any] | None:
     summary = None
-    while note := lock.read_note():
+    while note := lock.begin_pass():
         with lock.try_hold() as held:
             if not held:
-                _look_again_later(self, lock, run_id)
+                _look_again_later(task, lock, run_id)
                 break
-            summary = _refresh(self, run_id)
+            summary = _refresh(task, run_id)
             lock.settle_note(note)
     return summary
 
@@ -47,9 +57,13 @@ def _refresh(task: DatabaseTask, run_id: str) -> dict[str, Any] | None:
 
 def _look_again_later(task: DatabaseTask, lock: RunLock, run_id: str) -> None:
     if lock.claim_recheck():
-        follow_ups = FollowUps()
-        follow_ups.send(UPDATE_RUN, run_id, countdown=RECHECK_SECONDS, headers={RECHECK_HEADER: True})
-        task.send_now(follow_ups)
+        _send_recheck(task, run_id)
+
+
+def _send_recheck(task: DatabaseTask, run_id: str) -> None:
+    follow_ups = FollowUps()
+    follow_ups.send(UPDATE_RUN, run_id, countdown=QUIET_SECONDS, headers={RECHECK_HEADER: True})
+    task.send_now(follow_ups)
 
 
 @shared_task(name=SYNC_ABORTED_RUNS, bind=True, base=DatabaseTask)

@@ -20,6 +20,7 @@ from tests.factories import make_result, make_run
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.database.models import Run
     from ibutsu_tasks.resources import Resources
     from ibutsu_tasks.settings import Settings
 
@@ -34,28 +35,65 @@ def port() -> int:
     return free_port()
 
 
+def tests_of(session: Session, run: Run) -> int | None:
+    session.rollback()
+    session.refresh(run)
+    return (run.summary or {}).get("tests")
+
+
 def meta(resources: Resources, task_id: str) -> dict[str, Any]:
     return dict(json.loads(resources.redis.get(f"celery-task-meta-{task_id}") or b"{}"))
 
 
-def test_a_task_waits_for_its_database(
-    settings: Settings, resources: Resources, session: Session, port: int
-) -> None:
-    run = make_run(session)
-    make_result(session, run)
-    session.commit()
+@pytest.fixture
+def away(settings: Settings, port: int) -> str:
+    """The database behind a door that is shut."""
     url = make_url(settings.require_database())
-    away = f"postgresql://{url.username}@127.0.0.1:{port}/{url.database}"
+    return f"postgresql://{url.username}@127.0.0.1:{port}/{url.database}"
+
+
+@pytest.fixture
+def server(settings: Settings) -> Path:
+    return Path(str(make_url(settings.require_database()).query["host"])) / ".s.PGSQL.5432"
+
+
+@pytest.fixture
+def run(session: Session) -> Run:
+    row = make_run(session)
+    make_result(session, row)
+    session.commit()
+    return row
+
+
+def test_a_task_waits_for_its_database(
+    settings: Settings, resources: Resources, session: Session, run: Run, away: str, server: Path, port: int
+) -> None:
     with role("worker", env=services(settings.require_broker(), away)) as worker:
         worker.wait_for("ready.")
         task_id = messages.send(create_client_app(settings), UPDATE_RUN, [str(run.id)])
         until(lambda: meta(resources, task_id).get("status") == "RETRY")
         assert meta(resources, task_id)["status"] == "RETRY"
         assert f"127.0.0.1:{port}" in worker.output
-        server = Path(str(url.query["host"])) / ".s.PGSQL.5432"
         with forwarding(server, port=port):
-            until(lambda: meta(resources, task_id).get("status") == "SUCCESS", 60)
+            until(lambda: tests_of(session, run) == 1, 60)
             assert meta(resources, task_id)["status"] == "SUCCESS"
             assert worker.stop() == 0
-    session.refresh(run)
-    assert (run.summary or {})["tests"] == 1
+    assert tests_of(session, run) == 1
+
+
+def test_a_broker_without_memory_loses_no_retry(
+    settings: Settings, resources: Resources, session: Session, run: Run, away: str, server: Path, port: int
+) -> None:
+    with role("worker", env=services(settings.require_broker(), away)) as worker:
+        worker.wait_for("ready.")
+        messages.send(create_client_app(settings), UPDATE_RUN, [str(run.id)])
+        worker.wait_for("received")
+        resources.redis.config_set("maxmemory", 1)
+        try:
+            worker.wait_for("does not take a message", 60)
+        finally:
+            resources.redis.config_set("maxmemory", 0)
+        with forwarding(server, port=port):
+            until(lambda: tests_of(session, run) == 1, 60)
+            assert worker.stop() == 0
+    assert tests_of(session, run) == 1
