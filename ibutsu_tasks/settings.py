@@ -115,7 +115,7 @@ class Settings:
     flower_address: str = _setting("FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on.")
     flower_port: int = _setting("FLOWER_PORT", 5555, "Port Flower listens on.", parse=values.whole_number(1))
     flower_url: str | None = _setting(
-        "IBUTSU_TASKS_FLOWER_URL", None, "Where `doctor` finds Flower; unset: not checked."
+        "IBUTSU_TASKS_FLOWER_URL", None, "Where `doctor` finds Flower; unset: not checked.", secret=True
     )
     worker_concurrency: int | str = _setting(
         "CELERY_WORKER_CONCURRENCY", 1, "Tasks a worker runs at a time, or `auto`.", parse=values.concurrency
@@ -195,6 +195,13 @@ class Settings:
         50_000,
         "Largest page `query_task` answers.",
         parse=values.whole_number(1),
+    )
+    query_max_bytes: int = _setting(
+        "IBUTSU_TASKS_QUERY_MAX_BYTES",
+        64_000_000,
+        "Metadata a page of `query_task` may hold.",
+        parse=values.whole_number(1),
+        unit="bytes",
     )
     data_dir: Path = _setting(
         "IBUTSU_TASKS_DATA_DIR",

@@ -9,6 +9,10 @@ import re
 from typing import Any
 
 MAX_DEPTH = 100
+
+MAX_VALUES = 300_000
+"""Values of a document, by its commas and brackets: each takes many times its text in memory."""
+
 # PostgreSQL's jsonb takes neither NUL nor lone surrogates.
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 _DECODER = json.JSONDecoder(parse_constant=lambda _name: None)
@@ -31,6 +35,8 @@ def json_object(data: bytes) -> dict[str, Any]:
     Raises `BrokenDocumentError` for anything else, and for what pytest-ibutsu leaves in place of a row
     that it could not serialise.
     """
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise BrokenDocumentError(f"holds more than {MAX_VALUES:,} values")
     try:
         document = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass"))
     except RecursionError:

@@ -96,12 +96,19 @@ class Case:
     root_properties: dict[str, Any]
     duration_seconds: float
     properties: dict[str, str] | None = None
+    properties_characters: int = 0
     facts: dict[str, str] | None = None
     statuses: set[str] | None = None
     texts: dict[str, list[Content]] | None = None
     memory_bytes: int = 0
     elements: int = 0
     """Properties and texts; what they hold is in memory until the case ends."""
+
+    def set_property(self, key: str, value: str) -> None:
+        """Set a property of this case alone."""
+        self.properties = self.properties or {}
+        self.properties[key] = value
+        self.properties_characters += len(key) + len(value)
 
     def add_outcome(self, element: TextElement, attributes: dict[str, str], text: Content | None) -> None:
         """Take an element that ended: its status, its facts and its text."""

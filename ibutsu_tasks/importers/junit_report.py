@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MAX_SUITE_DEPTH = 64
 MAX_ELEMENT_DEPTH = MAX_SUITE_DEPTH + 32
 MAX_PROPERTIES = 10_000
+MAX_PROPERTY_CHARACTERS = 64 * 1024
+MAX_PROPERTIES_CHARACTERS = 1024 * 1024
+"""What one test case may have of properties, its own and inherited: they are repeated in every row."""
+
 """Of the suites around a test case; each of its results holds them all."""
 MAX_CASE_ELEMENTS = 100_000
 
@@ -202,25 +206,29 @@ class JUnitReport:
         value = attributes.get("value")
         if value is None:
             value = self._property_text(sink)
-        if self._case is not None:
-            self._case.properties = self._case.properties or {}
-            self._case.properties[key] = value
-        elif len(self._suites[-1].properties) < MAX_PROPERTIES:
-            self._suites[-1].set_property(key, value)
-        else:
-            sentence = (
-                f"more than {MAX_PROPERTIES:,} properties apply to one test case; the rest was left out"
+        if len(value) > MAX_PROPERTY_CHARACTERS:
+            value = value[:MAX_PROPERTY_CHARACTERS]
+            self._findings.note(
+                "long property", f"line {self._stream.line} ends a property too long to keep; cut"
             )
+        holder = self._case or self._suites[-1]
+        is_full = holder.properties_characters > MAX_PROPERTIES_CHARACTERS
+        if is_full or len(holder.properties or ()) >= MAX_PROPERTIES:
+            sentence = "more properties apply to one test case than can be kept; the rest was left out"
             self._findings.note("properties", sentence)
+            return
+        holder.set_property(key, value)
 
     def _property_text(self, sink: TextSink) -> str:
         text = sink.content() or b""
         if isinstance(text, bytes):
             return text.decode().strip()
-        self._findings.note(
-            "long property", f"line {self._stream.line} ends a property too long to keep; cut"
-        )
+        self._note_long_property()
         return next(text.chunks()).decode(errors="ignore")[:MAX_FACT_CHARACTERS]
+
+    def _note_long_property(self) -> None:
+        sentence = f"line {self._stream.line} ends a property too long to keep; cut"
+        self._findings.note("long property", sentence)
 
     def _duration(self, attributes: dict[str, str]) -> float | None:
         text = attributes.get("time")

@@ -106,7 +106,13 @@ def utc_time(value: object) -> datetime | None:
     return None
 
 
+# As milliseconds since 1970, these digits would be in the year 2600.
+_COMPACT_TIME = re.compile(r"(?:19|20)[0-9]{12}", re.ASCII)
+
+
 def _utc_time_from_text(text: str) -> datetime:
+    if _COMPACT_TIME.fullmatch(text):
+        return datetime.strptime(text, "%Y%m%d%H%M%S")  # noqa: DTZ007 - without a zone means UTC
     if text.partition(".")[0].isdigit() and len(text) >= _EPOCH_DIGITS:
         return _utc_time_from_epoch(float(text))
     for zone in (" UTC", " GMT"):

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from ibutsu_tasks.database.copying import CopyBatch
 from ibutsu_tasks.database.models import Artifact, Result
@@ -114,7 +114,12 @@ class RowWriter:
         moved = {result_id for result_id, run_id in existing.items() if run_id != self._target.run_id}
         if moved:
             self._session.execute(
-                update(Result).where(Result.id.in_(moved)).values(run_id=self._target.run_id)
+                update(Result)
+                .where(Result.id.in_(moved))
+                .values(
+                    run_id=self._target.run_id,
+                    project_id=func.coalesce(self._target.project_id, Result.project_id),
+                )
             )
             self.written.left_runs |= {existing[result_id] for result_id in moved} - {None}
         self._results.discard(existing)

@@ -16,7 +16,7 @@ from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
-from ibutsu_tasks.operations import imported_runs
+from ibutsu_tasks.operations import imported_runs, run_summary
 from ibutsu_tasks.operations.import_files import drop_content, open_content
 from ibutsu_tasks.operations.import_records import data_of, locked_row
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
@@ -107,7 +107,11 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
         run_id = UUID(first)
     except ValueError:
         run_id = None
-    return ImportSummary(row.id, run_id, already_done=True, format=format_name, summary={})
+    # The first delivery may have died between its commit and its message.
+    to_update = (run_id,) if run_id and format_name == ARCHIVE else ()
+    return ImportSummary(
+        row.id, run_id, already_done=True, format=format_name, summary={}, runs_to_update=to_update
+    )
 
 
 def _refused_by_database(error: DBAPIError, row: Import) -> InvalidImportError | None:
@@ -157,6 +161,8 @@ class _Import:
         )
         written = RowWriter(self._session, target, self._progress()).write(parsed.rows)
         imported_runs.finish(self._session, run, parsed, self._project(parsed))
+        for left in sorted(written.left_runs):
+            run_summary.refresh(self._session, left)
         self._warnings += parsed.warnings + written.too_large
         self._finish_row(run.id)
         return self._summary(run.id, format_name, run.summary or {}, written)
@@ -196,7 +202,7 @@ class _Import:
         self, run_id: UUID, format_name: str, summary: dict[str, Any], written: WrittenRows
     ) -> ImportSummary:
         # The Ibutsu server's own import of an archive sends it, too; one of JUnit is complete.
-        to_update = [run_id] if format_name == ARCHIVE else []
+        to_update = (run_id,) if format_name == ARCHIVE else ()
         return ImportSummary(
             self._row.id,
             run_id,
@@ -206,5 +212,5 @@ class _Import:
             results=written.results,
             artifacts=written.artifacts,
             warnings=tuple(self._warnings),
-            runs_to_update=(*to_update, *sorted(written.left_runs)),
+            runs_to_update=to_update,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Select, Table, Text, Uuid, cast, func, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.models import Base
@@ -17,7 +19,7 @@ from ibutsu_tasks.operations import filters
 from ibutsu_tasks.operations.row_estimate import estimate_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
@@ -38,6 +40,14 @@ LARGEST_OFFSET = 2**63 - 1
 QUERY_CANCELED, INVALID_REGEX = "57014", "2201B"
 FILTER_AT_FAULT_CLASSES = ("22", "54")
 """SQLSTATE classes: data exception, program limit exceeded. Only filters bring data into these queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageLimits:
+    """What one page may hold: rows, and bytes of their JSON documents, which are nearly all of it."""
+
+    rows: int
+    json_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +85,18 @@ def _whole_number(name: str, value: Any) -> int:
         raise RefusedError(f"{name} must be a whole number, not {str(value)[:50]!r}.") from None
 
 
-def fetch_page(session: Session, request: PageRequest, *, max_rows: int) -> dict[str, Any]:
+def fetch_page(session: Session, request: PageRequest, limits: PageLimits) -> dict[str, Any]:
     """Give `{tablename: [row, ...], "pagination": {...}}`, rows with `data` under the name `metadata`.
 
     Sets the statement time-out of the session's transaction. Raises RefusedError for a request beyond the
     limits or a query beyond the time-out, InvalidFilterError for a filter that cannot be used.
     """
-    _check(request, max_rows)
+    _check(request, limits.rows)
     table = Base.metadata.tables[request.tablename]
     clauses = filters.build_clauses(table, request.filters)
     with _clear_errors(request):
         session.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"))
-        rows = list(_stream_rows(session, table, clauses, request))
+        rows = list(_within(limits.json_bytes, _stream_rows(session, table, clauses, request)))
         total = _total(session, select(table.c.id).where(*clauses), request, len(rows))
     pagination = {
         "page": request.page,
@@ -113,9 +123,23 @@ def _check(request: PageRequest, max_rows: int) -> None:
         raise RefusedError(f"There is no page {request.page}.")
 
 
+def _within(max_bytes: int, rows: Iterable[tuple[dict[str, Any], int]]) -> Iterator[dict[str, Any]]:
+    size_bytes = 0
+    for row, row_bytes in rows:
+        size_bytes += row_bytes
+        if size_bytes > max_bytes:
+            raise RefusedError(
+                f"The page holds more than the limit of {max_bytes:,} bytes of metadata.",
+                "Ask for smaller pages, or raise IBUTSU_TASKS_QUERY_MAX_BYTES.",
+            )
+        yield row
+
+
 def _stream_rows(
     session: Session, table: Table, clauses: list[ColumnElement[bool]], request: PageRequest
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """Give each row with the length of its JSON documents, which is nearly all of it."""
+    documents = [_json_name(column.name) for column in table.columns if isinstance(column.type, JSONB)]
     page = (
         select(*_json_columns(table))
         .where(*clauses)
@@ -128,16 +152,20 @@ def _stream_rows(
     names = tuple(result.keys())
     for values in result:
         row = dict(zip(names, map(_json_value, values), strict=True))
+        texts = {name: row[name] or "null" for name in documents}
+        row |= {name: json.loads(text) for name, text in texts.items()}
         row["metadata"] = row["metadata"] or {}
-        yield row
+        yield row, sum(map(len, texts.values()))
 
 
 def _json_columns(table: Table) -> list[ColumnElement[Any]]:
-    """Give the columns; identifiers as text from the server, which is cheaper than objects made here."""
-    return [
-        (cast(column, Text) if isinstance(column.type, Uuid) else column).label(_json_name(column.name))
-        for column in table.columns
-    ]
+    """Give the columns: identifiers as text, cheaper than objects; JSON as text, to be measured."""
+    as_text = {column.name: cast(column, Text) for column in table.columns if _is_fetched_as_text(column)}
+    return [as_text.get(column.name, column).label(_json_name(column.name)) for column in table.columns]
+
+
+def _is_fetched_as_text(column: ColumnElement[Any]) -> bool:
+    return isinstance(column.type, Uuid | JSONB)
 
 
 def _json_name(column_name: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import shared_task, signals
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
 
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.operations import import_records, importing
-from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.tasks.base import TRANSIENT_ERRORS, DatabaseTask
 from ibutsu_tasks.tasks.runs import UPDATE_RUN
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 RUN_JUNIT_IMPORT = "ibutsu_server.tasks.importers.run_junit_import"
 RUN_ARCHIVE_IMPORT = "ibutsu_server.tasks.importers.run_archive_import"
@@ -32,6 +36,17 @@ def run_archive_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str,
 def _run_import(task: DatabaseTask, import_: dict[str, Any], format_name: str) -> dict[str, Any]:
     """Import the file of one row. Of the message only the id is trusted."""
     import_id = import_records.parse_import_id(import_)
+    try:
+        return _import_content(task, import_id, format_name)
+    except TRANSIENT_ERRORS:
+        raise
+    except Exception as error:
+        # Here, so that whoever sees the task failed finds the sentence in the row.
+        _mark_failed(task, import_id, error)
+        raise
+
+
+def _import_content(task: DatabaseTask, import_id: UUID, format_name: str) -> dict[str, Any]:
     settings = task.resources.settings
     limits = importing.limits(settings.import_max_unpacked_bytes, settings.import_max_members)
     with task.transaction() as (session, _):
@@ -44,21 +59,23 @@ def _run_import(task: DatabaseTask, import_: dict[str, Any], format_name: str) -
 
 
 @signals.task_failure.connect(dispatch_uid="ibutsu-tasks-import-failed")
-def _mark_failed(sender: Any, exception: BaseException, args: Any, kwargs: Any, **_: Any) -> None:
-    """Put the sentence into the import's row, whichever way the task ended for good.
+def _see_failure(sender: Any, exception: BaseException, args: Any, kwargs: Any, **_: Any) -> None:
+    """Mark the import of a task that could not do so itself: killed, out of time, or out of tries.
 
     Celery sends this signal from the child that raised, and from the parent when the child was
     killed or ran over its hard time limit.
     """
     if getattr(sender, "name", None) not in {RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT}:
         return
-    message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
-    try:
-        import_id = import_records.parse_import_id(message)
-    except IbutsuTasksError:
+    if not isinstance(exception, (*TRANSIENT_ERRORS, WorkerLostError, TimeLimitExceeded)):
         return
-    sentence = str(exception) if isinstance(exception, IbutsuTasksError) else _explain(exception)
-    with sender.resources.session() as session:
+    message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
+    _mark_failed(sender, import_records.parse_import_id(message), exception)
+
+
+def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:
+    sentence = str(error) if isinstance(error, IbutsuTasksError) else _explain(error)
+    with task.resources.session() as session:
         import_records.mark_failed(session, import_id, sentence)
 
 

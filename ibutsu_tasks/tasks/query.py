@@ -21,6 +21,7 @@ def query_task(
 ) -> dict[str, Any]:
     """Give one page of results or runs as JSON rows, newest first."""
     request = paging.PageRequest.from_message(filter_, page, page_size, estimate, tablename)
-    max_rows = self.resources.settings.query_max_rows
+    settings = self.resources.settings
+    limits = paging.PageLimits(settings.query_max_rows, settings.query_max_bytes)
     with self.transaction() as (session, _):
-        return paging.fetch_page(session, request, max_rows=max_rows)
+        return paging.fetch_page(session, request, limits)

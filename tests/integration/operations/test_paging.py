@@ -15,19 +15,19 @@ from ibutsu_tasks.database.models import Base, Result, Run
 from ibutsu_tasks.errors import InvalidFilterError, RefusedError
 from ibutsu_tasks.operations import paging
 from ibutsu_tasks.operations.filters import build_clauses
-from ibutsu_tasks.operations.paging import PageRequest, fetch_page
+from ibutsu_tasks.operations.paging import PageLimits, PageRequest, fetch_page
 from tests.factories import make_project, make_result, make_run
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-MAX_ROWS = 50_000
+LIMITS = PageLimits(rows=50_000, json_bytes=64_000_000)
 NOON = datetime(2026, 11, 21, 12)  # noqa: DTZ001 - the columns hold naive UTC
 
 
 def rows(session: Session, *filters: str, tablename: str = "results", **options: Any) -> list[dict[str, Any]]:
-    page = fetch_page(session, PageRequest(tablename, filters, **options), max_rows=MAX_ROWS)
+    page = fetch_page(session, PageRequest(tablename, filters, **options), LIMITS)
     found: list[dict[str, Any]] = page[tablename]
     return found
 
@@ -51,7 +51,7 @@ def test_a_result_is_a_json_row(session: Session) -> None:
     result = make_result(
         session, run, data=data, params={"p": 1}, start_time=NOON, env="stage", duration=0.25
     )
-    answer = fetch_page(session, PageRequest("results"), max_rows=MAX_ROWS)
+    answer = fetch_page(session, PageRequest("results"), LIMITS)
     assert json.loads(json.dumps(answer, allow_nan=False)) == {
         "results": [
             {
@@ -118,7 +118,7 @@ def test_totals(
     session: Session, count: int, page: int, page_size: int, total_items: int, total_pages: int
 ) -> None:
     add_results(session, count)
-    answer = fetch_page(session, PageRequest("results", (), page, page_size), max_rows=MAX_ROWS)
+    answer = fetch_page(session, PageRequest("results", (), page, page_size), LIMITS)
     assert answer["pagination"] == {
         "page": page,
         "pageSize": page_size,
@@ -130,7 +130,7 @@ def test_totals(
 def test_a_total_counts_what_the_filters_let_through(session: Session) -> None:
     add_results(session, 10, env="stage")
     add_results(session, 5, env="live")
-    answer = fetch_page(session, PageRequest("results", ("env=stage",), 1, 3), max_rows=MAX_ROWS)
+    answer = fetch_page(session, PageRequest("results", ("env=stage",), 1, 3), LIMITS)
     assert answer["pagination"]["totalItems"] == 10
 
 
@@ -143,7 +143,7 @@ def test_an_estimate_is_the_planners(session: Session) -> None:
     session.execute(text("ANALYZE results"))
     add_results(session, 40)
     request = PageRequest("results", ("result=passed",), page_size=10, estimate=True)
-    total = fetch_page(session, request, max_rows=MAX_ROWS)["pagination"]["totalItems"]
+    total = fetch_page(session, request, LIMITS)["pagination"]["totalItems"]
     assert total == planned_rows(session, "SELECT id FROM results WHERE result = 'passed'")
     assert 1000 <= total != 3040
 
@@ -153,7 +153,7 @@ def test_a_small_estimate_is_replaced_by_a_count(session: Session) -> None:
     session.execute(text("ANALYZE results"))
     add_results(session, 33)
     request = PageRequest("results", (), page_size=10, estimate=True)
-    assert fetch_page(session, request, max_rows=MAX_ROWS)["pagination"]["totalItems"] == 63
+    assert fetch_page(session, request, LIMITS)["pagination"]["totalItems"] == 63
 
 
 def test_comparisons(session: Session) -> None:
@@ -307,19 +307,30 @@ def test_requests_beyond_the_limits_are_refused(
     session: Session, request_: PageRequest, words: list[str]
 ) -> None:
     with pytest.raises(RefusedError) as caught:
-        fetch_page(session, request_, max_rows=100)
+        fetch_page(session, request_, PageLimits(100, LIMITS.json_bytes))
     assert all(word in str(caught.value) for word in words)
 
 
 def test_the_limit_of_rows_names_its_setting(session: Session) -> None:
     with pytest.raises(RefusedError) as caught:
-        fetch_page(session, PageRequest("results", (), 1, 101), max_rows=100)
+        fetch_page(session, PageRequest("results", (), 1, 101), PageLimits(100, LIMITS.json_bytes))
     assert "IBUTSU_TASKS_QUERY_MAX_ROWS" in caught.value.hint
 
 
 def test_a_page_of_the_largest_size_is_given(session: Session) -> None:
     add_results(session, 120)
-    assert len(fetch_page(session, PageRequest("results", (), 1, 100), max_rows=100)["results"]) == 100
+    limits = PageLimits(100, LIMITS.json_bytes)
+    assert len(fetch_page(session, PageRequest("results", (), 1, 100), limits)["results"]) == 100
+
+
+def test_a_page_of_large_documents_is_refused(session: Session) -> None:
+    run = make_run(session)
+    for _ in range(5):
+        make_result(session, run, data={"log": "x" * 1000})
+    assert len(fetch_page(session, PageRequest("results"), PageLimits(100, 6000))["results"]) == 5
+    with pytest.raises(RefusedError, match="4,000 bytes") as caught:
+        fetch_page(session, PageRequest("results"), PageLimits(100, 4000))
+    assert "IBUTSU_TASKS_QUERY_MAX_BYTES" in caught.value.hint
 
 
 def test_messages_may_carry_numbers_as_texts() -> None:

@@ -78,6 +78,13 @@ JUNIT = {
         "done",
     ),
     "wrong encoding": (b'<?xml version="1.0" encoding="UTF-8"?>' + SUITE.replace(b'"t"', b'"\xe9"'), "done"),
+    "huge properties": (
+        b"<testsuite>"
+        + (b'<property name="p" value="' + b"x" * 10_000_000 + b'"/>') * 4
+        + CASE
+        + b"</testsuite>",
+        "done",
+    ),
     "time with a comma": (SUITE.replace(b'"1"', b'"1,024.12"'), "done"),
 }
 
@@ -94,6 +101,16 @@ ARCHIVES = {
     "hard link": (tar_gz(special(f"{RUN_ID}/run.json", tarfile.LNKTYPE, "x")), "error"),
     "device": (tar_gz(special(f"{RUN_ID}/null", tarfile.CHRTYPE)), "error"),
     "bomb": (bomb(), None),
+    "a million values": (
+        tar_gz(
+            (
+                tarfile.TarInfo(f"{RUN_ID}/{RESULT_IDS[0]}/result.json"),
+                b'{"metadata":[' + b"{}," * 5_000_000 + b"1]}",
+            ),
+            (tarfile.TarInfo(f"{RUN_ID}/{RESULT_IDS[1]}/result.json"), b'{"result": "passed"}'),
+        ),
+        "done",
+    ),
     "no run.json": (archive(None, [result_json(0)]), "done"),
     "no id": (archive({"start_time": "2026-11-21T08:00:00"}, [result_json(0)]), "done"),
     "no start_time": (archive({"id": str(RUN_ID)}, [NO_START | {"id": str(RESULT_IDS[0])}]), "done"),

@@ -51,8 +51,10 @@ def test_run_fields_are_known_before_the_rows(read: Callable[..., Any]) -> None:
 
 
 def test_only_version_4_uuids_of_the_name_are_run_ids(read: Callable[..., Any]) -> None:
-    for name in ("aaaaaaaa-0000-1000-8000-000000000001.xml", "faaaaaaaa-0000-4000-8000-000000000001.xml"):
-        assert read(case(), filename=name).run.id != UUID("aaaaaaaa-0000-4000-8000-000000000001")
+    run_id = UUID("aaaaaaaa-0000-4000-8000-000000000001")
+    assert read(case(), filename="aaaaaaaa-0000-1000-8000-000000000001.xml").run.id != run_id
+    for name in (f"{run_id}.xml", f"build{run_id}.xml", f"x-{str(run_id).upper()}e.xml"):
+        assert read(case(), filename=name).run.id == run_id
 
 
 def test_the_earliest_suite_starts_the_run_when_the_root_does_not_say(read: Callable[..., Any]) -> None:

@@ -64,6 +64,7 @@ def test_no_durations(text: object) -> None:
         ("2026-11-21T06:09:29.123456789Z", datetime.fromisoformat("2026-11-21T06:09:29.123456")),
         ("2026-11-21T07:09:29+01:00", datetime.fromisoformat("2026-11-21T06:09:29")),
         ("2026-11-21 06:09:29 UTC", datetime.fromisoformat("2026-11-21T06:09:29")),
+        ("20261121060929", datetime.fromisoformat("2026-11-21T06:09:29")),
         ("20261121", datetime.fromisoformat("2026-11-21T00:00:00")),
         (1795241369, datetime.fromisoformat("2026-11-21T06:09:29")),
         (1795241369000, datetime.fromisoformat("2026-11-21T06:09:29")),
