@@ -25,7 +25,13 @@ _VARIANTS = {"worker_app": "worker", "scheduler_app": "scheduler", "flower_app":
 def __getattr__(name: str) -> Any:
     if name not in _VARIANTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ibutsu_tasks.celery_app import create_app_variant
+    if name == "flower_app":
+        from ibutsu_tasks.roles import create_flower_app
 
-    app = globals()[name] = create_app_variant(_VARIANTS[name])
+        app = create_flower_app()
+    else:
+        from ibutsu_tasks.celery_app import create_app_variant
+
+        app = create_app_variant(_VARIANTS[name])
+    globals()[name] = app
     return app

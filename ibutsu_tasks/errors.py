@@ -75,6 +75,12 @@ class InvalidFilterError(RefusedError):
     """A filter of a query does not follow the grammar `<field><operator><value>`."""
 
 
+class DatabaseSchemaError(RefusedError):
+    """The database answers, and lacks a table, a column or a permission we need."""
+
+    hint = "`ibutsu-tasks doctor --only database` says what is missing; `db create` fills an empty database."
+
+
 class LocalServersError(IbutsuTasksError):
     """The embedded servers cannot be installed, started or stopped here."""
 

@@ -41,20 +41,24 @@ class Resources:
     def session(self) -> Iterator[Session]:
         """Run one transaction: commit on success, rollback on error, always closed.
 
-        Raises DatabaseUnreachableError in place of every driver error that a second try may cure.
+        Raises DatabaseUnreachableError in place of every driver error that a second try may cure, and
+        DatabaseSchemaError when a table, a column or a permission is missing.
         """
         from sqlalchemy.exc import DBAPIError
         from sqlalchemy.exc import TimeoutError as PoolTimeoutError
         from sqlalchemy.orm import Session
 
-        from ibutsu_tasks.database.engine import is_transient, unreachable
+        from ibutsu_tasks.database.engine import is_transient, schema_fault, unreachable
 
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
         except (DBAPIError, PoolTimeoutError) as error:
+            url = self.settings.require_database()
             if is_transient(error):
-                raise unreachable(error, self.settings.require_database()) from error
+                raise unreachable(error, url) from error
+            if fault := schema_fault(error, url):
+                raise fault from error
             raise
 
     def close(self) -> None:

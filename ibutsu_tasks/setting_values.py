@@ -30,10 +30,12 @@ _ODD_URL = re.compile(_HEAD + r"(?P<password>.*)(?P<tail>@[^@/?#]*(?:[/?#].*)?)$
 _STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 _URL_PASSWORD = re.compile(r"(?<=://)(?P<user>[^:@/?#\s]*):(?P<password>[^\s'\"]*)@(?=[^@\s]*)")
 
+_QUERY_PASSWORD = re.compile(r"(?<=[?&])(?P<name>(?:ssl)?password)=[^&\s'\"]*", re.IGNORECASE)
+
 
 def mask_passwords(text: str) -> str:
-    """Replace the password of every URL in `text`."""
-    return _URL_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
+    """Replace the password of every URL in `text`, before the host or among the options."""
+    return _QUERY_PASSWORD.sub(rf"\g<name>={MASK}", _URL_PASSWORD.sub(rf"\g<user>:{MASK}@", text))
 
 
 def text(value: str) -> str:

@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 
 from ibutsu_tasks import setting_values as values
 from ibutsu_tasks import stack_record
-from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.setting_values import MASK, NONE, mask_passwords
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Row:
     help: str
     secret: bool
     parse: Callable[[str], Any]
+    flag: str | None = None
+    """The command-line option that sets it, where there is one."""
 
 
 def _as_text(value: Any) -> str:
@@ -54,6 +56,7 @@ def _setting(
     unit: str = "",
     secret: bool = False,
     default_text: str | None = None,
+    flag: str | None = None,
 ) -> Any:
     shown = default_text if default_text is not None else _as_text(default)
     metadata = {
@@ -63,6 +66,7 @@ def _setting(
         "help": help_text,
         "secret": secret,
         "default_text": shown,
+        "flag": flag,
     }
     return field(default=default, metadata=metadata)
 
@@ -72,7 +76,12 @@ class Settings:
     """Everything that can be set from outside. Build it with `load_settings`."""
 
     broker_url: str | None = _setting(
-        "CELERY_BROKER_URL", None, "Redis URL of the queue.", parse=values.broker_url, secret=True
+        "CELERY_BROKER_URL",
+        None,
+        "Redis URL of the queue.",
+        parse=values.broker_url,
+        secret=True,
+        flag="--broker-url",
     )
     result_backend: str | None = _setting(
         "CELERY_RESULT_BACKEND CELERY_RESULT_BACKEND_URL",
@@ -88,6 +97,7 @@ class Settings:
         "URL of the database; wins over its parts below.",
         parse=values.database_url,
         secret=True,
+        flag="--database-url",
     )
     postgresql_host: str | None = _setting(
         "POSTGRESQL_HOST POSTGRES_HOST", None, "Database host, or the directory of its unix socket."
@@ -112,13 +122,21 @@ class Settings:
     flower_basic_auth: str | None = _setting(
         "FLOWER_BASIC_AUTH", None, "`user:password` of the Flower page.", parse=values.basic_auth, secret=True
     )
-    flower_address: str = _setting("FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on.")
-    flower_port: int = _setting("FLOWER_PORT", 5555, "Port Flower listens on.", parse=values.whole_number(1))
+    flower_address: str = _setting(
+        "FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on.", flag="--address"
+    )
+    flower_port: int = _setting(
+        "FLOWER_PORT", 5555, "Port Flower listens on.", parse=values.whole_number(1), flag="--port"
+    )
     flower_url: str | None = _setting(
         "IBUTSU_TASKS_FLOWER_URL", None, "Where `doctor` finds Flower; unset: not checked.", secret=True
     )
     worker_concurrency: int | str = _setting(
-        "CELERY_WORKER_CONCURRENCY", 1, "Tasks a worker runs at a time, or `auto`.", parse=values.concurrency
+        "CELERY_WORKER_CONCURRENCY",
+        1,
+        "Tasks a worker runs at a time, or `auto`.",
+        parse=values.concurrency,
+        flag="--concurrency",
     )
     worker_queues: tuple[str, ...] = _setting(
         "CELERY_WORKER_QUEUES",
@@ -126,21 +144,28 @@ class Settings:
         "Queues a worker consumes, separated by commas.",
         parse=values.queues,
         default_text="celery",
+        flag="--queues",
     )
     worker_hostname: str | None = _setting(
-        "CELERY_WORKER_HOSTNAME", None, "Node name of a worker.", default_text="celery@HOST"
+        "CELERY_WORKER_HOSTNAME",
+        None,
+        "Node name of a worker.",
+        default_text="celery@HOST",
+        flag="--hostname",
     )
     worker_prefetch_multiplier: int = _setting(
         "CELERY_WORKER_PREFETCH_MULTIPLIER",
         1,
         "Messages a worker holds per process.",
         parse=values.whole_number(1),
+        flag="--prefetch-multiplier",
     )
     worker_max_tasks_per_child: int | None = _setting(
         "CELERY_WORKER_MAX_TASKS_PER_CHILD",
         None,
         "Tasks after which a worker process is replaced.",
         parse=values.whole_number(1),
+        flag="--max-tasks-per-child",
     )
     worker_soft_shutdown_seconds: float = _setting(
         "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
@@ -154,15 +179,22 @@ class Settings:
         "info",
         "Log level of worker and beat.",
         parse=values.one_of(values.LOG_LEVELS),
+        flag="--loglevel",
     )
     log_format: str = _setting(
         "IBUTSU_TASKS_LOG_FORMAT",
         "text",
         "`text`, or `json` for one object per line.",
         parse=values.one_of(values.LOG_FORMATS),
+        flag="--log-format",
     )
     task_time_limit_seconds: float | None = _setting(
-        "CELERY_TASK_TIME_LIMIT", None, "A task is killed after this.", parse=values.seconds, unit="s"
+        "CELERY_TASK_TIME_LIMIT",
+        None,
+        "A task is killed after this.",
+        parse=values.seconds,
+        unit="s",
+        flag="--time-limit",
     )
     task_soft_time_limit_seconds: float | None = _setting(
         "CELERY_TASK_SOFT_TIME_LIMIT",
@@ -170,6 +202,7 @@ class Settings:
         "A task is asked to end after this.",
         parse=values.seconds,
         unit="s",
+        flag="--soft-time-limit",
     )
     task_max_retries: int = _setting(
         "IBUTSU_TASKS_MAX_RETRIES",
@@ -209,6 +242,7 @@ class Settings:
         "Where `up` keeps its data.",
         parse=lambda value: Path(value).expanduser().absolute(),
         default_text="$XDG_DATA_HOME/ibutsu-tasks",
+        flag="--data-dir",
     )
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -310,7 +344,8 @@ def load_settings(
     """Read the settings from options, environment, `.env`, a running local stack and defaults.
 
     `options` maps field names to text or values, None meaning not given. `env_file` None reads
-    `.env` in the current directory when there is one. Raises SettingsError that lists every problem.
+    `.env` in the current directory when there is one. Raises SettingsError that lists every problem;
+    UsageError when an option is among them.
     """
     reader = _Reader(os.environ if environ is None else environ, _read_env_file(env_file))
     for row in rows().values():
@@ -318,9 +353,8 @@ def load_settings(
     reader.values.setdefault("data_dir", _default_data_dir(reader.environ))
     if reader.problems:
         listed = "".join(f"\n  - {problem}" for problem in reader.problems)
-        raise SettingsError(
-            f"These settings are not usable:{listed}", "`ibutsu-tasks config` lists every setting."
-        )
+        kind = UsageError if reader.has_wrong_option else SettingsError
+        raise kind(f"These settings are not usable:{listed}", "`ibutsu-tasks config` lists every setting.")
     reader.add_local_stack()
     return Settings(**reader.values, sources=reader.sources)
 
@@ -352,10 +386,11 @@ class _Reader:
         self.values: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
         self.problems: list[str] = []
+        self.has_wrong_option = False
 
     def read(self, row: Row, option: Any) -> None:
         if option is not None:
-            self._take(row, option, f"option --{row.name.replace('_', '-').removesuffix('-seconds')}")
+            self._take(row, option, f"option {row.flag or row.name}")
             return
         for place, variables in self.places:
             for variable in row.variables:
@@ -382,6 +417,7 @@ class _Reader:
         try:
             self.values[row.name] = row.parse(value) if isinstance(value, str) else value
         except ValueError as error:
+            self.has_wrong_option |= source.startswith("option ")
             said = "has an unusable value" if row.secret and "not '" in str(error) else str(error)
             self.problems.append(f"{source.removeprefix('option ').removeprefix('environment ')} {said}.")
 

@@ -34,7 +34,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.SETTINGS: "settings are missing or invalid",
     ExitCode.UNREACHABLE: "a service cannot be reached",
     ExitCode.TIMED_OUT: "timed out waiting",
-    ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C (`worker`, `beat` and `flower` end with their own codes)",
 }
 
 _BY_ERROR: tuple[tuple[type[IbutsuTasksError], ExitCode], ...] = (

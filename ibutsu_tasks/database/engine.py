@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ibutsu_tasks.errors import DatabaseUnreachableError
+from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError
 from ibutsu_tasks.setting_values import mask_passwords
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -20,6 +20,9 @@ TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "53300", "55P03", "57P01", "5
 """Serialization failure, deadlock, too many connections, lock not available, server stopping or starting."""
 
 CONNECTION_EXCEPTION_CLASS = "08"
+
+SCHEMA_SQLSTATES = frozenset({"42P01", "42703", "42501"})
+"""Undefined table, undefined column, insufficient privilege."""
 
 
 def build_engine(database_url: str, application_name: str) -> Engine:
@@ -62,10 +65,23 @@ def is_transient(error: BaseException) -> bool:
 
 def unreachable(error: BaseException, database_url: str) -> DatabaseUnreachableError:
     """Turn a driver's error into a sentence that names the host and why, without the password."""
-    url = make_url(database_url)
-    place = url.query.get("host") or f"{url.host or 'localhost'}:{url.port or 5432}"
     original = getattr(error, "orig", None) or error
     reason = " ".join(str(original).split()) or type(original).__name__
     return DatabaseUnreachableError(
-        f"PostgreSQL at {place} (database {url.database}) did not work: {mask_passwords(reason)}"
+        f"PostgreSQL at {_place(database_url)} did not work: {mask_passwords(reason)}"
     )
+
+
+def schema_fault(error: BaseException, database_url: str) -> DatabaseSchemaError | None:
+    """Turn a driver's error about a missing table, column or permission into a sentence; None for others."""
+    original = getattr(error, "orig", None)
+    if getattr(original, "pgcode", None) not in SCHEMA_SQLSTATES:
+        return None
+    reason = str(original).partition("\n")[0]
+    return DatabaseSchemaError(f"The database at {_place(database_url)} is not Ibutsu's: {reason}.")
+
+
+def _place(database_url: str) -> str:
+    url = make_url(database_url)
+    host = url.query.get("host") or f"{url.host or 'localhost'}:{url.port or 5432}"
+    return f"{host} (database {url.database})"

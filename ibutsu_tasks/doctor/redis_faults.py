@@ -117,7 +117,8 @@ FAULTS = (
         "Check {variable} and what lies between (firewall, network policy).",
     ),
     Fault(
-        r"Protocol Error|InvalidResponse|closed by server|reset by peer|WRONG_VERSION_NUMBER|record layer",
+        r"HTTP/|Protocol Error|InvalidResponse|closed by server|reset by peer"
+        r"|WRONG_VERSION_NUMBER|record layer",
         "09",
         "What answers at {place} is not Redis.",
         "Correct the host and port in {variable}.",

@@ -17,7 +17,7 @@ from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ibutsu_tasks.errors import BusyError, ServiceUnreachableError
+from ibutsu_tasks.errors import BusyError, IbutsuTasksError, ServiceUnreachableError
 from ibutsu_tasks.logs import current_task
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class DatabaseTask(Task[Any, Any]):
     # ends after three. Transient errors are counted apart, in a header.
     max_retries = 3
     default_retry_delay = 5
+    # What was foreseen has its sentence: one line in the log, no traceback.
+    throws = (IbutsuTasksError,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; send it again for later when a second try may cure what went wrong."""

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 import ibutsu_tasks
 from ibutsu_tasks import celery_app
-from ibutsu_tasks.errors import DatabaseUnreachableError, SettingsError
+from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError, SettingsError
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import load_settings
@@ -135,6 +135,17 @@ def test_a_lost_connection_is_an_error_worth_a_second_try(resources: Resources) 
         session.execute(text("select pg_terminate_backend(pg_backend_pid())"))
     with resources.session() as session:
         assert session.scalar(text("select 1")) == 1
+
+
+def test_a_database_without_our_tables_is_said_to_be_so(empty_database_url: str) -> None:
+    settings = load_settings({"database_url": empty_database_url}, environ={})
+    resources = Resources(settings, "test")
+    with (
+        pytest.raises(DatabaseSchemaError, match='relation "runs" does not exist'),
+        resources.session() as session,
+    ):
+        session.execute(text("select id from runs"))
+    resources.close()
 
 
 def test_an_unreachable_database_is_named_without_its_password() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from ibutsu_tasks import stack_record
-from ibutsu_tasks.errors import AlreadyRunningError, SettingsError
+from ibutsu_tasks.errors import AlreadyRunningError, SettingsError, UsageError
 from ibutsu_tasks.setting_values import mask_passwords
 from ibutsu_tasks.settings import Settings, load_settings, rows
 
@@ -34,7 +34,7 @@ def test_an_option_wins_over_the_environment_and_that_over_the_env_file(tmp_path
         {"worker_concurrency": "4"}, CELERY_WORKER_CONCURRENCY="3", CELERY_WORKER_LOGLEVEL="error"
     )
     assert (settings.worker_concurrency, settings.log_level, settings.flower_port) == (4, "error", 1)
-    assert settings.source("worker_concurrency") == "option --worker-concurrency"
+    assert settings.source("worker_concurrency") == "option --concurrency"
     assert settings.source("log_level") == "environment CELERY_WORKER_LOGLEVEL"
     assert settings.source("flower_port") == ".env FLOWER_PORT"
     assert settings.source("task_max_retries") == "default"
@@ -65,6 +65,11 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     for expected in ("amqp://", "CONCURRENCY", "sqlite://", "TIME_LIMIT", "FLOWER_BASIC_AUTH", "absent"):
         assert expected in message
     assert message.count("\n  - ") == 6
+
+
+def test_a_wrong_option_is_wrong_usage_and_named_as_it_was_given() -> None:
+    with pytest.raises(UsageError, match=r"--concurrency must be at least 1, not 0"):
+        load({"worker_concurrency": "0"}, FLOWER_PORT="x")
 
 
 def test_a_problem_with_a_secret_does_not_tell_it() -> None:
@@ -148,6 +153,16 @@ def test_no_password_is_shown(password: str) -> None:
     assert shown[0].startswith("redis://user:***@")
     assert shown[1:] == ["***", "op:***"]
     assert password not in repr(settings)
+
+
+def test_a_password_among_the_options_of_a_url_is_masked() -> None:
+    settings = load(
+        SQLALCHEMY_DATABASE_URI="postgresql://u@h/d?sslmode=require&password=S3cr3t&sslpassword=S3cr3t",
+        IBUTSU_TASKS_FLOWER_URL="http://me:S3cr3t@h:1",
+    )
+    shown = settings.shown("database_url") + settings.shown("flower_url")
+    assert "S3cr3t" not in shown
+    assert "sslmode=require&password=***&sslpassword=***" in shown
 
 
 def test_passwords_are_masked_in_any_text() -> None:
