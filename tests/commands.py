@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import subprocess
 import sys
 import threading
@@ -101,6 +103,35 @@ class Running:
 
 def role(name: str, *arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> Running:
     return Running(PROGRAM, name, *arguments, env=env, cwd=cwd)
+
+
+def type_at_the_question(env: Mapping[str, str], keys: str, *arguments: str) -> tuple[int, str]:
+    """Run the command on a terminal of its own, type when it asks; give its exit code and its output."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(PROGRAM, [PROGRAM, *arguments], environment(**env))  # noqa: S606 - the command under test
+    output = ""
+    has_typed = False
+    try:
+        while piece := _read_terminal(terminal):
+            output += piece
+            if not has_typed and "[y/N]" in output:
+                has_typed = True
+                # The terminal turns a key into a signal only when the program waits for it.
+                time.sleep(0.3)
+                os.write(terminal, keys.encode())
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output
+
+
+def _read_terminal(terminal: int) -> str:
+    if not select.select([terminal], [], [], 60)[0]:
+        raise TimeoutError("the command neither wrote nor ended")
+    try:
+        return os.read(terminal, 4096).decode(errors="replace")
+    except OSError:  # how Linux says that the other side is closed
+        return ""
 
 
 def until(condition: Callable[[], object], timeout_seconds: float = 30) -> None:

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from ibutsu_tasks.celery_app import build_database_app, create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.output import plain
 from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, TaskArgumentsError, UsageError
 from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.queues import DEFAULT_QUEUE
@@ -65,8 +64,8 @@ def show_tasks(output: Output, settings: Settings) -> None:
         )
         return
     for task in tasks:
-        output.show(f"[bold]{escape(task.short_name)}[/]{escape(str(task).removeprefix(task.short_name))}")
-        output.show(f"    {escape(task.summary)}")
+        output.show(f"[bold]{plain(task.short_name)}[/]{plain(str(task).removeprefix(task.short_name))}")
+        output.show(f"    {plain(task.summary)}")
 
 
 def read_call(settings: Settings, name: str, assignments: Sequence[str], document: str | None) -> TaskCall:
@@ -173,9 +172,7 @@ def _warn_of_unread_queue(output: Output, app: DatabaseCelery, queue: str) -> No
         return
     if queues and queue not in queues:
         names = ", ".join(sorted(queues))
-        output.say(
-            f"[yellow]No worker that answers consumes {escape(queue)};[/] they consume {escape(names)}."
-        )
+        output.say(f"[yellow]No worker that answers consumes {plain(queue)};[/] they consume {plain(names)}.")
 
 
 def _show_sent(output: Output, task: TaskSignature, task_id: str) -> None:
@@ -192,9 +189,10 @@ def _show_outcome(output: Output, task: TaskSignature, outcome: TaskOutcome, *, 
         output.show_json(outcome.result)
     if outcome.succeeded:
         return ExitCode.DONE
-    output.say(f"[bold red]{escape(task.short_name)} failed:[/] {escape(outcome.error or '')}")
+    output.say(f"[bold red]{plain(task.short_name)} failed:[/] {plain(outcome.error or '')}")
     if verbose and outcome.traceback:
-        output.say(escape(str(outcome.traceback)))
+        for line in str(outcome.traceback).splitlines():
+            output.say(plain(line))
     elif outcome.traceback:
         output.say("[bold]Try:[/] --verbose shows the traceback.")
     return ExitCode.BAD_NEWS

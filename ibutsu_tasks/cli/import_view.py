@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rich.markup import escape
 
-from ibutsu_tasks.cli.output import format_seconds
+from ibutsu_tasks.cli.output import format_seconds, plain, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +35,13 @@ MIN_NAME_WIDTH = 12
 class FileImport:
     """One file on its way: refused here, or stored and followed by its id.
 
-    `took_seconds` runs from `began` on the monotonic clock, when its message was sent, to the first sight of
-    the import's end.
+    `filename` is the name its import has, `path` the file as the user gave it, None for an import that is
+    only followed. `took_seconds` runs from `began` on the monotonic clock, when its message was sent, to the
+    first sight of the import's end.
     """
 
     filename: str
+    path: str | None = None
     import_id: UUID | None = None
     refusal: str | None = None
     outcome: ImportOutcome | None = None
@@ -69,6 +72,8 @@ class FileImport:
         """The sentence that says why there is no run."""
         if not self.has_failed:
             return None
+        if self.status == "gone":
+            return f"There is no import {self.import_id}; its row does not exist (any more)."
         told = self.refusal or (self.outcome and self.outcome.error)
         return told or f"The import ended with the status {self.status} and without a reason."
 
@@ -76,7 +81,7 @@ class FileImport:
         """Give every fact; numbers are null until there is a run."""
         summary = (self.outcome and self.outcome.summary) or {}
         return {
-            "file": self.filename,
+            "file": self.path or self.filename,
             "import_id": self.import_id and str(self.import_id),
             "status": self.status,
             "error": self.error,
@@ -94,15 +99,24 @@ def show(output: Output, imports: Sequence[FileImport]) -> None:
     if output.json_wanted:
         output.show_json({"imports": [one.as_json() for one in imports]})
         return
-    shown = [one for one in imports if not one.has_failed]
-    if shown:
-        _show_runs(output, shown)
-    for one in imports:
-        _say_findings(output, one)
+    names = _tell_apart(imports)
+    rows = [_cells(one, name) for one, name in zip(imports, names, strict=True) if not one.has_failed]
+    if rows:
+        _show_runs(output, rows)
+    for one, name in zip(imports, names, strict=True):
+        _say_findings(output, one, name)
 
 
-def _show_runs(output: Output, imports: Sequence[FileImport]) -> None:
-    rows = [_cells(one) for one in imports]
+def _tell_apart(imports: Sequence[FileImport]) -> list[str]:
+    """Give each file's name, or what it was asked for by where several have the same."""
+    counts = Counter(one.filename for one in imports)
+    asked = [one.path or str(one.import_id or one.filename) for one in imports]
+    return [
+        one.filename if counts[one.filename] == 1 else path for one, path in zip(imports, asked, strict=True)
+    ]
+
+
+def _show_runs(output: Output, rows: Sequence[Sequence[str]]) -> None:
     columns = ["file", "run id", *COLUMNS]
     if _widths([columns, *rows], gap=2) <= output.stdout.width:
         output.show_table(None, columns, [[escape(row[0]), *row[1:]] for row in rows], right=COLUMNS)
@@ -132,12 +146,12 @@ def _tight(cell: str) -> str:
     return cell.replace(" min ", "m").replace(" ", "")
 
 
-def _cells(one: FileImport) -> list[str]:
+def _cells(one: FileImport, name: str) -> list[str]:
     facts = one.as_json()
     run_id = facts["run_id"] or f"({one.status})"
     percent = NO_VALUE if facts["pass_percent"] is None else f"{facts['pass_percent']} %"
     return [
-        one.filename,
+        visible(name),
         run_id,
         *(NO_VALUE if facts[name] is None else str(facts[name]) for name in NUMBERS),
         percent,
@@ -154,14 +168,14 @@ def _shorten(name: str, width: int) -> str:
     return f"{name[:head]}…{name[head + 1 - width :]}"
 
 
-def _say_findings(output: Output, one: FileImport) -> None:
+def _say_findings(output: Output, one: FileImport, name: str) -> None:
     if one.error:
         # Most sentences name the file; one about a killed worker does not.
-        where = "" if one.filename in one.error else f"{one.filename}: "
-        output.say(f"[bold red]Not imported:[/] {escape(where + one.error)}")
+        where = "" if name in one.error else f"{name}: "
+        output.say(f"[bold red]Not imported:[/] {plain(where + one.error)}")
         return
     warnings = one.outcome.warnings if one.outcome else ()
     for warning in warnings[:MAX_WARNINGS]:
-        output.say(f"[yellow]Warning:[/] {escape(f'{one.filename}: {warning}')}")
+        output.say(f"[yellow]Warning:[/] {plain(f'{name}: {warning}')}")
     if len(warnings) > MAX_WARNINGS:
-        output.say(f"[yellow]Warning:[/] {escape(one.filename)}: and {len(warnings) - MAX_WARNINGS} more")
+        output.say(f"[yellow]Warning:[/] {plain(name)}: and {len(warnings) - MAX_WARNINGS} more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from uuid import UUID
 from ibutsu_tasks.cli import import_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.import_view import FileImport
+from ibutsu_tasks.cli.options import check_name
+from ibutsu_tasks.cli.output import plain
 from ibutsu_tasks.errors import (
     BrokerUnreachableError,
     InvalidImportError,
@@ -36,6 +39,9 @@ WORKER_DOUBT_SECONDS = 3.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 1.0
 PAUSE_GROWTH = 1.1
+
+MAX_IDS = 5
+"""As many imports are named for `--follow`; more would fill the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,22 @@ def follow_imports(
     return _finish(output, app, imports, wait_seconds)
 
 
+def refuse_unreadable(files: Sequence[Path]) -> list[FileImport]:
+    """Give those of `files` that can be refused without any service, each with its sentence."""
+    found = [(path, _reason_to_refuse(path)) for path in files]
+    return [_refused(path, reason) for path, reason in found if reason]
+
+
+def check_project(name: str, *, create: bool) -> None:
+    """Raise UsageError for an empty name, or one that no project may be created with."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError("--project is no UTF-8 text.") from None
+    if create or not name.strip():
+        check_name("--project", name)
+
+
 def parse_metadata(assignments: Sequence[str]) -> dict[str, Any]:
     """Read `key=value` words; a value that parses as JSON is JSON, any other is text.
 
@@ -114,9 +136,9 @@ def _choose_project(app: DatabaseCelery, options: ImportOptions) -> UUID | None:
 def _import_file(
     app: DatabaseCelery, path: Path, project_id: UUID | None, options: ImportOptions
 ) -> FileImport:
-    if path.exists() and not path.is_file():
-        kind = "is a directory" if path.is_dir() else "is no regular file"
-        return FileImport(path.name or str(path), refusal=f"{path} {kind}.")
+    reason = _reason_to_refuse(path)
+    if reason:
+        return _refused(path, reason)
     request = UploadRequest(
         path.name,
         path,
@@ -128,9 +150,27 @@ def _import_file(
         with app.resources.session() as session:
             stored = store_upload(session, request)
     except InvalidImportError as error:
-        return FileImport(path.name, refusal=str(error))
+        return _refused(path, str(error))
     _publish(app, path, stored)
-    return FileImport(path.name, import_id=stored.import_id)
+    return FileImport(path.name, str(path), import_id=stored.import_id)
+
+
+def _refused(path: Path, reason: str) -> FileImport:
+    return FileImport(path.name or str(path), str(path), refusal=reason)
+
+
+def _reason_to_refuse(path: Path) -> str | None:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return f"{path} is a directory."
+        # To open a pipe is to wait for its other end.
+        if not stat.S_ISREG(mode):
+            return f"{path} is no regular file."
+        path.open("rb").close()
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}."
+    return None
 
 
 def _publish(app: DatabaseCelery, path: Path, stored: StoredUpload) -> None:
@@ -139,19 +179,36 @@ def _publish(app: DatabaseCelery, path: Path, stored: StoredUpload) -> None:
     except BrokerUnreachableError as error:
         task = stored.wire_name.rpartition(".")[2]
         raise BrokerUnreachableError(
-            f"{path.name} is stored and stays pending, for its message could not be sent: {error}",
+            f"{path} is stored and stays pending, for its message could not be sent: {error}",
             f"""Send it later: ibutsu-tasks enqueue {task} import_='{{"id": "{stored.import_id}"}}'""",
         ) from error
 
 
 def _finish(output: Output, app: DatabaseCelery, imports: list[FileImport], wait_seconds: float) -> ExitCode:
-    if wait_seconds > 0:
-        _Follower(output, app, imports).follow(wait_seconds)
+    try:
+        if wait_seconds > 0:
+            _Follower(output, app, imports).follow(wait_seconds)
+    except KeyboardInterrupt:
+        if output.json_wanted:
+            import_view.show(output, imports)
+        raise
     import_view.show(output, imports)
+    if wait_seconds <= 0 and not output.json_wanted:
+        _say_how_to_look(output, "The imports go on.", imports)
     if any(one.has_failed for one in imports):
         return ExitCode.BAD_NEWS
     still_there = wait_seconds > 0 and any(not one.has_ended for one in imports)
     return ExitCode.TIMED_OUT if still_there else ExitCode.DONE
+
+
+def _say_how_to_look(output: Output, sentence: str, imports: Sequence[FileImport]) -> None:
+    """Name the imports that have not ended; the first few, where the rest is in the JSON document."""
+    ids = [one.import_id for one in imports if not one.has_ended]
+    if not ids:
+        return
+    command = " ".join(["ibutsu-tasks import", *(f"--follow {one}" for one in ids[:MAX_IDS])])
+    rest = f" and {len(ids) - MAX_IDS} more; --json lists all" if len(ids) > MAX_IDS else ""
+    output.say(f"[yellow]{plain(sentence)}[/] Look again with: {command}{rest}")
 
 
 class _Follower:
@@ -177,10 +234,11 @@ class _Follower:
                     time.sleep(pause_seconds)
                     pause_seconds = min(pause_seconds * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
         except KeyboardInterrupt:
-            self._say_how_to_look("Interrupted; the imports go on.")
+            _say_how_to_look(self._output, "Interrupted; the imports go on.", self._imports)
             raise
         if self._open():
-            self._say_how_to_look(f"Not all imports have ended after {timeout_seconds:g} s; they go on.")
+            sentence = f"Not all imports have ended after {timeout_seconds:g} s; they go on."
+            _say_how_to_look(self._output, sentence, self._imports)
 
     def _refresh(self) -> bool:
         """Read the state of the open imports; say whether there are any left."""
@@ -213,7 +271,3 @@ class _Follower:
             return
         if not answered:
             self._output.say("[yellow]No worker answers.[/] Start one with `ibutsu-tasks worker`.")
-
-    def _say_how_to_look(self, sentence: str) -> None:
-        ids = " ".join(f"--follow {one.import_id}" for one in self._open())
-        self._output.say(f"[yellow]{sentence}[/] Look again with: ibutsu-tasks import {ids}")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import typer
 
+from ibutsu_tasks.cli.output import visible
+from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.setting_values import NONE
 from ibutsu_tasks.settings import rows
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+MAX_SECONDS = 365 * 24 * 3600
+"""No wait and no delay on the command line is longer than a year; Celery's dates end at the year 9999."""
 
 
 def command_app(**options: Any) -> typer.Typer:
@@ -23,9 +29,43 @@ def command_app(**options: Any) -> typer.Typer:
 def setting_option(name: str, *flags: str, metavar: str | None = None) -> Any:
     """Describe an option that sets the setting `name`: its help, variable and default come from the row."""
     row = rows()[name]
+    if row.flag not in flags:
+        raise ValueError(f"the option of {name} is {row.flag}, not {flags}")
     unit = f" ({row.unit})" if row.unit else ""
     default = "none" if row.default_text == NONE else row.default_text
     help_text = f"{row.help.rstrip('.')}{unit}. [env: {row.variables[0]}; default: {default}]"
     return typer.Option(
         *flags, help=help_text, metavar=metavar or name.rsplit("_", 1)[-1].upper(), show_default=False
     )
+
+
+def seconds_option(
+    flag: str, help_text: str, *, minimum: float = 0.0, show_default: bool | str = True
+) -> Any:
+    """Describe an option that is a time in seconds, from `minimum` to `MAX_SECONDS`."""
+
+    def parse(text: str) -> float:
+        return parse_seconds(flag, text, minimum)
+
+    return typer.Option(flag, metavar="SECONDS", parser=parse, help=help_text, show_default=show_default)
+
+
+def parse_seconds(flag: str, text: str, minimum: float = 0.0) -> float:
+    """Read a time in seconds. Raises UsageError for what is no number from `minimum` to `MAX_SECONDS`."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not minimum <= seconds <= MAX_SECONDS:
+        raise UsageError(
+            f"{flag} must be a number of seconds from {minimum:g} to {MAX_SECONDS} (a year), not {text!r}."
+        )
+    return seconds
+
+
+def check_name(flag: str, name: str) -> None:
+    """Raise UsageError for a name that is blank or could not be told from another where it is shown."""
+    if not name.strip():
+        raise UsageError(f"{flag} needs a name, which may not be empty.")
+    if visible(name) != name:
+        raise UsageError(f"{flag} {visible(name)} has control characters, which no name may have.")

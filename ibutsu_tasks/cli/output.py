@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 160
 """Columns of a table that no terminal limits; on a terminal its width rules."""
+
+# C0, DEL and C1; what ends a line or turns its direction; bytes of a file name that are no UTF-8.
+_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_IN_A_STRING = re.compile(rf"[\t\n{_CONTROLS}]")
+# Lists and log lines in our own sentences are indented by two; what comes from outside forges no line.
+_IN_A_TEXT = re.compile(rf"[{_CONTROLS}]|\n(?!  )")
+_RAW_IN_JSON = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
@@ -50,19 +58,41 @@ def format_seconds(seconds: float | None) -> str:
     return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{seconds:.1f} s"
 
 
+def visible(text: str) -> str:
+    r"""Show the control characters of a string from outside, such as `\x1b`, in place of obeying them."""
+    return _IN_A_STRING.sub(_show_control, text)
+
+
+def plain(text: str) -> str:
+    """Make a string from outside fit for markup: its brackets are no tags, its controls are visible."""
+    return escape(visible(text))
+
+
+def _show_control(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - how Python keeps a byte that is no UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - two digits
+
+
+def _show_controls(markup: str) -> str:
+    return _IN_A_TEXT.sub(_show_control, markup)
+
+
 class Output:
     """Writes results to stdout and everything else to stderr, in colour where the stream takes it."""
 
     def __init__(self, *, json_wanted: bool = False) -> None:
         self.json_wanted = json_wanted
-        self.stdout = Console(highlight=False)
-        self.stderr = Console(stderr=True, highlight=False)
+        self.stdout = Console(highlight=False, emoji=False)
+        self.stderr = Console(stderr=True, highlight=False, emoji=False)
         if not self.stdout.is_terminal:
             self.stdout.width = max(self.stdout.width, PIPE_WIDTH)
 
     def show_json(self, document: Any) -> None:
-        """Write one JSON document to stdout."""
-        self.stdout.file.write(json.dumps(document, ensure_ascii=False, indent=2, default=_as_json) + "\n")
+        """Write one JSON document to stdout; what a terminal would obey is written as JSON escapes."""
+        text = json.dumps(document, ensure_ascii=False, indent=2, default=_as_json)
+        self.stdout.file.write(_RAW_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
         self.stdout.file.flush()
 
     def show_table(
@@ -88,16 +118,16 @@ class Output:
                 no_wrap=name not in fold,
             )
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(_show_controls, row))
         self.stdout.print(table, width=min(self.stdout.width, width_limit))
 
     def show(self, markup: str) -> None:
         """Write a line of result to stdout, without wrapping it."""
-        self.stdout.print(markup, soft_wrap=True)
+        self.stdout.print(_show_controls(markup), soft_wrap=True)
 
     def say(self, markup: str) -> None:
         """Write a line of talk to stderr."""
-        self.stderr.print(markup, soft_wrap=True)
+        self.stderr.print(_show_controls(markup), soft_wrap=True)
 
     def fail(self, error: IbutsuTasksError) -> None:
         """Write a foreseen error: what is wrong, then what to do."""
@@ -106,9 +136,17 @@ class Output:
             self.say(f"[bold]Try:[/] {escape(error.hint)}")
 
     def confirm(self, question: str) -> bool:
-        """Ask on stderr; anything but `y` or `yes` is no."""
-        self.stderr.print(f"[bold]{escape(question)}[/] \\[y/N] ", end="")
-        return input().strip().lower() in {"y", "yes"}
+        """Ask on stderr; anything but `y` or `yes` is no, and so is the end of the input."""
+        self.stderr.print(f"[bold]{plain(question)}[/] \\[y/N] ", end="", soft_wrap=True)
+        answer = None
+        try:
+            answer = input()
+        except (EOFError, UnicodeDecodeError):
+            return False
+        finally:
+            if answer is None:
+                self.stderr.print()
+        return answer.strip().lower() in {"y", "yes"}
 
     @contextmanager
     def progress(self, description: str, total: int | None = None) -> Iterator[tuple[Progress, Any]]:

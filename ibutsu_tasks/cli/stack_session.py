@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 import threading
 import time
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.celery_app import create_broker_celery_app, create_client_app
@@ -20,7 +22,6 @@ from ibutsu_tasks.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from celery import Celery
 
@@ -35,6 +36,7 @@ def stay_up(state: CliState, settings: Settings, *, has_flower: bool, flower_por
     Raises LocalServersError when the servers do not start or a role cannot be kept running.
     """
     view = StackView(state.output.stderr)
+    _say_where_if_unexpected(view, settings)
     roles = ("worker", "beat", "flower") if has_flower else ("worker", "beat")
     plan = _plan(state, settings, roles, flower_port)
     began = time.monotonic()
@@ -63,6 +65,7 @@ def import_once(state: CliState, settings: Settings, files: Sequence[Path]) -> i
     Raises LocalServersError as `stay_up` does, and KeyboardInterrupt when a signal ended the import.
     """
     view = StackView(state.output.stderr)
+    _say_where_if_unexpected(view, settings)
     plan = _plan(state, settings, ("worker", "beat"), None)
     with (
         StopSignals() as stop_signals,
@@ -90,6 +93,12 @@ def _import(state: CliState, settings: Settings, record: StackRecord, files: Seq
         return import_files(state.output, client, files)
     finally:
         client.resources.close()
+
+
+def _say_where_if_unexpected(view: StackView, settings: Settings) -> None:
+    """Name the data directory where, without a home, it lies in the place for temporary files."""
+    if "data_dir" not in settings.sources and settings.data_dir.parent == Path(tempfile.gettempdir()):
+        view.say(f"data in {settings.data_dir}")
 
 
 def _log_line(data_dir: Path, role: str, line: str) -> None:

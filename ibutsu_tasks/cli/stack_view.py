@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+
+from ibutsu_tasks.cli.output import visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +45,7 @@ class StackView:
 
     def say(self, sentence: str) -> None:
         """Write a sentence of `up` itself."""
-        self._write("up", Text(sentence, "bold"))
+        self._write("up", Text(visible(sentence), "bold"))
 
     def show_line(self, role: str, line: str) -> None:
         """Write a line of a role's output, the banners apart."""
@@ -53,12 +56,12 @@ class StackView:
     def show_ready(self, record: StackRecord, data_dir: Path, *, seconds: float, is_default: bool) -> None:
         """Write what runs where, and what to try next."""
         self.say(f"ready in {seconds:.1f} s")
-        rows = [("Data", str(data_dir))]
+        rows = [("Data", visible(str(data_dir)))]
         if record.flower_url and record.flower_basic_auth:
             user, _, password = record.flower_basic_auth.partition(":")
             rows.insert(0, ("Flower", f"{record.flower_url}  user {user}, password {password}"))
         if not is_default:
-            rows.append(("First", f"export IBUTSU_TASKS_DATA_DIR='{data_dir}'"))
+            rows.append(("First", f"export IBUTSU_TASKS_DATA_DIR={shlex.quote(visible(str(data_dir)))}"))
         rows += [
             ("Try", "ibutsu-tasks import FILE..."),
             ("", "ibutsu-tasks doctor"),

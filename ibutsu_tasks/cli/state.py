@@ -49,7 +49,7 @@ class CliState:
         """
         if yes:
             return True
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise ConfirmationNeededError(
                 "There is no terminal to ask for confirmation.", f"Add --yes to go ahead, or {instead}."
             )

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
+from ibutsu_tasks.local.cluster_directory import check_is_ours, restore_mode
+from ibutsu_tasks.local.resetting import reset_command
 
 if TYPE_CHECKING:
     from ibutsu_tasks.local.binaries import Binaries
@@ -53,7 +55,7 @@ def choose_placement(
     """
     link = data_dir / CLUSTER_LINK
     if link.is_symlink():
-        return _account_placement(binaries, _known_home(link))
+        return _account_placement(binaries, data_dir, _known_home(link))
     direct = Placement(binaries.postgresql, link, socket_directory)
     if _is_ordinary_user():
         return direct
@@ -69,13 +71,27 @@ def choose_placement(
     if link.exists():
         raise LocalServersError(
             f"{link} was created in a user namespace, and those are switched off now.",
-            "Switch them on again, or start with empty data: `ibutsu-tasks up --reset`.",
+            f"Switch them on again, or start with empty data: {reset_command(data_dir)}.",
         )
-    return _account_placement(binaries, _new_home(link))
+    return _account_placement(binaries, data_dir, _new_home(link))
+
+
+def check_cluster(data_dir: Path) -> None:
+    """Raise LocalServersError when what lies in place of the PostgreSQL data was not made by this program."""
+    link = data_dir / CLUSTER_LINK
+    if link.is_symlink():
+        _known_home(link)
+    elif link.exists():
+        restore_mode(link)
+        check_is_ours(link)
 
 
 def remove_cluster(data_dir: Path) -> None:
-    """Remove the PostgreSQL data of `data_dir`, wherever it lies. The servers must be stopped."""
+    """Remove the PostgreSQL data of `data_dir`, wherever they lie. The servers must be stopped.
+
+    Raises LocalServersError as `check_cluster` does.
+    """
+    check_cluster(data_dir)
     link = data_dir / CLUSTER_LINK
     if link.is_symlink():
         shutil.rmtree(_known_home(link))
@@ -132,11 +148,11 @@ def _known_home(link: Path) -> Path:
     return home
 
 
-def _account_placement(binaries: Binaries, home: Path) -> Placement:
+def _account_placement(binaries: Binaries, data_dir: Path, home: Path) -> Placement:
     sockets = home / "run"
     if not sockets.is_dir():
         raise LocalServersError(
-            f"The PostgreSQL data in {home} are gone.", "Start with empty data: `ibutsu-tasks up --reset`."
+            f"The PostgreSQL data in {home} are gone.", f"Start with empty data: {reset_command(data_dir)}."
         )
     owner = sockets.stat()
     return Placement(

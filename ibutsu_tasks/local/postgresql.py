@@ -15,6 +15,7 @@ import psycopg2
 
 from ibutsu_tasks.errors import LocalServersError
 from ibutsu_tasks.local.binaries import POSTGRESQL_MAJOR
+from ibutsu_tasks.local.cluster_directory import check_is_ours, has_cluster, restore_mode
 from ibutsu_tasks.local.directories import open_log
 from ibutsu_tasks.local.processes import (
     find_process,
@@ -24,6 +25,7 @@ from ibutsu_tasks.local.processes import (
     launch_detached,
     wait_until,
 )
+from ibutsu_tasks.local.resetting import reset_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +54,7 @@ class Postgresql:
 
     def __init__(self, placement: Placement, data_dir: Path) -> None:
         self._placement = placement
+        self._data_dir = data_dir
         self.log = open_log(data_dir, "postgresql")
 
     @property
@@ -63,7 +66,11 @@ class Postgresql:
     @property
     def has_cluster(self) -> bool:
         """Tell whether the data directory of PostgreSQL was created before."""
-        return (self._placement.cluster / "PG_VERSION").exists()
+        return has_cluster(self._placement.cluster)
+
+    def restore_mode(self) -> None:
+        """Close its directory to others again. Raises LocalServersError when it is not ours to enter."""
+        restore_mode(self._placement.cluster)
 
     def answers(self) -> bool:
         """Tell whether it serves queries now."""
@@ -144,17 +151,14 @@ class Postgresql:
                 f"{self._placement.cluster} holds data of PostgreSQL {version or '(unknown)'}, "
                 f"and PostgreSQL {POSTGRESQL_MAJOR} is installed.",
                 "Use the version of ibutsu-tasks that created it to take the data out, or start with "
-                "empty data: `ibutsu-tasks up --reset`.",
+                f"empty data: {reset_command(self._data_dir)}.",
             )
 
     def _create_cluster(self) -> None:
         # In a draft first: a start that is killed half-way leaves nothing that looks like a cluster.
         cluster = self._placement.cluster
-        if cluster.exists() and any(cluster.iterdir()):
-            raise LocalServersError(
-                f"{cluster} is damaged: it holds files but no PG_VERSION.",
-                "Restore the directory, or start with empty data: `ibutsu-tasks up --reset`.",
-            )
+        if cluster.exists():
+            check_is_ours(cluster)
         draft = cluster.with_name(f"{cluster.name}.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)

@@ -100,6 +100,13 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
     return True
 
 
+def how_it_ended(exit_code: int) -> str:
+    """Say how a process ended, from its exit code, which is negative for a signal."""
+    if exit_code < 0:
+        return f"was killed by signal {-exit_code}"
+    return f"ended by itself with exit code {exit_code}"
+
+
 def kill_processes(processes: Sequence[psutil.Process], timeout_seconds: float = 2.0) -> bool:
     """End `processes` without asking; tell whether all are gone."""
     for process in processes:

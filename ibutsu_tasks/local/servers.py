@@ -22,7 +22,13 @@ from ibutsu_tasks.local.directories import (
     process_namespace,
     read_servers_record,
 )
-from ibutsu_tasks.local.identity import CLUSTER_LINK, Placement, choose_placement, remove_cluster
+from ibutsu_tasks.local.identity import (
+    CLUSTER_LINK,
+    Placement,
+    check_cluster,
+    choose_placement,
+    remove_cluster,
+)
 from ibutsu_tasks.local.leases import Lease, start_lock
 from ibutsu_tasks.local.postgresql import Postgresql
 from ibutsu_tasks.local.starting import Server, ensure_running
@@ -136,6 +142,7 @@ class LocalServers:
     def _start_servers(self) -> None:
         self._announce(self.valkey, "starting Valkey")
         ensure_running(self.valkey, self._start_timeout_seconds)
+        self.postgresql.restore_mode()
         step = "starting PostgreSQL" if self.postgresql.has_cluster else "creating the PostgreSQL cluster"
         self._announce(self.postgresql, step)
         ensure_running(self.postgresql, self._start_timeout_seconds)
@@ -163,7 +170,8 @@ def stop_unused(data_dir: Path, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SE
 def reset(data_dir: Path, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
     """Remove all data of `data_dir`, the logs apart.
 
-    Raises RefusedError while somebody uses the servers.
+    Raises RefusedError while somebody uses the servers, LocalServersError for PostgreSQL data that do not
+    look like ours.
     """
     data_dir = prepare_data_directory(data_dir)
     with _alone(data_dir, lock_timeout_seconds) as is_alone:
@@ -172,6 +180,7 @@ def reset(data_dir: Path, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS)
                 f"The servers of {data_dir} are in use; nothing was removed.",
                 "Stop what uses them (`ibutsu-tasks up`, tests), then reset.",
             )
+        check_cluster(data_dir)
         _stop_leftovers(data_dir)
         remove_cluster(data_dir)
         shutil.rmtree(data_dir / "valkey", ignore_errors=True)

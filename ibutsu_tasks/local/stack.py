@@ -22,6 +22,7 @@ from ibutsu_tasks.local.guard import Guard
 from ibutsu_tasks.local.leftovers import end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, wait_until
 from ibutsu_tasks.local.readiness import choose_flower_port, readiness_checks
+from ibutsu_tasks.local.resetting import reset_command
 from ibutsu_tasks.local.roles import FLOWER, ROLES, WORKER, Role, role_environment
 from ibutsu_tasks.local.servers import LocalServers
 from ibutsu_tasks.local.supervisor import Supervisor
@@ -110,8 +111,8 @@ class LocalStack:
         self.data_dir = prepare_data_directory(self._plan.data_dir)
         self._exit.enter_context(hold_stack_lock(self.data_dir))
         self._me = ProcessMark.of(os.getpid())
-        guard = Guard(self.data_dir, self._me)
-        self._exit.callback(guard.dismiss)
+        self._guard = Guard(self.data_dir, self._me, self._events.say)
+        self._exit.callback(self._guard.dismiss)
         self._clear_leftovers()
         self.servers = LocalServers(self.data_dir, on_progress=self._events.say)
         self.servers.start()
@@ -155,7 +156,7 @@ class LocalStack:
         if missing:
             raise LocalServersError(
                 f"The database on {self.data_dir} lacks the tables {', '.join(missing)}.",
-                "Start with empty data: `ibutsu-tasks up --reset`.",
+                f"Start with empty data: {reset_command(self.data_dir)}.",
             )
 
     def _start_roles(self) -> None:
@@ -169,7 +170,7 @@ class LocalStack:
             role_environment(self._variables()),
             on_line=self._events.line,
             say=self._events.say,
-            mend=self.servers.mend,
+            mend=self._mend,
             before_restart=self._prepare_restart,
             on_failure=self._on_failure,
         )
@@ -202,6 +203,10 @@ class LocalStack:
             own["FLOWER_PORT"] = self.record.flower_url.rpartition(":")[2]
             own["FLOWER_BASIC_AUTH"] = self.record.flower_basic_auth
         return own
+
+    def _mend(self) -> None:
+        self._guard.mend()
+        self.servers.mend()
 
     def _prepare_restart(self, role: Role) -> None:
         # What it held waits for the next start of the stack when the broker is gone as well.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from ibutsu_tasks.errors import LocalServersError
 from ibutsu_tasks.local.directories import tail
 from ibutsu_tasks.local.processes import wait_until
+from ibutsu_tasks.local.resetting import reset_command, tells_of_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import psutil
+
+EXEC_SECONDS = 0.1
 
 
 class Server(Protocol):
@@ -55,11 +59,19 @@ def ensure_running(server: Server, timeout_seconds: float) -> None:
         pid = server.launch()
     except OSError as error:
         raise _failure(server, error.strerror or str(error), log_size_bytes) from None
-    if not wait_until(lambda: server.answers() or server.process(pid) is None, timeout_seconds):
+    if not wait_until(lambda: server.answers() or _has_ended(server, pid), timeout_seconds):
         server.stop(timeout_seconds)
         raise _failure(server, f"it did not answer within {timeout_seconds:.0f} seconds", log_size_bytes)
     if not server.answers():
         raise _failure(server, "it ended at once", log_size_bytes)
+
+
+def _has_ended(server: Server, pid: int) -> bool:
+    """Look twice: at the moment a process becomes another program it has no command line to know it by."""
+    if server.process(pid) is not None:
+        return False
+    time.sleep(EXEC_SECONDS)
+    return server.process(pid) is None
 
 
 def _recovers(server: Server, timeout_seconds: float) -> bool:
@@ -72,8 +84,11 @@ def _recovers(server: Server, timeout_seconds: float) -> bool:
 
 def _failure(server: Server, reason: str, log_size_bytes: int) -> LocalServersError:
     lines = tail(server.log, since_bytes=log_size_bytes)
-    hint = f"Read {server.log}. When the data are damaged, start with empty ones: `ibutsu-tasks up --reset`."
-    if "No space left on device" in f"{reason}{lines}":
-        hint = f"Free space on the disk of {server.log.parent.parent}, or choose another --data-dir."
+    data_dir, said = server.log.parent.parent, f"{reason}\n{lines}"
+    hint = f"Read {server.log}."
+    if tells_of_damage(said):
+        hint = f"{hint} When the data are damaged, start with empty ones: {reset_command(data_dir)}."
+    if "No space left on device" in said:
+        hint = f"Free space on the disk of {data_dir}, or choose another --data-dir."
     last_words = f" It said:\n{lines}" if lines else ""
     return LocalServersError(f"{server.title} did not start: {reason}.{last_words}", hint)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
 from ibutsu_tasks.local.leftovers import forget_roles, note_roles
+from ibutsu_tasks.local.processes import how_it_ended
 from ibutsu_tasks.local.roles import RoleProcess
 
 if TYPE_CHECKING:
@@ -115,15 +116,11 @@ class Supervisor:
         is_quick = time.monotonic() - watched.started < QUICK_DEATH_SECONDS
         watched.quick_deaths = watched.quick_deaths + 1 if is_quick else 1
         pause_seconds = min(0.5 * 2 ** (watched.quick_deaths - 1), LONGEST_PAUSE_SECONDS)
-        ended = f"{watched.role.name} {_how_it_ended(code)}"
+        ended = f"{watched.role.name} {how_it_ended(code)}"
         if watched.quick_deaths >= MOST_QUICK_DEATHS:
             raise _give_up(ended, process)
         watched.restart_at = time.monotonic() + pause_seconds
         self._say(f"{ended}; starting it again in {pause_seconds:.1f} s")
-
-
-def _how_it_ended(code: int) -> str:
-    return f"was killed by signal {-code}" if code < 0 else f"ended by itself with exit code {code}"
 
 
 def _give_up(ended: str, process: RoleProcess) -> LocalServersError:

@@ -207,6 +207,53 @@ def test_a_broker_that_refuses_the_message_leaves_a_pending_row(
     assert row.status == "done"
 
 
+def test_without_waiting_the_ids_are_named(env: dict[str, str], session: Session, junit: Path) -> None:
+    done = run("import", str(junit), str(junit), "--no-wait", env=env)
+    ids = set(map(str, session.scalars(select(Import.id))))
+    assert (done.returncode, done.stderr.count("--follow")) == (0, 2)
+    assert "Look again with: ibutsu-tasks import --follow " in done.stderr
+    assert ids == {word for word in done.stderr.split() if word in ids}
+
+    done = run("import", *[str(junit)] * 8, "--no-wait", env=env)
+    assert done.stderr.count("--follow") == 5
+    assert done.stderr.endswith(" and 3 more; --json lists all\n")
+    done = run("import", str(junit), "--no-wait", "--json", env=env)
+    assert done.stderr == ""
+    assert imports(done)[0]["import_id"]
+
+
+def test_an_interrupted_document_still_has_the_ids(
+    env: dict[str, str], session: Session, junit: Path
+) -> None:
+    with Running(PROGRAM, "import", str(junit), "--json", env=env) as command:
+        until(lambda: session.scalar(select(func.count()).select_from(Import)))
+        time.sleep(1)
+        assert command.stop(signal.SIGINT) == 130
+    assert f'"import_id": "{session.scalars(select(Import.id)).one()}"' in command.output
+
+
+@pytest.mark.usefixtures("worker")
+def test_names_clash_and_steer_nothing(
+    env: dict[str, str], session: Session, junit: Path, tmp_path: Path
+) -> None:
+    paths = [tmp_path / "a1" / "shop.xml", tmp_path / "a2" / "shop.xml", tmp_path / "a\x1b[31m\n.xml"]
+    # The file system takes any byte, and this one is no UTF-8.
+    paths.append(tmp_path / os.fsdecode(b"\xff.xml"))
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(junit.read_bytes())
+    given = [str(path.relative_to(tmp_path)) for path in paths]
+    done = run("import", *given, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [row.split()[0] for row in done.stdout.splitlines()[1:]]
+    assert names[:3] == ["a1/shop.xml", "a2/shop.xml", r"a\x1b[31m\x0a.xml"]
+    assert "\x1b" not in done.stdout + done.stderr
+    stored = session.scalars(select(Import.filename).order_by(Import.created)).all()
+    assert stored[:3] == ["shop.xml", "shop.xml", "a\x1b[31m\n.xml"]
+    done = run("import", *given, "--json", env=env, cwd=tmp_path)
+    assert [one["file"] for one in imports(done)] == given
+
+
 def test_dead_services_leave_nothing_behind(env: dict[str, str], session: Session, junit: Path) -> None:
     dead = {
         "CELERY_BROKER_URL": "redis://user:hidden-word@127.0.0.1:1/0",
@@ -233,6 +280,9 @@ def test_an_import_that_does_not_exist_is_not_followed_for_ever(env: dict[str, s
     done = run("import", "--follow", str(uuid4()), "--json", env=env)
     assert done.returncode == 1
     assert imports(done)[0]["status"] == "gone"
+    done = run("import", "--follow", str(UUID(int=1)), env=env)
+    assert done.returncode == 1
+    assert f"There is no import {UUID(int=1)}" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -244,6 +294,11 @@ def test_an_import_that_does_not_exist_is_not_followed_for_ever(env: dict[str, s
         (["a.xml", "--create-project"], "--create-project needs --project"),
         (["a.xml", "--metadata", "x"], "--metadata 'x' is not of the form KEY=VALUE."),
         (["--follow", "x"], "--follow needs the id of an import"),
+        (["a.xml", "--wait", "nan"], "--wait must be a number of seconds from 0.1 to 31536000 (a year)"),
+        (["a.xml", "--wait", "0"], "--wait must be a number of seconds from 0.1"),
+        (["a.xml", "--project", ""], "--project needs a name"),
+        (["a.xml", "--project", "", "--create-project"], "--project needs a name"),
+        (["a.xml", "--project", "a\x1b[31m", "--create-project"], r"--project a\x1b[31m has control"),
     ],
 )
 def test_wrong_usage_is_refused(words: list[str], sentence: str) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.database.models import Artifact, Result, Run
-from tests.commands import PROGRAM, role, run, services, until
+from tests.commands import PROGRAM, role, run, services, type_at_the_question, until
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
@@ -109,6 +109,17 @@ def test_it_asks_on_a_terminal(
     assert "Delete these rows?" in done.stderr
     assert done.returncode == code
     assert counts(engine) == left
+
+
+@pytest.mark.usefixtures("old_rows")
+@pytest.mark.parametrize(("key", "code"), [("\x04", 1), ("\x03", 130)])
+def test_ctrl_d_and_ctrl_c_at_the_question_are_a_no(
+    environment: dict[str, str], engine: Engine, key: str, code: int
+) -> None:
+    exit_code, output = type_at_the_question(environment, key, "prune", "runs")
+    assert (exit_code, "Traceback" in output) == (code, False)
+    assert ("Nothing was deleted." in output) == (code == 1)
+    assert counts(engine) == (2, 2, 2)
 
 
 @pytest.mark.usefixtures("old_rows")

@@ -24,7 +24,7 @@ from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.local.servers import LocalServers, reset
 from ibutsu_tasks.settings import load_settings
-from tests.commands import PROGRAM, Running, run, until
+from tests.commands import PROGRAM, Running, run, type_at_the_question, until
 
 if TYPE_CHECKING:
     import subprocess
@@ -216,6 +216,21 @@ def test_kill_of_up_and_its_guard_is_mended_by_the_next_up(data_dir: Path, start
     assert processes_of(data_dir) == []
 
 
+def test_a_guard_that_dies_is_started_again(data_dir: Path, start: Callable[..., Up]) -> None:
+    def guards() -> list[int]:
+        return [int(one.split()[0]) for one in processes_of(data_dir) if "local.guard" in one]
+
+    up = start("--no-flower")
+    up.read_until("ready in")
+    (first,) = guards()
+    os.kill(first, signal.SIGKILL)
+    up.read_until("the guard was killed by signal 9; starting it again")
+    assert wait_for(lambda: guards() not in ([], [first]), 10)
+    time.sleep(1)  # it has to be at its pipe
+    up.end(signal.SIGKILL)
+    assert wait_for(lambda: processes_of(data_dir) == [], 15), processes_of(data_dir)
+
+
 def test_a_role_that_dies_is_named_and_started_again(data_dir: Path, start: Callable[..., Up]) -> None:
     up = start("--no-flower")
     up.read_until("ready in")
@@ -305,6 +320,34 @@ def test_once_with_a_bad_file_imports_the_others(data_dir: Path, tmp_path: Path)
     assert processes_of(data_dir) == []
 
 
+def test_once_without_any_readable_file_starts_nothing(data_dir: Path, tmp_path: Path) -> None:
+    done = run_on(data_dir, "up", "--once", "--reset", "--yes", str(tmp_path), str(tmp_path / "missing.xml"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"Not imported: {tmp_path} is a directory.",
+        f"Not imported: {tmp_path}/missing.xml cannot be read: No such file or directory.",
+    ]
+    assert not data_dir.exists()
+
+
+def test_once_with_one_readable_file_goes_on(data_dir: Path, tmp_path: Path) -> None:
+    done = run_on(data_dir, "up", "--once", str(tmp_path / "missing.xml"), str(EXAMPLES[0]))
+    assert done.returncode == 1
+    assert "missing.xml cannot be read" in done.stderr
+    assert re.search(rf"{EXAMPLES[0].name} +[0-9a-f-]{{36}}", done.stdout)
+
+
+@pytest.mark.parametrize("words", [("up", "--no-flower"), ("up", "--once", str(EXAMPLES[0]))])
+def test_without_a_home_it_says_where_the_data_are(tmp_path: Path, words: tuple[str, ...]) -> None:
+    homeless = {"HOME": "", "XDG_DATA_HOME": "", "TMPDIR": str(tmp_path)}
+    place = tmp_path / f"ibutsu-tasks-{os.getuid()}"
+    with Running(PROGRAM, *words, env=homeless) as up:
+        up.wait_for(f"up     │ data in {place}\n")
+    assert up.output.count("data in") == 1
+    assert wait_for(lambda: processes_of(place) == [], 15)
+    reset(place)
+
+
 def test_once_interrupted_leaves_nothing(data_dir: Path, start: Callable[..., Up]) -> None:
     up = start("--once", *map(str, EXAMPLES))
     up.read_until("starting worker, beat")
@@ -329,6 +372,27 @@ def test_reset_wants_a_yes(data_dir: Path, start: Callable[..., Up]) -> None:
     up = start("--reset", "--yes", "--no-flower")
     up.read_until("creating the tables")
     up.read_until("ready in")
+
+
+@pytest.mark.parametrize(("key", "code"), [("\x04", 1), ("\x03", 130)])
+def test_ctrl_d_and_ctrl_c_at_the_question_delete_nothing(data_dir: Path, key: str, code: int) -> None:
+    (data_dir / "postgresql").mkdir(parents=True)
+    env = {"IBUTSU_TASKS_DATA_DIR": str(data_dir)}
+    exit_code, output = type_at_the_question(env, key, "up", "--reset")
+    assert (exit_code, "Traceback" in output) == (code, False)
+    assert ("Nothing was deleted." in output) == (code == 1)
+    assert (data_dir / "postgresql").exists()
+
+
+def test_reset_leaves_a_directory_of_somebody_else_alone(data_dir: Path) -> None:
+    foreign = data_dir / "postgresql"
+    foreign.mkdir(parents=True)
+    (foreign / "thesis.txt").write_text("years of work")
+    refused = run_on(data_dir, "up", "--reset", "--yes")
+    assert refused.returncode == 1
+    assert f"{foreign} holds files but no PG_VERSION" in refused.stderr
+    assert (foreign / "thesis.txt").read_text() == "years of work"
+    (foreign / "thesis.txt").unlink()
 
 
 def test_an_unwritable_place_names_the_option(tmp_path: Path) -> None:

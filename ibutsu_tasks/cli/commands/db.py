@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from ibutsu_tasks.cli.options import command_app
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import RefusedError
 
-app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
+app = command_app(no_args_is_help=True)
 
 
 @app.callback()

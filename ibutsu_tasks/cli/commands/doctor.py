@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.options import JsonOption
+from ibutsu_tasks.cli.options import JsonOption, command_app
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import SettingsError
@@ -32,7 +32,7 @@ EXIT_CODES = {
     "settings": ExitCode.SETTINGS,
 }
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = command_app()
 
 
 @app.command()

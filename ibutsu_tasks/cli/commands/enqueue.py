@@ -6,18 +6,19 @@ from typing import Annotated
 
 import typer
 
-from ibutsu_tasks.cli.options import JsonOption
+from ibutsu_tasks.cli.options import JsonOption, check_name, command_app, seconds_option
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = command_app()
 
 
 @app.command()
 def enqueue(
     context: typer.Context,
     task: Annotated[
-        str | None, typer.Argument(help="Short or full name; without one, all tasks are listed.")
+        str | None,
+        typer.Argument(metavar="[TASK]", help="Short or full name; without one, all tasks are listed."),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -31,15 +32,13 @@ def enqueue(
             help="All arguments as a JSON array or object: given here, in a file, or on stdin.",
         ),
     ] = None,
-    countdown: Annotated[
-        float | None, typer.Option("--countdown", metavar="SECONDS", min=0, help="Run it that much later.")
-    ] = None,
+    countdown: Annotated[float | None, seconds_option("--countdown", "Run it that much later.")] = None,
     queue: Annotated[
         str | None, typer.Option("--queue", "-Q", help="Queue to send it to.", show_default="celery")
     ] = None,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", metavar="SECONDS", min=0.1, help="Wait for the result and write it."),
+        seconds_option("--wait", "Wait for the result and write it.", minimum=0.1),
     ] = None,
     local: Annotated[
         bool, typer.Option("--local", help="Run it right here, without broker or worker.")
@@ -56,6 +55,8 @@ def enqueue(
     """
     if local and not (countdown is None and queue is None and wait is None):
         raise UsageError("--local goes with none of --countdown, --queue and --wait.")
+    if queue is not None:
+        check_name("--queue", queue)
     state = state_of(context, json_wanted=json_wanted)
     from ibutsu_tasks.cli import enqueueing
 

@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
-from ibutsu_tasks.cli.options import JsonOption
+from ibutsu_tasks.cli.options import JsonOption, command_app, seconds_option
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = command_app()
 
 
 @app.command(name="import")
 def import_(
     context: typer.Context,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="JUnit XML files and archives of pytest-ibutsu.")
+        list[Path] | None,
+        typer.Argument(metavar="[FILES]...", help="JUnit XML files and archives of pytest-ibutsu."),
     ] = None,
     project: Annotated[
         str | None,
@@ -40,7 +41,7 @@ def import_(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Send the files and leave.")] = False,
     wait_seconds: Annotated[
         float | None,
-        typer.Option("--wait", metavar="SECONDS", min=0.1, help="Longest wait.", show_default="3600"),
+        seconds_option("--wait", "Longest wait.", minimum=0.1, show_default="3600"),
     ] = None,
     follow: Annotated[
         list[str] | None,
@@ -58,12 +59,14 @@ def import_(
         raise UsageError("Name FILES to import, or --follow an earlier import; one of the two.")
     if no_wait and (wait_seconds is not None or follow):
         raise UsageError("--no-wait goes neither with --wait nor with --follow.")
-    if create_project and not project:
+    if create_project and project is None:
         raise UsageError("--create-project needs --project NAME.")
     state = state_of(context, json_wanted=json_wanted)
     from ibutsu_tasks.celery_app import create_client_app
     from ibutsu_tasks.cli import importing
 
+    if project is not None:
+        importing.check_project(project, create=create_project)
     seconds = 0.0 if no_wait else wait_seconds or importing.DEFAULT_WAIT_SECONDS
     options = importing.ImportOptions(
         project, create_project, importing.parse_metadata(metadata or ()), source, seconds

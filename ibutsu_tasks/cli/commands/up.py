@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ibutsu_tasks.cli.options import YesOption, setting_option
+from ibutsu_tasks.cli.options import YesOption, command_app, setting_option
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = command_app()
 
 
 @app.command()
@@ -19,7 +19,7 @@ def up(
     context: typer.Context,
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="With --once: JUnit XML files and archives to import."),
+        typer.Argument(metavar="[FILES]...", help="With --once: JUnit XML files and archives to import."),
     ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Import FILES, show the runs made, then stop.")
@@ -46,6 +46,13 @@ def up(
     state = state_of(context).with_options(
         data_dir=data_dir, worker_concurrency=concurrency, log_level=loglevel
     )
+    if files:
+        from ibutsu_tasks.cli import import_view, importing
+
+        refused = importing.refuse_unreadable(files)
+        if len(refused) == len(files):
+            import_view.show(state.output, refused)
+            raise typer.Exit(1)
     from ibutsu_tasks.local.binaries import find_binaries
     from ibutsu_tasks.settings import load_settings
 
@@ -58,6 +65,7 @@ def up(
     if reset:
         question = f"Delete all data in {settings.data_dir}?"
         if not state.confirm(question, yes=yes, instead="leave out --reset"):
+            state.output.say("Nothing was deleted.")
             raise typer.Exit(1)
         servers.reset(settings.data_dir)
     if files:

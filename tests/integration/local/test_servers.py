@@ -172,9 +172,53 @@ def test_damaged_data_are_named_with_the_log_and_the_way_out(data_dir: Path) -> 
     (data_dir / "postgresql" / "global" / "pg_control").write_bytes(b"")
     with pytest.raises(LocalServersError, match=r"PostgreSQL did not start[\s\S]*pg_control") as caught:
         LocalServers(data_dir).start()
-    assert "up --reset" in caught.value.hint
+    assert f"`ibutsu-tasks up --reset --data-dir {data_dir}`" in caught.value.hint
     assert str(data_dir / "logs" / "postgresql.log") in caught.value.hint
     assert server_processes(data_dir) == []
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o000, 0o777])
+def test_a_changed_mode_of_the_cluster_is_put_right(data_dir: Path, mode: int) -> None:
+    with LocalServers(data_dir) as servers:
+        ask(servers, "CREATE TABLE kept AS SELECT 42 AS answer; SELECT 1")
+    cluster = data_dir / "postgresql"
+    cluster.chmod(mode)
+    with LocalServers(data_dir) as servers:
+        assert ask(servers, "SELECT answer FROM kept") == "42"
+    assert stat.S_IMODE(cluster.stat().st_mode) == 0o700
+
+
+def test_a_fault_that_is_no_damage_offers_no_reset(data_dir: Path) -> None:
+    with LocalServers(data_dir):
+        pass
+    with (data_dir / "postgresql" / "postgresql.conf").open("a") as configuration:
+        configuration.write("no_such_setting = 1\n")
+    with pytest.raises(LocalServersError, match="PostgreSQL did not start") as caught:
+        LocalServers(data_dir).start()
+    assert caught.value.hint == f"Read {data_dir / 'logs' / 'postgresql.log'}."
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_a_directory_of_somebody_else_is_neither_used_nor_removed(data_dir: Path, mode: int) -> None:
+    foreign = data_dir / "postgresql"
+    foreign.mkdir(parents=True)
+    foreign.chmod(mode)
+    (foreign / "thesis.txt").write_text("years of work")
+    for action in (LocalServers(data_dir).start, lambda: reset(data_dir)):
+        with pytest.raises(LocalServersError, match="holds files but no PG_VERSION"):
+            action()
+    assert (foreign / "thesis.txt").exists()
+    assert stat.S_IMODE(foreign.stat().st_mode) == mode
+    (foreign / "thesis.txt").unlink()
+
+
+def test_a_file_in_place_of_the_cluster_is_named(data_dir: Path) -> None:
+    data_dir.mkdir(parents=True)
+    (data_dir / "postgresql").touch()
+    for action in (LocalServers(data_dir).start, lambda: reset(data_dir)):
+        with pytest.raises(LocalServersError, match="is no directory"):
+            action()
+    (data_dir / "postgresql").unlink()
 
 
 def test_damaged_broker_data_are_named(data_dir: Path) -> None:
@@ -227,8 +271,9 @@ def test_progress_names_the_slow_steps(data_dir: Path) -> None:
 
 @AS_ROOT
 def test_root_without_user_namespaces(data_dir: Path, hold: Callable[..., Holder]) -> None:
-    first, second = hold("account"), hold()
+    first = hold("account")
     urls = first.urls()
+    second = hold()
     assert second.urls() == urls
     assert data_dir.joinpath("postgresql").resolve().is_relative_to(identity.ACCOUNT_HOME)
     owners = {p.uids().real for p in server_processes(data_dir) if "postgres" in p.name()}

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ibutsu_tasks.cli import import_view
 from ibutsu_tasks.cli.import_view import FileImport
-from ibutsu_tasks.cli.importing import parse_ids, parse_metadata
+from ibutsu_tasks.cli.importing import check_project, parse_ids, parse_metadata
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.operations.following import ImportOutcome
@@ -137,6 +137,47 @@ def test_json_has_every_fact_of_every_file() -> None:
     ]
 
 
+def test_files_of_one_name_are_told_apart_by_what_was_asked_for() -> None:
+    imports = [done("junit.xml", ("odd",)), failed("junit.xml", "junit.xml is empty."), done("b.xml")]
+    for one, path in zip(imports, ("a1/junit.xml", "a2/junit.xml", "c/b.xml"), strict=True):
+        one.path = path
+    for width in (80, 160):
+        stdout, stderr = show(imports, width=width)
+        names = [line.split()[0] for line in stdout.splitlines() if str(RUN_ID) in line]
+        assert names == ["a1/junit.xml", "b.xml"]
+    assert stderr.splitlines() == [
+        "Warning: a1/junit.xml: odd",
+        "Not imported: a2/junit.xml: junit.xml is empty.",
+    ]
+    stdout, _ = show(imports, width=80, json_wanted=True)
+    assert [one["file"] for one in json.loads(stdout)["imports"]] == [
+        "a1/junit.xml",
+        "a2/junit.xml",
+        "c/b.xml",
+    ]
+    followed = [done("junit.xml"), done("junit.xml")]
+    assert show(followed, width=160)[0].count(str(IMPORT_ID)) == 2
+
+
+def test_an_import_that_is_gone_is_said_to_be() -> None:
+    gone = FileImport(str(IMPORT_ID), import_id=IMPORT_ID, outcome=ImportOutcome(IMPORT_ID, "", None))
+    _, stderr = show([gone], width=200)
+    sentence = f"There is no import {IMPORT_ID}; its row does not exist (any more)."
+    assert stderr == f"Not imported: {sentence}\n"
+
+
+def test_names_and_sentences_cannot_steer_the_terminal() -> None:
+    imports = [done("a\x1b[2J\n.xml", ("b\x1b[2J",)), failed("c\r.xml", "d\x07")]
+    for width in (80, 160):
+        stdout, stderr = show(imports, width=width)
+        assert "\x1b" not in stdout + stderr
+        assert r"a\x1b[2J\x0a.xml" in stdout
+        assert stderr.splitlines() == [
+            r"Warning: a\x1b[2J\x0a.xml: b\x1b[2J",
+            r"Not imported: c\x0d.xml: d\x07",
+        ]
+
+
 def test_metadata_is_json_when_it_parses_and_text_otherwise() -> None:
     words = ["build=12", "tags=[1]", "version=1.2.3", "url=a=b", "dotted.key=x", "empty="]
     assert parse_metadata(words) == {
@@ -158,6 +199,17 @@ def test_any_metadata_word_is_taken_or_refused(key: str, text: str) -> None:
     elif not key:
         with pytest.raises(UsageError, match="KEY=VALUE"):
             parse_metadata([f"{key}={text}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "create"), [("", False), (" ", True), ("a\x1b[31m", True), ("a\nb", True), ("\udcff", False)]
+)
+def test_a_project_needs_a_name_that_can_be_read(name: str, create: bool) -> None:
+    check_project("shop 1", create=True)
+    # Somebody else may have made one.
+    check_project("a\tb", create=False)
+    with pytest.raises(UsageError, match="--project"):
+        check_project(name, create=create)
 
 
 def test_ids_to_follow_are_ids() -> None:
