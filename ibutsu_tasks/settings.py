@@ -390,7 +390,7 @@ class _Reader:
 
     def read(self, row: Row, option: Any) -> None:
         if option is not None:
-            self._take(row, option, f"option {row.flag or row.name}")
+            self._take(row, option, f"option {row.flag or '--' + row.name.replace('_', '-')}")
             return
         for place, variables in self.places:
             for variable in row.variables:

@@ -44,6 +44,12 @@ def send(settings: Settings, *args: object, queue: str = "celery") -> AsyncResul
     return create_celery_app(settings=settings, timeout_seconds=5).send_task(UPDATE_RUN, args, queue=queue)
 
 
+def is_waiting_for_a_lock(engine: Engine) -> bool:
+    waiting = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock'")
+    with engine.connect() as observer:
+        return bool(observer.scalar(waiting))
+
+
 def test_sigterm_lets_the_running_task_finish(
     env: dict[str, str], settings: Settings, session: Session, engine: Engine
 ) -> None:
@@ -56,7 +62,8 @@ def test_sigterm_lets_the_running_task_finish(
             # The task waits for this row, so it is running when the signal comes.
             holder.execute(text("select 1 from runs where id = :id for update"), {"id": run_row.id})
             send(settings, str(run_row.id))
-            worker.wait_for("received")
+            until(lambda: is_waiting_for_a_lock(engine))
+            assert is_waiting_for_a_lock(engine)
             worker.process.send_signal(signal.SIGTERM)
             worker.wait_for("Warm shutdown")
             assert worker.process.poll() is None

@@ -20,7 +20,8 @@ LIMIT_MEGABYTES = 200
 """Two thirds of what bad input may cost; some 70 of them are Python and its libraries."""
 
 IMPORT = """
-import resource, sys
+import re, resource, sys
+from pathlib import Path
 from uuid import UUID
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
@@ -29,8 +30,13 @@ from ibutsu_tasks.operations.importing import run_import
 
 with Session(create_engine(sys.argv[1])) as session, session.begin():
     results = run_import(session, UUID(sys.argv[2]), "junit", ImportLimits()).results
-unit = 1024**2 if sys.platform == "darwin" else 1024
-print(results, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit)
+status = Path("/proc/self/status")
+if status.exists():
+    # Not ru_maxrss: on Linux it begins with what the parent had when it forked.
+    peak_kilobytes = int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1])
+else:
+    peak_kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(results, peak_kilobytes // 1024)
 """
 
 
