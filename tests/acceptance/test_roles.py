@@ -192,6 +192,27 @@ def test_flower_needs_no_database_and_guards_every_page(broker_url: str) -> None
     assert "s3cret" not in flower.output
 
 
+def test_celerys_own_flower_is_as_guarded(broker_url: str, tmp_path: Path) -> None:
+    port = free_port()
+    command = (CELERY, "-A", "ibutsu_tasks:flower_app", "flower", f"--port={port}")
+    env = {"CELERY_BROKER_URL": broker_url}
+    with Running(*command, "--address=0.0.0.0", env=env, cwd=tmp_path) as flower:
+        flower.wait_for("FLOWER_BASIC_AUTH is not set")
+    with Running(*command, env=env | {"FLOWER_BASIC_AUTH": "a:b"}, cwd=tmp_path) as flower:
+        flower.wait_for("Visit me at")
+        until(lambda: status_of(f"http://127.0.0.1:{port}/healthcheck") == 200)
+        assert status_of(f"http://127.0.0.1:{port}/metrics") == 401
+
+
+def test_flower_says_that_its_port_is_taken(broker_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("flower", "--port", str(port), env={"CELERY_BROKER_URL": broker_url})
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--address", "0.0.0.0"], ["--address", ""], ["--", "--address=0.0.0.0"]],  # noqa: S104
