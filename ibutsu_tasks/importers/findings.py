@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from ibutsu_tasks.importers.parsed import Kept
+
 MAX_SENTENCES = 20
+MAX_KEPT = 100
 SHOWN_CHARACTERS = 120
 _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 
@@ -24,6 +27,7 @@ class Findings:
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
         self._count: dict[str, int] = {}
+        self._kept: dict[tuple[str, str], Kept] = {}
 
     def note(self, kind: str, sentence: str) -> None:
         """Record one occurrence; `sentence` has no full stop and is kept only for the first of its kind."""
@@ -37,6 +41,22 @@ class Findings:
     def add(self, kind: str, count: int) -> None:
         """Count further occurrences of a kind that `note` has introduced."""
         self._count[kind] += count
+
+    def counts_kept(self, what: str, where: str) -> bool:
+        """Count one more of what was kept; False for the first, whose line `keep` is to be told."""
+        kept = self._kept.get((what, where))
+        if kept is None:
+            return len(self._kept) >= MAX_KEPT
+        kept.count += 1
+        return True
+
+    def keep(self, what: str, where: str, line: int) -> None:
+        """Record the first of what was kept."""
+        self._kept[what, where] = Kept(shown(what), where, line)
+
+    def kept(self) -> list[Kept]:
+        """Give what was kept, at most `MAX_KEPT` kinds of it, in the order of first occurrence."""
+        return list(self._kept.values())
 
     def sentences(self) -> list[str]:
         """Give at most `MAX_SENTENCES` sentences, in the order of first occurrence."""

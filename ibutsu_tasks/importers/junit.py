@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import IO, TYPE_CHECKING
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from ibutsu_tasks.importers.findings import Findings
 from ibutsu_tasks.importers.junit_case import RowMaker
+from ibutsu_tasks.importers.junit_extras import free_key
 from ibutsu_tasks.importers.junit_report import JUnitReport
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
-from ibutsu_tasks.importers.values import column_text
+from ibutsu_tasks.importers.values import column_text, derived_id
 from ibutsu_tasks.importers.xml_stream import XmlStream
 
 if TYPE_CHECKING:
@@ -67,14 +68,17 @@ class _JUnitReader:
         run.start_time = report.start_time
         run.duration_seconds = report.duration_seconds
         run.data = {**report.root.properties, **self._upload.metadata}
+        if report.suite_facts.entries:
+            run.data[free_key(run.data, "suites")] = report.suite_facts.entries
         run.source = column_text(self._upload.source or run.data.get("source"))
         run.env = column_text(run.data.get("env"))
         run.component = column_text(run.data.get("component"))
         run.project = column_text(run.data.get("project"))
         run.claimed_summary = report.claimed_summary
         run.warnings[:] = self._findings.sentences()
+        run.kept[:] = self._findings.kept()
 
 
 def _run_id(upload: Upload) -> UUID:
     match = _UUID4.search(upload.filename)
-    return UUID(match[0]) if match else uuid5(upload.import_id, "run")
+    return UUID(match[0]) if match else derived_id(upload.import_id, "run")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid5
 
+from ibutsu_tasks.importers.junit_extras import MAX_FACT_CHARACTERS, CaseExtras
 from ibutsu_tasks.importers.parsed import Content, ParsedArtifact, ParsedResult, Upload
-from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
-from ibutsu_tasks.importers.values import column_text, indexed
+from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
+from ibutsu_tasks.importers.values import column_text, derived_id, indexed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
 TRACEBACK = "traceback.log"
 TEXT_PLAIN = "text/plain"
-# Facts of a result live in an indexed JSON column; the whole text is in the artifact beside it.
-MAX_FACT_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class TextElement:
     facts: tuple[tuple[str, str], ...] = ()
     """Attribute of the element, key in the result's data."""
     text_fact: str | None = None
+    attempt: str | None = None
+    """The status of the attempt it records, when another attempt followed."""
 
 
 _FAILURE_FACTS = (("message", "failure_message"), ("type", "exception_name"))
@@ -43,10 +44,10 @@ TEXT_ELEMENTS = {
     "system-out": TextElement("system-out.log"),
     "system-err": TextElement("system-err.log"),
     # Surefire's record of earlier attempts; the last attempt decides the status.
-    "rerunFailure": TextElement(TRACEBACK),
-    "rerunError": TextElement(TRACEBACK),
-    "flakyFailure": TextElement(TRACEBACK),
-    "flakyError": TextElement(TRACEBACK),
+    "rerunFailure": TextElement(TRACEBACK, attempt="failed"),
+    "rerunError": TextElement(TRACEBACK, attempt="error"),
+    "flakyFailure": TextElement(TRACEBACK, attempt="failed"),
+    "flakyError": TextElement(TRACEBACK, attempt="error"),
 }
 # Of several outcomes in one case the first of these counts.
 _STATUS_ORDER = ("error", "failed", "xpassed", "xfailed", "skipped")
@@ -61,6 +62,7 @@ class Suite:
     file: str | None = None
     properties: dict[str, Any] = field(default_factory=dict)
     properties_characters: int = 0
+    has_cases: bool = False
     is_shared: bool = False
     """Whether a case or an inner suite refers to the same `properties`, so that they must not change."""
 
@@ -100,6 +102,7 @@ class Case:
     facts: dict[str, str] | None = None
     statuses: set[str] | None = None
     texts: dict[str, list[Content]] | None = None
+    extras: CaseExtras | None = None
     memory_bytes: int = 0
     elements: int = 0
     """Properties and texts; what they hold is in memory until the case ends."""
@@ -110,14 +113,21 @@ class Case:
         self.properties[key] = value
         self.properties_characters += len(key) + len(value)
 
+    def made_extras(self) -> CaseExtras:
+        """Give what holds the extras of the case, made when first needed."""
+        if self.extras is None:
+            self.extras = CaseExtras()
+        return self.extras
+
     def add_outcome(self, element: TextElement, attributes: dict[str, str], text: Content | None) -> None:
         """Take an element that ended: its status, its facts and its text."""
         if element.status:
             self.statuses = {element.status, *(self.statuses or ())}
         for attribute, key in element.facts:
             self._add_fact(key, attributes.get(attribute))
-        if element.text_fact and isinstance(text, bytes):
-            self._add_fact(element.text_fact, text.decode())
+        if element.text_fact and text is not None:
+            first = next(chunks_of(text))
+            self._add_fact(element.text_fact, first.decode(errors="ignore"))
 
     def _add_fact(self, key: str, value: str | None) -> None:
         if not value:
@@ -126,6 +136,8 @@ class Case:
         before = self.facts.get(key)
         joined = value if before is None else f"{before}\n{value}"
         self.facts[key] = joined[:MAX_FACT_CHARACTERS]
+        if len(joined) > MAX_FACT_CHARACTERS:
+            self.made_extras().is_cut = True
 
     def add_text(self, artifact: str, text: Content, spool: Spool) -> None:
         """Keep text for an artifact, in memory as long as the whole case is small."""
@@ -143,7 +155,7 @@ class Case:
     def status(self) -> str:
         """Give the one status of the case."""
         if self.statuses is None:
-            return "passed"
+            return "skipped" if self.extras is not None and self.extras.not_run_because else "passed"
         return next(status for status in _STATUS_ORDER if status in self.statuses)
 
 
@@ -162,7 +174,7 @@ class RowMaker:
         for filename, parts in (case.texts or {}).items():
             content = self.spool.join(parts)
             yield ParsedArtifact(
-                uuid5(result.id, f"{filename}\0{0}"), result.id, filename, content, TEXT_PLAIN
+                derived_id(result.id, f"{filename}\0{0}"), result.id, filename, content, TEXT_PLAIN
             )
 
     def _result(self, case: Case) -> ParsedResult:
@@ -172,7 +184,7 @@ class RowMaker:
         key = f"{case.number}\0{chr(0).join(case.suite.path)}\0{classname}\0{name}"
         source = self.upload.source or case.suite.name or metadata.get("source") or root.get("source")
         return ParsedResult(
-            id=uuid5(self.run_id, key),
+            id=derived_id(self.run_id, key),
             test_id=_test_id(case.number, classname, name),
             result=case.status(),
             duration_seconds=case.duration_seconds,
@@ -200,7 +212,15 @@ class RowMaker:
             data.update(case.facts)
             if exception_name := case.facts.get("exception_name"):
                 data["exception_name"] = indexed(exception_name)
+        if case.extras:
+            _add_extras(data, case, case.extras)
         return data
+
+
+def _add_extras(data: dict[str, Any], case: Case, extras: CaseExtras) -> None:
+    if extras.not_run_because and case.status() == "skipped":
+        data.setdefault("skip_reason", extras.not_run_because)
+    extras.put_into(data)
 
 
 def _test_id(number: int, classname: str, name: str) -> str:

@@ -69,6 +69,17 @@ class SpooledContent:
 Content = bytes | SpooledContent
 
 
+@dataclass(slots=True)
+class Kept:
+    """Something a report says beyond rows and artifacts, and where it is kept."""
+
+    what: str
+    where: str
+    line: int
+    """Line of the file the first one is at, from 1."""
+    count: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedArtifact:
     """One file of a result, or of the run itself when `result_id` is None."""
@@ -101,7 +112,7 @@ class ParsedRun:
     """One row of `runs` and what belongs to it.
 
     `rows` yields each `ParsedResult` before the `ParsedArtifact`s that name it, may be consumed once,
-    and may raise `InvalidImportError` at any point. Fields of the run and `warnings` may still change
+    and may raise `InvalidImportError` at any point. Fields of the run, `warnings` and `kept` may still change
     while `rows` is consumed: read them again afterwards. `claimed_summary` holds the counts that the
     file states about itself; they stand in only when it has no results at all.
     """
@@ -117,6 +128,7 @@ class ParsedRun:
     claimed_summary: dict[str, int]
     rows: Iterator[ParsedResult | ParsedArtifact]
     warnings: list[str] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
 
 
 class Importer(Protocol):

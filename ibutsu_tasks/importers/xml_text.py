@@ -114,7 +114,7 @@ class XmlText:
             codec = "undefined"
         if codec in _NO_DOCUMENT_CODECS:
             self._findings.note(
-                "encoding", f"the declared encoding {shown(name)} is unknown, UTF-8 was assumed"
+                "encoding", f"line 1 declares the encoding {shown(name)}, which is unknown; UTF-8 was assumed"
             )
             return "utf-8"
         return codec

@@ -65,7 +65,8 @@ def test_junit_file_becomes_a_run_with_results_and_artifacts(session: Session) -
     assert run.summary == complete({"tests": 3, "failures": 1, "skips": 1}, 0)
     assert (run.start_time, run.duration) == (datetime(2026, 11, 21, 9), 9.5)  # noqa: DTZ001
     assert (run.env, run.component, run.source, run.project_id) == ("prod", "shop", "ci", project.id)
-    assert run.data == {"component": "shop", "env": "prod"}
+    suites = [{"path": [], "attributes": {"timestamp": "2026-11-21T10:00:00+01:00"}}]
+    assert run.data == {"component": "shop", "env": "prod", "suites": suites}
     assert before <= run.created <= utc_now()
 
     results = {one.test_id: one for one in session.scalars(select(Result))}

@@ -102,7 +102,9 @@ def test_unknown_encodings_are_taken_for_utf_8(read: Callable[..., Any], declare
     text = f'<?xml version="1.0" encoding="{declared}"?><testsuite><testcase name="ö\\n"/></testsuite>'
     got = read(text.encode())
     assert got.results[0].test_id == "ö\\n"
-    assert got.run.warnings == [f"the declared encoding {declared} is unknown, UTF-8 was assumed."]
+    assert got.run.warnings == [
+        f"line 1 declares the encoding {declared}, which is unknown; UTF-8 was assumed."
+    ]
 
 
 def test_utf_16_cut_in_a_character(read: Callable[..., Any]) -> None:
@@ -166,7 +168,7 @@ def test_too_many_properties_are_left_out(read: Callable[..., Any]) -> None:
     got = read(b"<testsuite>" + properties + b"<testcase name='t'/></testsuite>")
     assert len([key for key in got.results[0].data if key.startswith("p")]) == 10_000
     assert got.run.warnings == [
-        "more properties apply to one test case than can be kept; the rest was left out (10 in all)."
+        "line 1: more properties apply to one test case than can be kept; the rest was left out (10 in all)."
     ]
 
 

@@ -33,7 +33,9 @@ def test_run_fields(read: Callable[..., Any]) -> None:
     assert run.id == UUID("aaaaaaaa-0000-4000-8000-000000000001")
     assert run.start_time == datetime.fromisoformat("2026-11-21T06:00:00")
     assert run.duration_seconds == pytest.approx(1024.12)
-    assert run.data == {"env": "prod", "component": "shop", "source": "ci", "project": "p", "n": 1}
+    suites = [{"path": [], "attributes": {"timestamp": "2026-11-21T07:00:00+01:00"}}]
+    stated = {"env": "prod", "component": "shop", "source": "ci", "project": "p", "n": 1}
+    assert run.data == {**stated, "suites": suites}
     assert (run.env, run.component, run.source, run.project) == ("prod", "shop", "ci", "p")
     assert run.claimed_summary == {"tests": 9, "failures": 2, "skips": 1}
     (result,) = got.results
@@ -217,6 +219,8 @@ def test_strange_numbers_and_elements_are_told_once(read: Callable[..., Any]) ->
     assert got.run.warnings == [
         'line 1 has timestamp="noon", which is no time; left out.',
         'line 2 has time="soon", which is no duration; 0 was taken (1,000 in all).',
-        "line 2 holds <odd>, which is no part of JUnit; left out (1,000 in all).",
     ]
+    kept = {(one.what, one.where): (one.line, one.count) for one in got.run.kept}
+    assert kept["<odd>", "data.elements"] == (2, 1000)
+    assert kept["time of a case", "data.attributes"] == (2, 1000)
     assert {result.duration_seconds for result in got.results} == {0.0}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from ibutsu_tasks.importers.values import (
     INDEXED_BYTES,
     column_text,
     count,
+    derived_id,
     indexed,
     seconds,
     utc_time,
@@ -100,3 +102,8 @@ def test_indexed_text_fits_the_index_and_stays_apart(text: str) -> None:
     assert len(cut.encode()) <= INDEXED_BYTES
     assert (cut == text) == (len(text.encode()) <= INDEXED_BYTES)
     assert cut == text or indexed(text + "x") != cut
+
+
+@given(st.uuids(), st.text(st.characters(codec="utf-8")))
+def test_derived_ids_are_those_of_the_standard(namespace: UUID, name: str) -> None:
+    assert derived_id(namespace, name) == uuid5(namespace, name)

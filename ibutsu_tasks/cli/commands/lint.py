@@ -1,0 +1,32 @@
+"""`ibutsu-tasks lint`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibutsu_tasks.cli.options import JsonOption, command_app
+from ibutsu_tasks.cli.state import state_of
+
+app = command_app()
+
+
+@app.command()
+def lint(
+    context: typer.Context,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILES...", help="JUnit XML files and archives of pytest-ibutsu.")
+    ],
+    json_wanted: JsonOption = False,
+) -> None:
+    """Show what an import of the files would keep and where, without importing; no service is needed.
+
+    Says which tool wrote a file, what is not standard in it and at which line. Exit code 1 when a file
+    would not import.
+    """
+    state = state_of(context, json_wanted=json_wanted)
+    from ibutsu_tasks.cli.linting import lint_files
+
+    raise typer.Exit(lint_files(state.output, state.settings, files))

@@ -1,0 +1,167 @@
+"""What an import of a file would keep, and where, found by the importer itself; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+from uuid import NAMESPACE_OID, uuid5
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers import IMPORTERS, detect_format
+from ibutsu_tasks.importers.dialects import ARCHIVE, dialect_of
+from ibutsu_tasks.importers.parsed import (
+    ImportLimits,
+    Kept,
+    ParsedArtifact,
+    ParsedResult,
+    ParsedRun,
+    Upload,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+MAX_NAMES = 200
+PROGRESS_RESULTS = 1_000
+OTHERS = "(others)"
+_IMPORT_ID = uuid5(NAMESPACE_OID, "ibutsu-tasks lint")
+# Counts of a summary, by the status they count.
+_STATED = {"failures": "failed", "errors": "error", "skips": "skipped", "xfailures": "xfailed"}
+_STATED["xpasses"] = "xpassed"
+
+
+@dataclass(slots=True)
+class ArtifactCount:
+    """Artifacts of one name."""
+
+    count: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LintedRun:
+    """The run a file would become. Times are naive UTC; `id` is None when each import gets its own."""
+
+    id: UUID | None
+    start_time: datetime | None
+    duration_seconds: float | None
+    env: str | None
+    component: str | None
+    source: str | None
+    project: str | None
+    data: tuple[str, ...]
+    """The keys of its data."""
+
+
+@dataclass(slots=True)
+class Lint:
+    """What was found in one file. `error` is the sentence its import would end with."""
+
+    filename: str
+    size_bytes: int
+    format: str | None = None
+    dialect: str | None = None
+    error: str | None = None
+    hint: str = ""
+    run: LintedRun | None = None
+    tests: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    result_artifacts: dict[str, ArtifactCount] = field(default_factory=dict)
+    run_artifacts: dict[str, ArtifactCount] = field(default_factory=dict)
+    data: dict[str, int] = field(default_factory=dict)
+    """How many results have each key in their data."""
+    kept: list[Kept] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def lint(
+    content: IO[bytes],
+    filename: str,
+    size_bytes: int,
+    limits: ImportLimits,
+    on_progress: Callable[[int], None] | None = None,
+) -> Lint:
+    """Read a file as an import would, in memory that does not grow with it; never raises for its content.
+
+    `content` is a seekable binary file at position 0; `on_progress` is told the number of results so far.
+    """
+    found = Lint(filename, size_bytes)
+    run: ParsedRun | None = None
+    try:
+        found.format = detect_format(content, filename)
+        found.dialect = ARCHIVE if found.format == "archive" else dialect_of(content, filename, limits)
+        run = IMPORTERS[found.format](content, Upload(_IMPORT_ID, filename), limits)
+        _count_rows(found, run, on_progress)
+        found.run = _run_of(run)
+    except InvalidImportError as error:
+        found.error, found.hint = str(error), error.hint
+    if run is not None:
+        found.kept, found.warnings = list(run.kept), [*run.warnings]
+        if found.error is None:
+            found.warnings += _wrong_claims(found, run)
+    return found
+
+
+def _count_rows(found: Lint, run: ParsedRun, on_progress: Callable[[int], None] | None) -> None:
+    for row in run.rows:
+        if isinstance(row, ParsedArtifact):
+            _count_artifact(found, row)
+            continue
+        _count_result(found, row)
+        if on_progress is not None and found.tests % PROGRESS_RESULTS == 0:
+            on_progress(found.tests)
+
+
+def _count_result(found: Lint, result: ParsedResult) -> None:
+    found.tests += 1
+    _count(found.statuses, result.result)
+    for key in result.data:
+        _count(found.data, key)
+
+
+def _count_artifact(found: Lint, artifact: ParsedArtifact) -> None:
+    names = found.run_artifacts if artifact.result_id is None else found.result_artifacts
+    counted = names.setdefault(_bounded(names, artifact.filename), ArtifactCount())
+    counted.count += 1
+    counted.size_bytes += len(artifact.content)
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    name = _bounded(counts, name)
+    counts[name] = counts.get(name, 0) + 1
+
+
+def _bounded(names: dict[str, int] | dict[str, ArtifactCount], name: str) -> str:
+    return name if name in names or len(names) < MAX_NAMES else OTHERS
+
+
+def _run_of(run: ParsedRun) -> LintedRun:
+    own = None if run.id == uuid5(_IMPORT_ID, "run") else run.id
+    return LintedRun(
+        own,
+        run.start_time,
+        run.duration_seconds,
+        run.env,
+        run.component,
+        run.source,
+        run.project,
+        tuple(run.data),
+    )
+
+
+def _wrong_claims(found: Lint, run: ParsedRun) -> list[str]:
+    """Tell where the counts a file states are not those of its cases, which count."""
+    if not found.tests:
+        states_any = any(run.claimed_summary.values())
+        return ["There are no test cases; the counts that the file states are taken."] if states_any else []
+    counted = {
+        "tests": found.tests,
+        **{key: found.statuses.get(status, 0) for key, status in _STATED.items()},
+    }
+    return [
+        f"The file states {stated:,} {key} and holds {counted[key]:,}; what it holds counts."
+        for key, stated in run.claimed_summary.items()
+        if key in counted and stated != counted[key]
+    ]
