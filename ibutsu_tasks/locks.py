@@ -65,6 +65,10 @@ class RunLock:
         """Take `note` away after a pass that began with it, unless a newer one replaced it."""
         self._client.eval(_DELETE_IF_EQUAL, 1, self._note_key, note)
 
+    def undo_pass(self) -> None:
+        """Take back that a pass began: it came to nothing, and whoever tries it again is not early."""
+        self._client.delete(self._pass_key)
+
     def is_in_burst(self) -> bool:
         """Say whether a pass began a moment ago, or a message is out to look again."""
         return bool(self._client.exists(self._pass_key, self._recheck_key))

@@ -45,7 +45,11 @@ def _pass_while_changing(task: DatabaseTask, lock: RunLock, run_id: str) -> dict
             if not held:
                 _look_again_later(task, lock, run_id)
                 break
-            summary = _refresh(task, run_id)
+            try:
+                summary = _refresh(task, run_id)
+            except Exception:
+                lock.undo_pass()
+                raise
             lock.settle_note(note)
     return summary
 

@@ -86,9 +86,11 @@ def test_a_broker_without_memory_loses_no_retry(
 ) -> None:
     with role("worker", env=services(settings.require_broker(), away)) as worker:
         worker.wait_for("ready.")
-        messages.send(create_client_app(settings), UPDATE_RUN, [str(run.id)])
-        worker.wait_for("received")
-        resources.redis.config_set("maxmemory", 1)
+        # A door where nobody answers holds the task until the broker is full.
+        with socket.create_server(("127.0.0.1", port)):
+            messages.send(create_client_app(settings), UPDATE_RUN, [str(run.id)])
+            worker.wait_for("received")
+            resources.redis.config_set("maxmemory", 1)
         try:
             worker.wait_for("does not take a message", 60)
         finally:
