@@ -20,6 +20,7 @@ from ibutsu_tasks.operations import imported_runs, run_summary
 from ibutsu_tasks.operations.import_files import drop_content, open_content
 from ibutsu_tasks.operations.import_records import data_of, locked_row
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
+from ibutsu_tasks.operations.partial_import import PARTIAL, WholeRows, keeps_partial
 from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class ImportSummary:
     results: int = 0
     artifacts: int = 0
     warnings: tuple[str, ...] = ()
+    partial: str | None = None
+    """Where the file broke and how many test cases before that were kept."""
     runs_to_update: tuple[UUID, ...] = ()
     """Runs whose summary is to be recomputed after the commit."""
 
@@ -101,7 +104,7 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
         raise InvalidImportError(
             f"The content of {shown(row.filename or str(row.id))} is no longer stored; upload the file again."
         )
-    run_ids = data_of(row).get("run_id")
+    run_ids, partial = data_of(row).get("run_id"), data_of(row).get(PARTIAL)
     first = str(run_ids[0]) if isinstance(run_ids, list) and run_ids else ""
     try:
         run_id = UUID(first)
@@ -110,7 +113,13 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
     # The first delivery may have died between its commit and its message.
     to_update = (run_id,) if run_id and format_name == ARCHIVE else ()
     return ImportSummary(
-        row.id, run_id, already_done=True, format=format_name, summary={}, runs_to_update=to_update
+        row.id,
+        run_id,
+        already_done=True,
+        format=format_name,
+        summary={},
+        partial=partial if isinstance(partial, str) else None,
+        runs_to_update=to_update,
     )
 
 
@@ -159,13 +168,15 @@ class _Import:
             run_existed=existed,
             keeps_results=is_archive,
         )
-        written = RowWriter(self._session, target, self._progress()).write(parsed.rows)
-        imported_runs.finish(self._session, run, parsed, self._project(parsed))
+        rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
+        written = RowWriter(self._session, target, self._progress()).write(rows)
+        partial = rows.sentence(written.results)
+        imported_runs.finish(self._session, run, parsed, self._project(parsed), partial)
         for left in sorted(written.left_runs):
             run_summary.refresh(self._session, left)
         self._warnings += parsed.warnings + written.too_large
-        self._finish_row(run.id)
-        return self._summary(run.id, format_name, run.summary or {}, written)
+        self._finish_row(run.id, partial)
+        return self._summary(run.id, format_name, run.summary or {}, written, partial)
 
     def _upload(self) -> Upload:
         data = data_of(self._row)
@@ -177,6 +188,7 @@ class _Import:
             filename=self._row.filename or str(self._row.id),
             metadata=metadata if isinstance(metadata, dict) else {},
             source=source if isinstance(source, str) and source else None,
+            keeps_partial=keeps_partial(data),
         )
 
     def _project(self, parsed: ParsedRun) -> UUID | None:
@@ -192,14 +204,22 @@ class _Import:
         content.seek(position)
         return lambda results: on_progress(results, content.tell(), size_bytes)
 
-    def _finish_row(self, run_id: UUID) -> None:
-        kept = {key: value for key, value in data_of(self._row).items() if key not in {"error", "warnings"}}
-        told = {"warnings": storable_json(self._warnings)} if self._warnings else {}
-        self._row.data = kept | {"run_id": [str(run_id)]} | told
+    def _finish_row(self, run_id: UUID, partial: str | None) -> None:
+        before = {"error", "warnings", PARTIAL}
+        kept = {key: value for key, value in data_of(self._row).items() if key not in before}
+        told: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
+        if partial is not None:
+            told[PARTIAL] = partial
+        self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(told)
         self._row.status = "done"
 
     def _summary(
-        self, run_id: UUID, format_name: str, summary: dict[str, Any], written: WrittenRows
+        self,
+        run_id: UUID,
+        format_name: str,
+        summary: dict[str, Any],
+        written: WrittenRows,
+        partial: str | None,
     ) -> ImportSummary:
         # The Ibutsu server's own import of an archive sends it, too; one of JUnit is complete.
         to_update = (run_id,) if format_name == ARCHIVE else ()
@@ -212,5 +232,6 @@ class _Import:
             results=written.results,
             artifacts=written.artifacts,
             warnings=tuple(self._warnings),
+            partial=partial,
             runs_to_update=to_update,
         )
