@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.operations.prune_batches import Keeper
     from ibutsu_tasks.retention import RetentionRule
 
 __all__ = ["PruneSummary", "cutoff_at", "explain", "prune"]
@@ -48,11 +49,13 @@ def prune(
     *,
     now: datetime | None = None,
     on_progress: Callable[[int], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> PruneSummary:
     """Delete the rows of `rule` older than `age_days` before `now` (naive UTC), and what hangs on them.
 
     `open_session` opens one transaction each time it is called. `on_progress` receives the number of rows
-    deleted so far, of all tables. Below the rule's floor nothing is deleted and the summary says so.
+    deleted so far, of all tables. `keeper` saves what goes before it goes. Below the rule's floor nothing
+    is deleted and the summary says so.
 
     Raises RefusedError when PostgreSQL refuses to delete a row; what was deleted before stays deleted.
     """
@@ -62,7 +65,7 @@ def prune(
         return PruneSummary(rule.name, age_days, skipped=refusal)
     started = time.monotonic()
     due = DueRows(rule, cutoff_at(age_days, now))
-    pruner = BatchPruner(open_session, due, on_progress or (lambda _: None))
+    pruner = BatchPruner(open_session, due, on_progress or (lambda _: None), keeper)
     try:
         left = pruner.run()
     except DBAPIError as error:

@@ -27,7 +27,7 @@ from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from sqlalchemy import Engine
 
@@ -381,7 +381,7 @@ def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
     writer = _Writer(engine, [result.id])
     with Session(engine) as pruning_session:
         due = DueRows(RESULTS, days_ago(150))
-        assert pruning_session.execute(due.select_roots(None)).all()
+        assert pruning_session.scalars(due.lock_roots([result.id])).all()
         writer.start()
         writer.join(0.3)
         assert writer.is_alive()
@@ -389,6 +389,36 @@ def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
         pruning_session.commit()
     writer.join(10)
     assert (writer.written, writer.unexpected) == (0, None)
+
+
+class _Saver:
+    """A keeper that refuses some rows at once and finds others changed later."""
+
+    def __init__(self, refused: set[UUID], changed: set[UUID]) -> None:
+        self._refused, self._changed = refused, changed
+        self.saved: set[UUID] = set()
+
+    def keep(self, root_ids: Sequence[UUID]) -> Collection[UUID]:
+        self.saved |= set(root_ids)
+        return set(root_ids) - self._refused
+
+    def is_unchanged(self, session: Session, root_ids: Sequence[UUID]) -> Collection[UUID]:
+        assert session.in_transaction()
+        return set(root_ids) - self._changed
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_a_keeper_refuses_or_finds_changed_stays_whole(engine: Engine, session: Session) -> None:
+    refused, changed, free = (_old_tree(session)["runs"] for _ in range(3))
+    session.commit()
+    keeper = _Saver({refused}, {changed})
+
+    summary = pruning.prune(opener(engine), RUNS, 360, keeper=keeper)
+
+    assert keeper.saved == {refused, changed, free}
+    assert (summary.left, dict(summary.deleted)) == (2, {"runs": 1, "results": 1, "artifacts": 1})
+    assert set(session.scalars(select(Run.id))) == {refused, changed}
+    assert count(engine, Result) == count(engine, Artifact) == 2
 
 
 def test_a_row_that_cannot_be_deleted_is_an_error(engine: Engine, session: Session) -> None:
