@@ -13,6 +13,7 @@ from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.due_rows import DueRows
 from ibutsu_tasks.operations.prune_batches import BatchPruner
+from ibutsu_tasks.operations.prune_indexes import check_indexes
 from ibutsu_tasks.operations.prune_results import PruneSummary
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def prune(
     deleted so far, of all tables. `keeper` saves what goes before it goes. Below the rule's floor nothing
     is deleted and the summary says so.
 
-    Raises RefusedError when PostgreSQL refuses to delete a row; what was deleted before stays deleted.
+    Raises RefusedError when an index it needs is missing, and when PostgreSQL refuses to delete a row; what
+    was deleted before stays deleted.
     """
     refusal = rule.refusal(age_days)
     if refusal:
@@ -67,6 +69,8 @@ def prune(
     due = DueRows(rule, cutoff_at(age_days, now))
     pruner = BatchPruner(open_session, due, on_progress or (lambda _: None), keeper)
     try:
+        with open_session() as session:
+            check_indexes(session, rule)
         left = pruner.run()
     except DBAPIError as error:
         raise explain(error, f"Pruning {rule.name} stopped after {pruner.deleted.total()} rows") from error
