@@ -1,118 +1,31 @@
-"""Bulk rows through `COPY ... FROM STDIN (FORMAT BINARY)`, streamed, with the types of the model's table.
-
-The layout is PostgreSQL's own (documentation of COPY, "Binary Format"): a signature, then for each row
-the number of fields and each field as its length and bytes, then a trailer.
-"""
+"""Bulk rows through `COPY ... FROM STDIN (FORMAT BINARY)`, streamed: a signature, the rows, a trailer."""
 
 from __future__ import annotations
 
-import math
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import psycopg2
-from sqlalchemy import DateTime, Float, LargeBinary, String, Table, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Table
 from sqlalchemy.exc import DBAPIError
 
-from ibutsu_tasks.database.storable import json_bytes, text_bytes
+from ibutsu_tasks.database.row_encoding import RowEncoder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from uuid import UUID
 
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
-    from sqlalchemy.types import TypeEngine
 
     from ibutsu_tasks.database.models import Base
+    from ibutsu_tasks.database.row_encoding import Piece, Row
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 _TRAILER = struct.pack("!h", -1)
-_NULL = struct.pack("!i", -1)
-_FIELD_LENGTH = struct.Struct("!i").pack
-_INT64 = struct.Struct("!q").pack
-_FLOAT64 = struct.Struct("!d").pack
-
-_EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 - columns hold naive UTC, counted from here
-_MICROSECOND = timedelta(microseconds=1)
-_JSONB_VERSION = b"\x01"
 _READ_BYTES = 256 * 1024
-
-Row = Mapping[str, Any]
-"""A value for each column of the table; None is NULL."""
-
-
-class Chunked(Protocol):
-    """Bytes kept outside memory: their number is known, they come in chunks."""
-
-    def __len__(self) -> int:
-        """Give the number of bytes."""
-
-    def chunks(self) -> Iterator[bytes]:
-        """Read them from the beginning."""
-
-
-Piece = bytes | Chunked
-
-
-def _double(value: float) -> bytes | None:
-    return _FLOAT64(value) if math.isfinite(value) else None
-
-
-def _timestamp(value: datetime) -> bytes:
-    utc = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-    return _INT64((utc - _EPOCH) // _MICROSECOND)
-
-
-def _uuid(value: UUID) -> bytes:
-    return value.bytes
-
-
-def _jsonb(value: Any) -> bytes:
-    return _JSONB_VERSION + json_bytes(value)
-
-
-def _bytea(value: Piece) -> Piece:
-    return value
-
-
-_ENCODERS: tuple[tuple[type[TypeEngine[Any]], Callable[[Any], Piece | None]], ...] = (
-    (Uuid, _uuid),
-    (JSONB, _jsonb),
-    (Float, _double),
-    (DateTime, _timestamp),
-    (LargeBinary, _bytea),
-    (String, text_bytes),
-)
-
-
-class RowEncoder:
-    """Turns rows of one table into COPY's binary form."""
-
-    def __init__(self, table: Table) -> None:
-        self._columns = [(column.name, _encoder_for(column.type)) for column in table.columns]
-        self._head = struct.pack("!h", len(self._columns))
-
-    def encode(self, row: Row) -> list[Piece]:
-        """Give the bytes of one row, in one piece unless a value is kept outside memory."""
-        pieces: list[Piece] = [self._head]
-        for name, encode in self._columns:
-            value = row[name]
-            field = None if value is None else encode(value)
-            pieces += [_NULL] if field is None else [_FIELD_LENGTH(len(field)), field]
-        in_memory = [piece for piece in pieces if isinstance(piece, bytes)]
-        return [b"".join(in_memory)] if len(in_memory) == len(pieces) else pieces
-
-
-def _encoder_for(column_type: TypeEngine[Any]) -> Callable[[Any], Piece | None]:
-    for kind, encode in _ENCODERS:
-        if isinstance(column_type, kind):
-            return encode
-    raise TypeError(f"COPY has no encoder for the column type {column_type!r}")
 
 
 class CopyBatch:
