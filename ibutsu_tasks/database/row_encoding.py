@@ -101,13 +101,13 @@ class RowEncoder:
         contents = [at for at, column in enumerate(columns) if isinstance(column.type, LargeBinary)]
         self._content_at = contents[0] if contents else None
 
-    def encode(self, row: Row) -> list[Piece]:
-        """Give the bytes of one row, in one piece unless its content is kept outside memory."""
+    def encode(self, row: Row) -> bytes | list[Piece]:
+        """Give the bytes of one row, in pieces when its content is kept outside memory."""
         values = self._values_of(row)
         fields = [encode(value) for encode, value in zip(self._encoders, values, strict=True)]
         content = None if self._content_at is None else values[self._content_at]
         if self._content_at is None or content is None or isinstance(content, bytes):
-            return [self._head + b"".join(fields)]
+            return self._head + b"".join(fields)
         behind = self._content_at + 1
         return [self._head + b"".join(fields[:behind]), content, b"".join(fields[behind:])]
 

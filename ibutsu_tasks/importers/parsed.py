@@ -6,7 +6,7 @@ Nothing here knows a database or Celery. Times are naive `datetime`s in UTC, dur
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,8 +80,7 @@ class Kept:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedArtifact:
+class ParsedArtifact(NamedTuple):
     """One file of a result, or of the run itself when `result_id` is None."""
 
     id: UUID
@@ -91,8 +90,8 @@ class ParsedArtifact:
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedResult:
+# A tuple takes a quarter of the time of a frozen dataclass, and there is one for every row.
+class ParsedResult(NamedTuple):
     """One row of `results`, short of its run and project. `start_time` None means the run's."""
 
     id: UUID
