@@ -17,6 +17,7 @@ from sqlalchemy import DateTime, Float, LargeBinary, String, Table, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ibutsu_tasks.database.storable import json_bytes, text_bytes
+from ibutsu_tasks.importers.parsed import AnyNumber, JsonText
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -52,7 +53,8 @@ FieldEncoder = Callable[[Any], bytes]
 
 
 def _double(value: float) -> bytes:
-    return _FLOAT64_FIELD(8, value) if math.isfinite(value) else _NULL
+    is_number = math.isfinite(value) or isinstance(value, AnyNumber)
+    return _FLOAT64_FIELD(8, value) if is_number else _NULL
 
 
 def _timestamp(value: datetime) -> bytes:
@@ -65,7 +67,7 @@ def _uuid(value: UUID) -> bytes:
 
 
 def _jsonb(value: Any) -> bytes:
-    document = json_bytes(value)
+    document = value.encode() if isinstance(value, JsonText) else json_bytes(value)
     return _LENGTH(len(document) + 1) + _JSONB_VERSION + document
 
 
