@@ -245,7 +245,7 @@ def test_the_last_summary_is_right_whatever_happens_when(
 
         session.expire_all()
         counts = select(Result.result, func.count()).where(Result.run_id == run_id).group_by(Result.result)
-        statuses = dict(session.execute(counts).tuples().all())
+        statuses: dict[str, int] = dict(map(tuple, session.execute(counts)))
         summary = session.get_one(Run, run_id).summary or {}
         expected = (sum(statuses.values()), statuses.get("failed", 0))
         assert (summary.get("tests", 0), summary.get("failures", 0)) == expected
