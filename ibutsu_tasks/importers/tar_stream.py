@@ -36,11 +36,15 @@ _PAX_RECORD = re.compile(rb"([0-9]{1,9}) ([^=]*)=")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of the archive, by the parts of its path, or a directory."""
+    """A file of the archive, by the parts of its path, or a directory.
+
+    `comment` is the record of that name in its PAX header.
+    """
 
     parts: tuple[str, ...]
     size_bytes: int
     is_directory: bool
+    comment: str | None = None
 
     @property
     def path(self) -> str:
@@ -137,7 +141,7 @@ class TarStream:
         size = 0 if is_directory else int(size_text[:20])
         self._left_bytes = size
         self._padding_bytes = -size % tarfile.BLOCKSIZE
-        return Member(self._parts(name), size, is_directory)
+        return Member(self._parts(name), size, is_directory, overrides.get("comment"))
 
     def _parts(self, name: str) -> tuple[str, ...]:
         parts = tuple(part for part in name.split("/") if part not in ("", "."))
@@ -214,4 +218,4 @@ def _pax_records(data: bytes) -> dict[str, str]:
         value = data[match.end() : position + length - 1]
         records[match[2].decode("ascii", "replace")] = value.decode("utf-8", "surrogateescape")
         position += length
-    return {key: value for key, value in records.items() if key in {"path", "size"}}
+    return {key: value for key, value in records.items() if key in {"path", "size", "comment"}}
