@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli import prune_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.prune_stopping import StopRequest
 from ibutsu_tasks.operations import pruning
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.retention import task_argument
@@ -35,31 +36,49 @@ def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, yes: bool) -> Exi
         if not state.output.json_wanted:
             prune_view.show_plans(state.output, plans)
         summaries: list[pruning.PruneSummary] = []
+        stop = StopRequest()
         if not dry_run and any(plan.rows for plan in plans):
             if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
                 state.output.say("Nothing was deleted.")
                 return ExitCode.BAD_NEWS
-            summaries = [
-                _delete(state, resources, rule, plan, now)
-                for (rule, _), plan in zip(ages, plans, strict=True)
-            ]
-    return _end(state, plans, summaries)
+            with stop:
+                for (rule, _), plan in zip(ages, plans, strict=True):
+                    if not stop.is_made():
+                        summaries.append(_delete(state, resources, rule, plan, now, stop))
+    code = _end(state, plans, summaries)
+    if stop.exit_code is not None:
+        state.output.say("[yellow]Stopped.[/] What is deleted stays so; the same command goes on from there.")
+    return stop.exit_code or code
 
 
 def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> pruning.PrunePlan:
     with resources.session() as session:
-        return pruning.plan(session, rule, age_days, now=now)
+        return pruning.plan(session, rule, age_days, project_ages=resources.settings.retention, now=now)
 
 
 def _delete(
-    state: CliState, resources: Resources, rule: RetentionRule, plan: pruning.PrunePlan, now: datetime
+    state: CliState,
+    resources: Resources,
+    rule: RetentionRule,
+    plan: pruning.PrunePlan,
+    now: datetime,
+    stop: StopRequest,
 ) -> pruning.PruneSummary:
     with state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step):
 
-        def on_progress(rows: int) -> None:
-            bar.update(step, completed=rows)
+        def on_progress(progress: pruning.PruneProgress) -> None:
+            waits = f" (waiting: {progress.waiting_for})" if progress.waiting_for else ""
+            bar.update(step, completed=progress.rows, description=f"deleting {rule.name}{waits}")
 
-        return pruning.prune(resources.session, rule, plan.age_days, now=now, on_progress=on_progress)
+        return pruning.prune(
+            resources.session,
+            rule,
+            plan.age_days,
+            project_ages=resources.settings.retention,
+            now=now,
+            on_progress=on_progress,
+            should_stop=stop.is_made,
+        )
 
 
 def _end(
