@@ -95,6 +95,17 @@ def test_what_was_skipped_says_why(client: Redis, history: PruneHistory) -> None
     assert (found.written_state, found.sentence) == (PruneState.SKIPPED, "Skipped: too young")
 
 
+def test_a_prune_that_was_asked_to_stop_says_so(client: Redis, history: PruneHistory) -> None:
+    with history.recorded("runs", 360, STARTER) as record:
+        record.end(summary(deleted={"runs": 3}, stopped=True))
+    [found] = read_history(client)
+    assert (found.written_state, found.rows, found.sentence) == (
+        PruneState.STOPPED,
+        3,
+        "It was asked to end.",
+    )
+
+
 def test_a_killed_prune_leaves_a_record_without_an_end_that_shows_how_far_it_was(
     client: Redis, history: PruneHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
