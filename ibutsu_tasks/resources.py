@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.database.kept_connection import KeptConnection
     from ibutsu_tasks.settings import Settings
 
 
@@ -29,6 +30,13 @@ class Resources:
         from ibutsu_tasks.database.engine import build_engine
 
         return build_engine(self.settings.require_database(), f"ibutsu-tasks/{self._role}")
+
+    @cached_property
+    def kept_connection(self) -> KeptConnection:
+        """Give the pool's connection for lookups; a session takes it back. Raises as `engine` does."""
+        from ibutsu_tasks.database.kept_connection import KeptConnection
+
+        return KeptConnection(self.engine)
 
     @cached_property
     def redis(self) -> Redis:
@@ -50,6 +58,7 @@ class Resources:
 
         from ibutsu_tasks.database.engine import is_transient, schema_fault, unreachable
 
+        self._give_back()
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
@@ -63,6 +72,7 @@ class Resources:
 
     def close(self) -> None:
         """Close every connection."""
+        self._give_back()
         if "engine" in self.__dict__:
             self.engine.dispose()
         if "redis" in self.__dict__:
@@ -75,6 +85,11 @@ class Resources:
             self.engine.dispose(close=False)
         self._forget()
 
+    def _give_back(self) -> None:
+        if "kept_connection" in self.__dict__:
+            self.kept_connection.give_back()
+
     def _forget(self) -> None:
+        self.__dict__.pop("kept_connection", None)
         self.__dict__.pop("engine", None)
         self.__dict__.pop("redis", None)

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 from contextlib import closing
 from datetime import timedelta
@@ -17,9 +18,11 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.database.models import Artifact, Result, Run
 from ibutsu_tasks.operations.prune_history import read_history
+from ibutsu_tasks.operations.prune_lock import take_prune_lock
 from ibutsu_tasks.operations.prune_record import PruneState
 from tests.commands import PROGRAM, role, run, services, type_at_the_question, until
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
+from tests.slow_files import files_left, store_slow_files
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -174,6 +177,38 @@ def test_rows_in_use_are_left_and_the_command_says_so(environment: dict[str, str
     assert done.returncode == 1
     assert "1 due rows of runs are in use and were left." in done.stderr
     assert counts(engine)[0] == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_it_between_batches_and_the_same_command_goes_on(
+    environment: dict[str, str], session: Session, number: int, code: int
+) -> None:
+    store_slow_files(session, 5000)
+    with role("prune", "files", "--yes", env=environment, cwd=Path(environment["HOME"])) as command:
+        until(lambda: 0 < files_left(session) < 5000)
+        assert command.stop(number) == code
+    left = files_left(session)
+    assert 0 < left < 5000
+    assert "the same command goes on from there" in command.output
+    assert f"Deleted {5000 - left:,} rows" in command.output
+    assert "Traceback" not in command.output
+    session.execute(text("drop trigger slow on artifacts"))
+    session.commit()
+    assert prune(environment, "files", "--yes").returncode == 0
+    assert files_left(session) == 0
+
+
+def test_a_second_prune_is_told_that_one_is_running(
+    environment: dict[str, str], engine: Engine, session: Session
+) -> None:
+    store_slow_files(session, 1)
+    with Session(engine) as holder:
+        take_prune_lock(holder)
+        done = prune(environment, "files", "--yes")
+    assert done.returncode == 1
+    assert "Another prune is running since" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files_left(session) == 1
 
 
 @pytest.mark.parametrize(
