@@ -326,6 +326,7 @@ def test_history_shows_what_went_and_what_failed(
     assert done.returncode == 0
     assert "Vacuuming artifacts" in done.stderr
     assert re.search(r"Vacuumed .*runs \(", done.stderr)
+    assert "Nothing is due." in prune(environment, "runs", "--yes").stderr
     with engine.begin() as connection:
         connection.execute(text("drop index ix_artifacts_result_id"))
     refused = prune(environment, "runs", "--yes")
@@ -336,10 +337,10 @@ def test_history_shows_what_went_and_what_failed(
 
     lines = table.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert [line.split()[-1] for line in lines[1:3]] == ["failed", "done"]
-    assert lines[2].split()[2:4] == ["runs", "3"]
+    assert [line.split()[-1] for line in lines[1:4]] == ["failed", "done", "done"]
+    assert [line.split()[2:4] for line in lines[2:4]] == [["runs", "0"], ["runs", "3"]]
     assert "no index begins with artifacts.result_id" in " ".join(table.stdout.split())
-    failed, good = document["prunes"]
+    failed, _, good = document["prunes"]
     assert (failed["state"], failed["sentence"][:19]) == ("failed", "runs is not pruned:")
     assert good["deleted"] == {"runs": 1, "results": 1, "artifacts": 1}
     assert json.loads(prune(environment, "files", "--history", "--json").stdout) == {"prunes": []}
