@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.storable import json_bytes, text_bytes
+from ibutsu_tasks.importers.parsed import AnyNumber, JsonText
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -60,7 +61,7 @@ Piece = bytes | Chunked
 
 
 def _double(value: float) -> bytes | None:
-    return _FLOAT64(value) if math.isfinite(value) else None
+    return _FLOAT64(value) if math.isfinite(value) or isinstance(value, AnyNumber) else None
 
 
 def _timestamp(value: datetime) -> bytes:
@@ -73,7 +74,7 @@ def _uuid(value: UUID) -> bytes:
 
 
 def _jsonb(value: Any) -> bytes:
-    return _JSONB_VERSION + json_bytes(value)
+    return _JSONB_VERSION + (value.encode() if isinstance(value, JsonText) else json_bytes(value))
 
 
 def _bytea(value: Piece) -> Piece:

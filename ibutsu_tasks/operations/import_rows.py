@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, select, update
 
 from ibutsu_tasks.database.copying import CopyBatch
-from ibutsu_tasks.database.models import Artifact, Result
+from ibutsu_tasks.database.models import Artifact, Project, Result, Run
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
+from ibutsu_tasks.operations.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,6 +42,8 @@ class RowTarget:
     run_existed: bool
     keeps_results: bool
     """Whether a result that exists already is moved to the run as it is, or replaced."""
+    chosen_project_id: UUID | None = None
+    """The project the uploader named, which goes before that of an archived row."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class WrittenRows:
     """The runs that results were moved away from."""
     too_large: list[str] = field(default_factory=list)
     """Sentences about artifacts left out."""
+    missing: list[str] = field(default_factory=list)
+    """Sentences about what archived rows refer to and is not there."""
 
 
 class RowWriter:
@@ -68,6 +73,7 @@ class RowWriter:
         self._results = CopyBatch(Result)
         self._artifacts = CopyBatch(Artifact)
         self.written = WrittenRows()
+        self._references = References(session, self.written.missing)
 
     def write(self, rows: Iterable[ParsedResult | ParsedArtifact]) -> WrittenRows:
         """Consume all rows."""
@@ -138,6 +144,10 @@ class RowWriter:
         self._on_progress(self.written.results + len(self._results))
 
     def _result_columns(self, result: ParsedResult) -> dict[str, Any]:
+        if result.archived is not None:
+            chosen = self._target.chosen_project_id
+            project_id = chosen or self._references.check(Project, result.archived["project_id"])
+            return {**result.archived, "run_id": self._target.run_id, "project_id": project_id}
         return {
             "id": result.id,
             "project_id": self._target.project_id,
@@ -154,6 +164,8 @@ class RowWriter:
         }
 
     def _artifact_columns(self, artifact: ParsedArtifact) -> dict[str, Any]:
+        if artifact.archived is not None:
+            return {"content": artifact.content, **artifact.archived, **self._owners(artifact)}
         owner = (
             {"resultId": str(artifact.result_id)}
             if artifact.result_id
@@ -168,3 +180,15 @@ class RowWriter:
             "data": {"contentType": artifact.content_type, **owner},
             "upload_date": self._target.upload_date,
         }
+
+    def _owners(self, artifact: ParsedArtifact) -> dict[str, UUID | None]:
+        """Give the result and the run an archived artifact belonged to; one of them is of this archive."""
+        stated = artifact.archived or {}
+        result_id, run_id = stated["result_id"], stated["run_id"]
+        if artifact.result_id is None:
+            run_id, result_id = self._target.run_id, self._references.check(Result, result_id)
+        else:
+            result_id = artifact.result_id
+            if run_id != self._target.run_id:
+                run_id = self._references.check(Run, run_id)
+        return {"result_id": result_id, "run_id": run_id}

@@ -16,18 +16,20 @@ from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
-from ibutsu_tasks.operations import imported_runs, run_summary
+from ibutsu_tasks.operations import imported_runs, restored_runs, run_summary
 from ibutsu_tasks.operations.import_files import drop_content, open_content
 from ibutsu_tasks.operations.import_records import data_of, locked_row
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
+from ibutsu_tasks.operations.partial_import import PARTIAL, WholeRows, keeps_partial
 from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
+from ibutsu_tasks.operations.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.database.models import Import
+    from ibutsu_tasks.database.models import Import, Run
 
     OnProgress = Callable[[int, int, int], None]
 
@@ -37,6 +39,9 @@ REFUSED_VALUE_CLASSES = ("22", "54")
 UNIQUE_VIOLATION = "23505"
 
 ARCHIVE = "archive"
+
+RESTORED = "restored"
+"""Key in an import's data: the run got its summary from the archive, and must not be counted anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class ImportSummary:
     results: int = 0
     artifacts: int = 0
     warnings: tuple[str, ...] = ()
+    partial: str | None = None
+    """Where the file broke and how many test cases before that were kept."""
     runs_to_update: tuple[UUID, ...] = ()
     """Runs whose summary is to be recomputed after the commit."""
 
@@ -101,16 +108,23 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
         raise InvalidImportError(
             f"The content of {shown(row.filename or str(row.id))} is no longer stored; upload the file again."
         )
-    run_ids = data_of(row).get("run_id")
+    run_ids, partial = data_of(row).get("run_id"), data_of(row).get(PARTIAL)
     first = str(run_ids[0]) if isinstance(run_ids, list) and run_ids else ""
     try:
         run_id = UUID(first)
     except ValueError:
         run_id = None
     # The first delivery may have died between its commit and its message.
-    to_update = (run_id,) if run_id and format_name == ARCHIVE else ()
+    is_due = format_name == ARCHIVE and not data_of(row).get(RESTORED)
+    to_update = (run_id,) if run_id and is_due else ()
     return ImportSummary(
-        row.id, run_id, already_done=True, format=format_name, summary={}, runs_to_update=to_update
+        row.id,
+        run_id,
+        already_done=True,
+        format=format_name,
+        summary={},
+        partial=partial if isinstance(partial, str) else None,
+        runs_to_update=to_update,
     )
 
 
@@ -158,14 +172,33 @@ class _Import:
             upload_date=imported_runs.utc_now(),
             run_existed=existed,
             keeps_results=is_archive,
+            chosen_project_id=project_id if parsed.archived else None,
         )
-        written = RowWriter(self._session, target, self._progress()).write(parsed.rows)
-        imported_runs.finish(self._session, run, parsed, self._project(parsed))
+        rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
+        written = RowWriter(self._session, target, self._progress()).write(rows)
+        partial = rows.sentence(written.results)
+        is_restored = self._restore(run, parsed, target, written) and partial is None
+        if not parsed.archived:
+            imported_runs.finish(self._session, run, parsed, self._project(parsed), partial)
+        elif partial is not None:
+            run.data = {**(run.data or {}), PARTIAL: partial}
         for left in sorted(written.left_runs):
             run_summary.refresh(self._session, left)
-        self._warnings += parsed.warnings + written.too_large
-        self._finish_row(run.id)
-        return self._summary(run.id, format_name, run.summary or {}, written)
+        self._warnings += parsed.warnings + written.too_large + written.missing
+        self._finish_row(run.id, partial, is_restored=is_restored)
+        return self._summary(run, format_name, written, partial, is_restored=is_restored)
+
+    def _restore(self, run: Run, parsed: ParsedRun, target: RowTarget, written: WrittenRows) -> bool:
+        """Write the row of an archived run, if it is one; say whether it has its right summary with that."""
+        archived = parsed.archived
+        if archived is None:
+            return False
+        references = References(self._session, written.missing)
+        arguments = (self._session, run, archived, target.chosen_project_id, references)
+        if target.run_existed:
+            return not restored_runs.merge(*arguments)
+        restored_runs.restore(*arguments)
+        return True
 
     def _upload(self) -> Upload:
         data = data_of(self._row)
@@ -177,6 +210,7 @@ class _Import:
             filename=self._row.filename or str(self._row.id),
             metadata=metadata if isinstance(metadata, dict) else {},
             source=source if isinstance(source, str) and source else None,
+            keeps_partial=keeps_partial(data),
         )
 
     def _project(self, parsed: ParsedRun) -> UUID | None:
@@ -192,25 +226,31 @@ class _Import:
         content.seek(position)
         return lambda results: on_progress(results, content.tell(), size_bytes)
 
-    def _finish_row(self, run_id: UUID) -> None:
-        kept = {key: value for key, value in data_of(self._row).items() if key not in {"error", "warnings"}}
-        told = {"warnings": storable_json(self._warnings)} if self._warnings else {}
-        self._row.data = kept | {"run_id": [str(run_id)]} | told
+    def _finish_row(self, run_id: UUID, partial: str | None, *, is_restored: bool) -> None:
+        before = {"error", "warnings", PARTIAL, RESTORED}
+        kept = {key: value for key, value in data_of(self._row).items() if key not in before}
+        told: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
+        if partial is not None:
+            told[PARTIAL] = partial
+        if is_restored:
+            told[RESTORED] = True
+        self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(told)
         self._row.status = "done"
 
     def _summary(
-        self, run_id: UUID, format_name: str, summary: dict[str, Any], written: WrittenRows
+        self, run: Run, format_name: str, written: WrittenRows, partial: str | None, *, is_restored: bool
     ) -> ImportSummary:
         # The Ibutsu server's own import of an archive sends it, too; one of JUnit is complete.
-        to_update = (run_id,) if format_name == ARCHIVE else ()
+        to_update = (run.id,) if format_name == ARCHIVE and not is_restored else ()
         return ImportSummary(
             self._row.id,
-            run_id,
+            run.id,
             already_done=False,
             format=format_name,
-            summary=summary,
+            summary=run.summary or {},
             results=written.results,
             artifacts=written.artifacts,
             warnings=tuple(self._warnings),
+            partial=partial,
             runs_to_update=to_update,
         )

@@ -1,4 +1,4 @@
-"""Deleting what a retention rule says is old, with everything that hangs on it; counting it first."""
+"""Deleting what a retention rule says is old, with everything that hangs on it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.due_rows import row_date, size_bytes
-from ibutsu_tasks.operations.prune_ages import cutoff_at, find_due_rows
-from ibutsu_tasks.operations.prune_batches import COUNT_TIMEOUT_SECONDS, BatchPruner, set_timeouts
+from ibutsu_tasks.operations.prune_ages import find_due_rows
+from ibutsu_tasks.operations.prune_batches import BatchPruner
+from ibutsu_tasks.operations.prune_indexes import check_indexes
 from ibutsu_tasks.operations.prune_lock import take_prune_lock
-from ibutsu_tasks.operations.prune_results import PrunePlan, PruneSummary, TablePlan
+from ibutsu_tasks.operations.prune_results import PruneSummary
 from ibutsu_tasks.operations.prune_watch import PruneProgress, PruneWatch
 
 if TYPE_CHECKING:
@@ -23,49 +22,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.operations.due_rows import DueRows
     from ibutsu_tasks.operations.prune_batches import Keeper
     from ibutsu_tasks.retention import ProjectAge, RetentionRule
 
-__all__ = ["PrunePlan", "PruneProgress", "PruneSummary", "TablePlan", "cutoff_at", "plan", "prune"]
+__all__ = ["PruneProgress", "PruneSummary", "explain", "prune"]
 
 logger = logging.getLogger(__name__)
-
-
-def plan(
-    session: Session,
-    rule: RetentionRule,
-    age_days: int,
-    *,
-    project_ages: Sequence[ProjectAge] = (),
-    now: datetime | None = None,
-) -> PrunePlan:
-    """Count what `prune` would delete at `age_days`, changing nothing.
-
-    Raises RefusedError when the age is below the rule's floor or not in the calendar, when a project of
-    `project_ages` does not exist, or when PostgreSQL refuses to count.
-    """
-    refusal = rule.refusal(age_days)
-    if refusal:
-        raise RefusedError(f"{refusal}.")
-    due = find_due_rows(session, rule, age_days, project_ages, now=now)
-    set_timeouts(session, COUNT_TIMEOUT_SECONDS)
-    try:
-        tables = tuple(_count(session, due, table) for table in due.tables)
-    except DBAPIError as error:
-        raise _explain(error, f"Counting what {rule.name} would delete failed") from error
-    return PrunePlan(rule.name, age_days, due.cutoff, tables)
-
-
-def _count(session: Session, due: DueRows, table: Table) -> TablePlan:
-    date = row_date(table)
-    columns = (func.count(), func.min(date), func.max(date), func.coalesce(func.sum(size_bytes(table)), 0))
-    query = select(*columns).select_from(table).where(table.c.id.in_(due.select_all(table)))
-    rows, oldest, newest, stored = session.execute(query).one()
-    return TablePlan(table.name, rows, oldest, newest, int(stored))
 
 
 def prune(
@@ -87,8 +51,9 @@ def prune(
     True ends the prune with a summary that says so, and the same call goes on where it stopped. `keeper`
     saves what goes before it goes. Below the rule's floor nothing is deleted and the summary says so.
 
-    Raises BusyError while another prune runs, and RefusedError when PostgreSQL refuses to delete a row or
-    a project of `project_ages` does not exist; what was deleted before stays deleted.
+    Raises BusyError while another prune runs, and RefusedError when an index it needs is missing, a project
+    of `project_ages` does not exist, or PostgreSQL refuses to delete a row; what was deleted before stays
+    deleted.
     """
     refusal = rule.refusal(age_days)
     if refusal:
@@ -97,6 +62,7 @@ def prune(
     started = time.monotonic()
     with open_session() as lock_session:
         take_prune_lock(lock_session)
+        check_indexes(lock_session, rule)
         due = find_due_rows(lock_session, rule, age_days, project_ages, now=now)
         watch = PruneWatch(due, lock_session, on_progress or (lambda _: None), should_stop or (lambda: False))
         pruner = BatchPruner(open_session, due, watch.goes_on, keeper)
@@ -118,10 +84,10 @@ def _run(pruner: BatchPruner) -> int:
         return pruner.run()
     except DBAPIError as error:
         name, rows = pruner.due.rule.name, pruner.deleted.total()
-        raise _explain(error, f"Pruning {name} stopped after {rows} rows") from error
+        raise explain(error, f"Pruning {name} stopped after {rows} rows") from error
 
 
-def _explain(error: DBAPIError, what_happened: str) -> Exception:
+def explain(error: DBAPIError, what_happened: str) -> Exception:
     """Give PostgreSQL's sentence without its details, which may quote rows; leave what a retry cures."""
     if is_transient(error):
         return error

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import BusyError, DatabaseUnreachableError, RefusedError
-from ibutsu_tasks.operations import prune_pressure, prune_tuning, prune_watch, pruning
+from ibutsu_tasks.operations import prune_plan, prune_pressure, prune_tuning, prune_watch, pruning
 from ibutsu_tasks.operations.prune_lock import PRUNE_LOCK, take_prune_lock
 from ibutsu_tasks.retention import RULES_BY_NAME, parse_project_ages
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
@@ -225,7 +225,7 @@ def test_a_project_has_its_own_age(
     }
     session.commit()
 
-    plan = pruning.plan(session, rule, usual, project_ages=ages)
+    plan = prune_plan.plan(session, rule, usual, project_ages=ages)
     summary = pruning.prune(resources.session, rule, usual, project_ages=ages)
 
     due_from = {None: usual, other: usual, shorter: least, longer: most, kept: 10**6}
@@ -240,7 +240,7 @@ def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Res
     store_files(session, 1)
     ages = parse_project_ages("dmeo:files=never")
     for ask in (
-        lambda: pruning.plan(session, FILES, 90, project_ages=ages),
+        lambda: prune_plan.plan(session, FILES, 90, project_ages=ages),
         lambda: pruning.prune(resources.session, FILES, 90, project_ages=ages),
     ):
         with pytest.raises(RefusedError, match="names the project 'dmeo', which does not exist"):
