@@ -73,7 +73,7 @@ class RowWriter:
         self._results = CopyBatch(Result)
         self._artifacts = CopyBatch(Artifact)
         self.written = WrittenRows()
-        self._references = References(session, self.written.missing)
+        self.references = References(session, self.written.missing)
 
     def write(self, rows: Iterable[ParsedResult | ParsedArtifact]) -> WrittenRows:
         """Consume all rows."""
@@ -146,7 +146,7 @@ class RowWriter:
     def _result_columns(self, result: ParsedResult) -> dict[str, Any]:
         if result.archived is not None:
             chosen = self._target.chosen_project_id
-            project_id = chosen or self._references.check(Project, result.archived["project_id"])
+            project_id = chosen or self.references.check(Project, result.archived["project_id"])
             return {**result.archived, "run_id": self._target.run_id, "project_id": project_id}
         return {
             "id": result.id,
@@ -186,9 +186,9 @@ class RowWriter:
         stated = artifact.archived or {}
         result_id, run_id = stated["result_id"], stated["run_id"]
         if artifact.result_id is None:
-            run_id, result_id = self._target.run_id, self._references.check(Result, result_id)
+            run_id, result_id = self._target.run_id, self.references.check(Result, result_id)
         else:
             result_id = artifact.result_id
             if run_id != self._target.run_id:
-                run_id = self._references.check(Run, run_id)
+                run_id = self.references.check(Run, run_id)
         return {"result_id": result_id, "run_id": run_id}

@@ -21,7 +21,6 @@ from ibutsu_tasks.operations.import_files import drop_content, open_content
 from ibutsu_tasks.operations.import_records import data_of, locked_row
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
 from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
-from ibutsu_tasks.operations.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.models import Import, Run
+    from ibutsu_tasks.operations.references import References
 
     OnProgress = Callable[[int, int, int], None]
 
@@ -165,8 +165,9 @@ class _Import:
             keeps_results=is_archive,
             chosen_project_id=project_id if parsed.archived else None,
         )
-        written = RowWriter(self._session, target, self._progress()).write(parsed.rows)
-        is_restored = self._restore(run, parsed, target, written)
+        writer = RowWriter(self._session, target, self._progress())
+        written = writer.write(parsed.rows)
+        is_restored = self._restore(run, parsed, target, writer.references)
         if not parsed.archived:
             imported_runs.finish(self._session, run, parsed, self._project(parsed))
         for left in sorted(written.left_runs):
@@ -175,12 +176,11 @@ class _Import:
         self._finish_row(run.id, is_restored=is_restored)
         return self._summary(run, format_name, written, is_restored=is_restored)
 
-    def _restore(self, run: Run, parsed: ParsedRun, target: RowTarget, written: WrittenRows) -> bool:
+    def _restore(self, run: Run, parsed: ParsedRun, target: RowTarget, references: References) -> bool:
         """Write the row of an archived run, if it is one; say whether it has its right summary with that."""
         archived = parsed.archived
         if archived is None:
             return False
-        references = References(self._session, written.missing)
         arguments = (self._session, run, archived, target.chosen_project_id, references)
         if target.run_existed:
             return not restored_runs.merge(*arguments)

@@ -35,6 +35,5 @@ class References:
             if not self._found[key] and len(self._missing) < MAX_SENTENCES:
                 self._missing.append(
                     f"The archive refers to {row_id} of {model.__tablename__}, which is not there; left out."
-                    " Import the archive again once it is."
                 )
         return row_id if self._found[key] else None
