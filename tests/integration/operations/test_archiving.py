@@ -199,7 +199,7 @@ def three(rows: st.SearchStrategy[dict[str, Any]], ids: list[UUID]) -> st.Search
     artifacts=three(ARTIFACT_ROWS, [UUID(int=30 + number) for number in range(3)]),
 )
 @hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @pytest.mark.usefixtures("quick")
 def test_prune_then_import_of_the_archives_is_the_identity(
