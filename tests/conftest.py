@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 TEMPLATE = "ibutsu_tasks_test_template"
+SETTING_PREFIXES = ("CELERY_", "POSTGRES", "SQLALCHEMY_", "FLOWER_", "IBUTSU_TASKS_", "REMAP_SIGTERM")
 _numbers = itertools.count(1)
 
 
@@ -36,9 +37,7 @@ def _no_settings_from_outside(
 ) -> None:
     """A developer's own variables and stack must not reach a test, nor a test the developer's servers."""
     for name in list(os.environ):
-        if name.startswith(
-            ("CELERY_", "POSTGRES", "SQLALCHEMY_", "FLOWER_", "IBUTSU_TASKS_", "REMAP_SIGTERM")
-        ):
+        if name.startswith(SETTING_PREFIXES):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "no-data"))
 

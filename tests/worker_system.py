@@ -19,6 +19,28 @@ if TYPE_CHECKING:
 PREFIX = "ibutsu_server.tasks."
 
 
+def message_text(task: str, *args: str, **kwargs: str) -> tuple[str, str]:
+    """Give a task's id and its message in the bytes of Celery's protocol 2; values are JSON text."""
+    task_id = str(uuid4())
+    keywords = ", ".join(f'"{name}": {value}' for name, value in kwargs.items())
+    embed = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
+    body = f"[[{', '.join(args)}], {{{keywords}}}, {embed}]"
+    headers = {"lang": "py", "task": PREFIX + task, "id": task_id, "root_id": task_id, "retries": 0}
+    headers |= {"timelimit": [None, None], "argsrepr": "()", "kwargsrepr": "{}", "origin": "gen1@api"}
+    unset = ("shadow", "eta", "expires", "group", "group_index", "parent_id")
+    properties = {"correlation_id": task_id, "reply_to": str(uuid4()), "delivery_tag": str(uuid4())}
+    message = {
+        "body": base64.b64encode(body.encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers | dict.fromkeys(unset) | {"ignore_result": False},
+        "properties": properties
+        | {"delivery_info": {"exchange": "", "routing_key": "celery"}, "body_encoding": "base64"}
+        | {"delivery_mode": 2, "priority": 0},
+    }
+    return task_id, json.dumps(message)
+
+
 class System:
     """A worker on servers of its own, spoken to as the API server does."""
 
@@ -33,25 +55,9 @@ class System:
         return (self.session.get_one(Run, run_id, populate_existing=True).summary or {}).get("tests")
 
     def publish(self, task: str, *args: str, **kwargs: str) -> str:
-        """Put a message on the queue in the bytes of Celery's protocol 2; values are JSON text."""
-        task_id = str(uuid4())
-        keywords = ", ".join(f'"{name}": {value}' for name, value in kwargs.items())
-        embed = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
-        body = f"[[{', '.join(args)}], {{{keywords}}}, {embed}]"
-        headers = {"lang": "py", "task": PREFIX + task, "id": task_id, "root_id": task_id, "retries": 0}
-        headers |= {"timelimit": [None, None], "argsrepr": "()", "kwargsrepr": "{}", "origin": "gen1@api"}
-        unset = ("shadow", "eta", "expires", "group", "group_index", "parent_id")
-        properties = {"correlation_id": task_id, "reply_to": str(uuid4()), "delivery_tag": str(uuid4())}
-        message = {
-            "body": base64.b64encode(body.encode()).decode(),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": headers | dict.fromkeys(unset) | {"ignore_result": False},
-            "properties": properties
-            | {"delivery_info": {"exchange": "", "routing_key": "celery"}, "body_encoding": "base64"}
-            | {"delivery_mode": 2, "priority": 0},
-        }
-        self.client.lpush("celery", json.dumps(message))
+        """Put a message on the queue; values are JSON text. Give the task's id."""
+        task_id, message = message_text(task, *args, **kwargs)
+        self.client.lpush("celery", message)
         return task_id
 
     def outcome(self, task_id: str) -> dict[str, Any]:

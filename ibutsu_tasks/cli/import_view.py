@@ -86,6 +86,7 @@ class FileImport:
             "status": self.status,
             "error": self.error,
             "warnings": list(self.outcome.warnings) if self.outcome else [],
+            "partial": self.outcome.partial if self.outcome else None,
             "run_id": str(self.outcome.run_id) if self.outcome and self.outcome.run_id else None,
             **{name: summary.get(key) for name, key in zip(NUMBERS, SUMMARY_KEYS, strict=True)},
             "pass_percent": summary.get("pass_percent"),
@@ -170,12 +171,17 @@ def _shorten(name: str, width: int) -> str:
 
 def _say_findings(output: Output, one: FileImport, name: str) -> None:
     if one.error:
-        # Most sentences name the file; one about a killed worker does not.
-        where = "" if name in one.error else f"{name}: "
-        output.say(f"[bold red]Not imported:[/] {plain(where + one.error)}")
+        output.say(f"[bold red]Not imported:[/] {plain(_named(one.error, name))}")
         return
+    if one.outcome and one.outcome.partial:
+        output.say(f"[bold yellow]Imported in part:[/] {plain(_named(one.outcome.partial, name))}")
     warnings = one.outcome.warnings if one.outcome else ()
     for warning in warnings[:MAX_WARNINGS]:
         output.say(f"[yellow]Warning:[/] {plain(f'{name}: {warning}')}")
     if len(warnings) > MAX_WARNINGS:
         output.say(f"[yellow]Warning:[/] {plain(name)}: and {len(warnings) - MAX_WARNINGS} more")
+
+
+def _named(sentence: str, name: str) -> str:
+    """Name the file, as most sentences do themselves; one about a killed worker does not."""
+    return sentence if name in sentence else f"{name}: {sentence}"

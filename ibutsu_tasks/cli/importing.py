@@ -52,6 +52,7 @@ class ImportOptions:
     create_project: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
     source: str | None = None
+    keeps_partial: bool = False
     wait_seconds: float = DEFAULT_WAIT_SECONDS
     """0: send and do not wait."""
 
@@ -145,6 +146,7 @@ def _import_file(
         project_id=project_id,
         metadata=options.metadata or None,
         source=options.source,
+        keeps_partial=options.keeps_partial,
     )
     try:
         with app.resources.session() as session:

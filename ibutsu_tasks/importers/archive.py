@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING
 from uuid import UUID, uuid5
 
+from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive_layout import Kind, Layout, Place
 from ibutsu_tasks.importers.archive_rows import (
     content_type_of,
@@ -33,7 +34,8 @@ def parse_archive(content: IO[bytes], upload: Upload, limits: ImportLimits) -> P
 
     A broken result is left out with its artifacts, and a warning names it. Raises `InvalidImportError`,
     here or from `rows`, when the archive is damaged, exceeds a limit, holds paths, links or special
-    files that no archive of results holds, or nothing that could be imported.
+    files that no archive of results holds, or nothing that could be imported. For an upload that
+    `keeps_partial` that is a break: what lies before it is read.
     """
     findings = Findings()
     survey = Survey(upload, limits, findings)
@@ -97,10 +99,22 @@ class _ArchiveReader:
             yield from self._pass({Kind.RESULT})
             yield from self._pass({Kind.ARTIFACT})
         self.run.warnings[:] = self._findings.sentences()
+        if self._survey.broken is not None:
+            raise self._survey.broken
 
     def _pass(self, kinds: set[Kind]) -> Iterator[ParsedResult | ParsedArtifact]:
+        try:
+            yield from self._members(kinds)
+        except InvalidImportError:
+            # The break the survey met, too, which is raised behind the last row.
+            if self._survey.broken is None:
+                raise
+
+    def _members(self, kinds: set[Kind]) -> Iterator[ParsedResult | ParsedArtifact]:
         layout = Layout(self._upload.filename, Findings())  # the survey has told what is out of place
-        stream = TarStream(self._content, self._upload.filename, self._limits)
+        stream = TarStream(
+            self._content, self._upload.filename, self._limits, careful=self._upload.keeps_partial
+        )
         for member in stream.members():
             place = layout.place(member)
             if place is None or place.kind not in kinds:

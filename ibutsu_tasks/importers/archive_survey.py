@@ -35,6 +35,8 @@ class Survey:
         self.archived: ArchivedRun | None = None
         self.earliest: datetime | None = None
         self.project: str | None = None
+        self.broken: InvalidImportError | None = None
+        """Why the archive ended early, for an upload that `keeps_partial`."""
         self.result_ids: dict[int, int | None] = {}
         """Result id by folder, as integers; None for a result that is left out."""
         self._upload = upload
@@ -61,12 +63,20 @@ class Survey:
 
     def read(self, content: IO[bytes]) -> None:
         """Go through the archive once. Raises `InvalidImportError`."""
-        stream = TarStream(content, self._upload.filename, self._limits)
+        try:
+            self._read_members(content)
+        except InvalidImportError as error:
+            if not (self._upload.keeps_partial and self._taken_ids):
+                raise
+            self.broken = error
+        self._check()
+
+    def _read_members(self, content: IO[bytes]) -> None:
+        stream = TarStream(content, self._upload.filename, self._limits, careful=self._upload.keeps_partial)
         for member in stream.members():
             place = self._layout.place(member)
             if place is not None:
                 self._take(place, member, stream)
-        self._check()
 
     def _take(self, place: Place, member: Member, stream: TarStream) -> None:
         folder = place.result_folder

@@ -29,6 +29,8 @@ class Upload:
     filename: str
     metadata: dict[str, Any] = field(default_factory=dict)
     source: str | None = None
+    keeps_partial: bool = False
+    """Whether what is whole before a break is wanted, where else the file would be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ class ParsedRun:
     """One row of `runs` and what belongs to it.
 
     `rows` yields each `ParsedResult` before the `ParsedArtifact`s that name it, may be consumed once,
-    and may raise `InvalidImportError` at any point. Fields of the run, `warnings` and `kept` may still change
+    and may raise `InvalidImportError` at any point; for an upload that `keeps_partial` it does so last,
+    behind all that is whole before the break. Fields of the run, `warnings` and `kept` may still change
     while `rows` is consumed: read them again afterwards. `claimed_summary` holds the counts that the
     file states about itself; they stand in only when it has no results at all.
     """

@@ -15,11 +15,12 @@ from ibutsu_tasks.database.storable import storable_json
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
+from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, ParsedRun, Upload
 from ibutsu_tasks.operations import imported_runs, restored_runs, run_summary
 from ibutsu_tasks.operations.import_files import drop_content, open_content
 from ibutsu_tasks.operations.import_records import data_of, locked_row
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
+from ibutsu_tasks.operations.partial_import import PARTIAL, WholeRows, keeps_partial
 from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class ImportSummary:
     results: int = 0
     artifacts: int = 0
     warnings: tuple[str, ...] = ()
+    partial: str | None = None
+    """Where the file broke and how many test cases before that were kept."""
     runs_to_update: tuple[UUID, ...] = ()
     """Runs whose summary is to be recomputed after the commit."""
 
@@ -105,7 +108,7 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
         raise InvalidImportError(
             f"The content of {shown(row.filename or str(row.id))} is no longer stored; upload the file again."
         )
-    run_ids = data_of(row).get("run_id")
+    run_ids, partial = data_of(row).get("run_id"), data_of(row).get(PARTIAL)
     first = str(run_ids[0]) if isinstance(run_ids, list) and run_ids else ""
     try:
         run_id = UUID(first)
@@ -115,7 +118,13 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
     is_due = format_name == ARCHIVE and not data_of(row).get(RESTORED)
     to_update = (run_id,) if run_id and is_due else ()
     return ImportSummary(
-        row.id, run_id, already_done=True, format=format_name, summary={}, runs_to_update=to_update
+        row.id,
+        run_id,
+        already_done=True,
+        format=format_name,
+        summary={},
+        partial=partial if isinstance(partial, str) else None,
+        runs_to_update=to_update,
     )
 
 
@@ -165,22 +174,23 @@ class _Import:
             keeps_results=is_archive,
             chosen_project_id=project_id if parsed.archived else None,
         )
+        rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
         writer = RowWriter(self._session, target, self._progress())
-        written = writer.write(parsed.rows)
-        is_restored = self._restore(run, parsed, target, writer.references)
-        if not parsed.archived:
-            imported_runs.finish(self._session, run, parsed, self._project(parsed))
+        written = writer.write(rows)
+        partial = rows.sentence(written.results)
+        is_restored = False
+        if parsed.archived is not None and partial is None:
+            is_restored = self._restore(run, parsed.archived, target, writer.references)
+        else:
+            imported_runs.finish(self._session, run, parsed, self._project(parsed), partial)
         for left in sorted(written.left_runs):
             run_summary.refresh(self._session, left)
         self._warnings += parsed.warnings + written.too_large + written.missing
-        self._finish_row(run.id, is_restored=is_restored)
-        return self._summary(run, format_name, written, is_restored=is_restored)
+        self._finish_row(run.id, partial, is_restored=is_restored)
+        return self._summary(run, format_name, written, partial, is_restored=is_restored)
 
-    def _restore(self, run: Run, parsed: ParsedRun, target: RowTarget, references: References) -> bool:
-        """Write the row of an archived run, if it is one; say whether it has its right summary with that."""
-        archived = parsed.archived
-        if archived is None:
-            return False
+    def _restore(self, run: Run, archived: ArchivedRun, target: RowTarget, references: References) -> bool:
+        """Write the row of an archived run; say whether it has its right summary with that."""
         arguments = (self._session, run, archived, target.chosen_project_id, references)
         if target.run_existed:
             return not restored_runs.merge(*arguments)
@@ -197,6 +207,7 @@ class _Import:
             filename=self._row.filename or str(self._row.id),
             metadata=metadata if isinstance(metadata, dict) else {},
             source=source if isinstance(source, str) and source else None,
+            keeps_partial=keeps_partial(data),
         )
 
     def _project(self, parsed: ParsedRun) -> UUID | None:
@@ -212,17 +223,19 @@ class _Import:
         content.seek(position)
         return lambda results: on_progress(results, content.tell(), size_bytes)
 
-    def _finish_row(self, run_id: UUID, *, is_restored: bool) -> None:
-        before = {"error", "warnings", RESTORED}
+    def _finish_row(self, run_id: UUID, partial: str | None, *, is_restored: bool) -> None:
+        before = {"error", "warnings", PARTIAL, RESTORED}
         kept = {key: value for key, value in data_of(self._row).items() if key not in before}
-        told: dict[str, Any] = {"warnings": storable_json(self._warnings)} if self._warnings else {}
+        told: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
+        if partial is not None:
+            told[PARTIAL] = partial
         if is_restored:
             told[RESTORED] = True
-        self._row.data = kept | {"run_id": [str(run_id)]} | told
+        self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(told)
         self._row.status = "done"
 
     def _summary(
-        self, run: Run, format_name: str, written: WrittenRows, *, is_restored: bool
+        self, run: Run, format_name: str, written: WrittenRows, partial: str | None, *, is_restored: bool
     ) -> ImportSummary:
         # The Ibutsu server's own import of an archive sends it, too; one of JUnit is complete.
         to_update = (run.id,) if format_name == ARCHIVE and not is_restored else ()
@@ -235,5 +248,6 @@ class _Import:
             results=written.results,
             artifacts=written.artifacts,
             warnings=tuple(self._warnings),
+            partial=partial,
             runs_to_update=to_update,
         )

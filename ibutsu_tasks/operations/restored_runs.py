@@ -13,6 +13,7 @@ from ibutsu_tasks.database.models import Project, Run
 from ibutsu_tasks.importers.parsed import JsonText
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.operations.imported_runs import deep_merge
+from ibutsu_tasks.operations.partial_import import PARTIAL
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -49,9 +50,15 @@ def merge(
     if not archived.is_whole:
         return bool(run.summary != _value(columns["summary"]))
     project_id = chosen_project_id or references.check(Project, columns["project_id"])
-    stated = {**columns, "project_id": project_id, "data": deep_merge(run.data, columns["data"])}
+    stated = {**columns, "project_id": project_id, "data": deep_merge(_before(run), columns["data"])}
     _write(session, run, {name: value for name, value in stated.items() if value is not None})
     return run_summary.count_results(session, run.id).counts["tests"] > archived.results
+
+
+def _before(run: Run) -> dict[str, Any]:
+    """Give a run's data without the sentence of an import that broke off."""
+    data = run.data if isinstance(run.data, dict) else {}
+    return {key: value for key, value in data.items() if key != PARTIAL}
 
 
 def _value(column: Any) -> Any:

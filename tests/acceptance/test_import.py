@@ -92,6 +92,27 @@ def test_files_become_runs_and_bad_ones_are_named(
 
 
 @pytest.mark.usefixtures("worker")
+def test_of_a_broken_file_the_test_cases_before_the_break_are_kept(
+    env: dict[str, str], session: Session, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.xml"
+    cut.write_text(JUNIT[: JUNIT.index("<failure>")], encoding="utf-8")
+    refused = run("import", str(cut), env=env)
+    assert refused.returncode == 1
+    assert "Not imported: cut.xml, line 4: the file ends too early" in refused.stderr
+
+    kept = run("import", "--partial", str(cut), env=env)
+    assert kept.returncode == 0, kept.stderr
+    (line,) = kept.stderr.splitlines()
+    assert line.startswith("Imported in part: cut.xml, line 4: the file ends too early")
+    assert line.endswith("The one test case before that was kept.")
+    partial = session.scalars(select(Import).where(Import.status == "done")).one()
+    (one,) = imports(run("import", "--json", "--follow", str(partial.id), env=env))
+    assert (one["status"], one["tests"]) == ("done", 1)
+    assert one["partial"] == line.removeprefix("Imported in part: ") == (partial.data or {})["partial"]
+
+
+@pytest.mark.usefixtures("worker")
 def test_what_goes_along_is_on_the_run(env: dict[str, str], session: Session, junit: Path) -> None:
     make_project(session, "shop")
     session.commit()
@@ -292,6 +313,7 @@ def test_an_import_that_does_not_exist_is_not_followed_for_ever(env: dict[str, s
         (["a.xml", "--follow", str(UUID(int=1))], "Name FILES to import"),
         (["a.xml", "--no-wait", "--wait", "3"], "--no-wait goes neither"),
         (["a.xml", "--create-project"], "--create-project needs --project"),
+        (["--partial", "--follow", str(UUID(int=1))], "--partial is said when a file is sent"),
         (["a.xml", "--metadata", "x"], "--metadata 'x' is not of the form KEY=VALUE."),
         (["--follow", "x"], "--follow needs the id of an import"),
         (["a.xml", "--wait", "nan"], "--wait must be a number of seconds from 0.1 to 31536000 (a year)"),

@@ -165,22 +165,37 @@ def owned_by(ids: list[UUID]) -> st.SearchStrategy[UUID | None]:
 
 RUN_ROWS = st.fixed_dictionaries(
     {
-        "project_id": PROJECTS, "data": JSON_COLUMNS, "summary": JSON_COLUMNS, "duration": NUMBERS,
-        "start_time": TIMES, "created": TIMES, **TEXT_COLUMNS,
+        "project_id": PROJECTS,
+        "data": JSON_COLUMNS,
+        "summary": JSON_COLUMNS,
+        "duration": NUMBERS,
+        "start_time": TIMES,
+        "created": TIMES,
+        **TEXT_COLUMNS,
     }
 )
 RESULT_ROWS = st.fixed_dictionaries(
     {
-        "project_id": PROJECTS, "run_id": owned_by(RUN_IDS), "test_id": TEXTS, "result": TEXTS,
-        "data": JSON_COLUMNS, "params": JSON_COLUMNS, "duration": NUMBERS, "start_time": TIMES,
+        "project_id": PROJECTS,
+        "run_id": owned_by(RUN_IDS),
+        "test_id": TEXTS,
+        "result": TEXTS,
+        "data": JSON_COLUMNS,
+        "params": JSON_COLUMNS,
+        "duration": NUMBERS,
+        "start_time": TIMES,
         **TEXT_COLUMNS,
     }
 )
 FILENAMES = TEXTS | st.sampled_from(["a.log", "result.json", "../a", str(RUN_IDS[0])])
 ARTIFACT_ROWS = st.fixed_dictionaries(
     {
-        "content": st.none() | st.binary(max_size=9), "filename": FILENAMES, "data": JSON_COLUMNS,
-        "result_id": owned_by(RESULT_IDS), "run_id": owned_by(RUN_IDS), "upload_date": TIMES,
+        "content": st.none() | st.binary(max_size=9),
+        "filename": FILENAMES,
+        "data": JSON_COLUMNS,
+        "result_id": owned_by(RESULT_IDS),
+        "run_id": owned_by(RUN_IDS),
+        "upload_date": TIMES,
     }
 )
 Rows = list[dict[str, Any]]

@@ -1,0 +1,1 @@
+"""How close the tasks come to what the servers allow: `python -m tests.benchmarks --list`."""
