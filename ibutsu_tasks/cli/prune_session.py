@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import RedisError
+
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli import prune_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.operations import prune_plan, pruning
+from ibutsu_tasks.cli.output import plain
+from ibutsu_tasks.errors import IbutsuTasksError
+from ibutsu_tasks.operations import prune_indexes, prune_plan, pruning, vacuuming
+from ibutsu_tasks.operations.prune_history import PruneHistory, Starter, read_history
+from ibutsu_tasks.operations.prune_speed import measured_speed
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.retention import task_argument
 from ibutsu_tasks.sending import messages
@@ -18,66 +25,131 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ibutsu_tasks.cli.state import CliState
+    from ibutsu_tasks.operations.prune_record import PruneRecord
     from ibutsu_tasks.operations.prune_results import PrunePlan, PruneSummary
+    from ibutsu_tasks.operations.vacuuming import Vacuumed
     from ibutsu_tasks.retention import RetentionRule
 
     Ages = Sequence[tuple[RetentionRule, int]]
 
+RECORDS_MEASURED = 200
+"""Records of earlier prunes that are read for their speed."""
 
-def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, yes: bool) -> ExitCode:
+
+def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, yes: bool) -> ExitCode:
     """Show what is due, ask, delete it; `ages` are days.
 
-    Raises ConfirmationNeededError when nobody can be asked, and what `pruning` raises.
+    Raises ConfirmationNeededError when nobody can be asked, RefusedError when an index is missing, and
+    what `pruning` raises.
     """
     # One moment for all: what is shown is what goes, however long the answer takes.
     now = datetime.now(UTC).replace(tzinfo=None)
     with closing(Resources(state.settings, "prune")) as resources:
-        plans = [_plan(resources, rule, age_days, now) for rule, age_days in ages]
+        plans = _plan(resources, ages, now)
         if not state.output.json_wanted:
             prune_view.show_plans(state.output, plans)
         summaries: list[PruneSummary] = []
-        if not dry_run and any(plan.rows for plan in plans):
-            if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
-                state.output.say("Nothing was deleted.")
-                return ExitCode.BAD_NEWS
-            summaries = [
-                _delete(state, resources, rule, plan, now)
-                for (rule, _), plan in zip(ages, plans, strict=True)
-            ]
-    return _end(state, plans, summaries)
+        vacuumed: list[Vacuumed] = []
+        if not dry_run:
+            session = _PruneSession(state, resources, now)
+            session.refuse_without_indexes(plans)
+            if any(plan.rows for plan in plans):
+                if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
+                    state.output.say("Nothing was deleted.")
+                    return ExitCode.BAD_NEWS
+                summaries = [session.delete(rule, plan) for (rule, _), plan in zip(ages, plans, strict=True)]
+            if vacuum:
+                vacuumed = _vacuum(state, resources, summaries)
+    return _end(state, plans, summaries, vacuumed)
 
 
-def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> PrunePlan:
-    with resources.session() as session:
-        return prune_plan.plan(session, rule, age_days, now=now)
+def _plan(resources: Resources, ages: Ages, now: datetime) -> list[PrunePlan]:
+    records = _known_records(resources)
+    plans = []
+    for rule, age_days in ages:
+        speed = measured_speed(records, rule.name)
+        with resources.session() as session:
+            plans.append(prune_plan.plan(session, rule, age_days, now=now, speed=speed))
+    return plans
 
 
-def _delete(
-    state: CliState, resources: Resources, rule: RetentionRule, plan: PrunePlan, now: datetime
-) -> PruneSummary:
-    with state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step):
-
-        def on_progress(rows: int) -> None:
-            bar.update(step, completed=rows)
-
-        return pruning.prune(resources.session, rule, plan.age_days, now=now, on_progress=on_progress)
+def _known_records(resources: Resources) -> list[PruneRecord]:
+    """Give the last records; none when there is no broker to ask, which a plan does not need."""
+    try:
+        return read_history(resources.redis, RECORDS_MEASURED)
+    except (RedisError, OSError, IbutsuTasksError):
+        return []
 
 
-def _end(state: CliState, plans: Sequence[PrunePlan], summaries: Sequence[PruneSummary]) -> ExitCode:
+class _PruneSession:
+    """Deletes and keeps a record of it."""
+
+    def __init__(self, state: CliState, resources: Resources, now: datetime) -> None:
+        self._state, self._resources, self._now = state, resources, now
+        self._starter = Starter("command", socket.gethostname())
+        self._history = PruneHistory(lambda: resources.redis, self._warn)
+
+    def _warn(self, sentence: str) -> None:
+        self._state.output.say(f"[yellow]Warning:[/] {plain(sentence)}")
+
+    def refuse_without_indexes(self, plans: Sequence[PrunePlan]) -> None:
+        for plan in plans:
+            if plan.missing_indexes:
+                with self._history.recorded(plan.rule, plan.age_days, self._starter):
+                    raise prune_indexes.refusal(plan.rule, plan.missing_indexes[0])
+
+    def delete(self, rule: RetentionRule, plan: PrunePlan) -> PruneSummary:
+        with (
+            self._state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step),
+            self._history.recorded(rule.name, plan.age_days, self._starter) as record,
+        ):
+
+            def on_progress(rows: int) -> None:
+                bar.update(step, completed=rows)
+                record.on_progress(rows)
+
+            summary = pruning.prune(
+                self._resources.session, rule, plan.age_days, now=self._now, on_progress=on_progress
+            )
+            record.end(summary)
+        return summary
+
+
+def _vacuum(state: CliState, resources: Resources, summaries: Sequence[PruneSummary]) -> list[Vacuumed]:
+    tables = dict.fromkeys(table for one in summaries for table, rows in one.deleted.items() if rows)
+    if not tables:
+        state.output.say("Nothing was deleted, so nothing is vacuumed.")
+        return []
+
+    def on_table(table: str) -> None:
+        state.output.say(f"Vacuuming {table}")
+
+    return vacuuming.vacuum(resources.engine, tables, on_table=on_table)
+
+
+def _end(
+    state: CliState,
+    plans: Sequence[PrunePlan],
+    summaries: Sequence[PruneSummary],
+    vacuumed: Sequence[Vacuumed],
+) -> ExitCode:
     if state.output.json_wanted:
         document = {
             "plan": [plan.as_json() for plan in plans],
             "result": [summary.as_json() for summary in summaries],
+            "vacuum": [table.as_json() for table in vacuumed],
         }
         state.output.show_json(document)
     elif summaries:
         prune_view.show_summaries(state.output, summaries)
     elif not any(plan.rows for plan in plans):
         state.output.say("Nothing is due.")
-    held_up = [summary for summary in summaries if summary.left]
-    for summary in held_up:
-        prune_view.say_what_is_left(state.output, summary)
-    return ExitCode.BAD_NEWS if held_up else ExitCode.DONE
+    is_bad = [
+        prune_view.say_what_is_missing(state.output, plans),
+        prune_view.say_what_is_left(state.output, summaries),
+        prune_view.say_what_was_vacuumed(state.output, vacuumed),
+    ]
+    return ExitCode.BAD_NEWS if any(is_bad) else ExitCode.DONE
 
 
 def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> ExitCode:

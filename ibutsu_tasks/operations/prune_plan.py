@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
+from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.due_rows import DueRows, row_date, size_bytes
 from ibutsu_tasks.operations.prune_batches import COUNT_TIMEOUT_SECONDS, set_timeouts
+from ibutsu_tasks.operations.prune_indexes import missing_indexes
 from ibutsu_tasks.operations.prune_results import PrunePlan, TablePlan
+from ibutsu_tasks.operations.prune_speed import DEFAULT_SPEED, PruneSpeed
 from ibutsu_tasks.operations.pruning import cutoff_at, explain
 
 if TYPE_CHECKING:
@@ -22,8 +25,15 @@ if TYPE_CHECKING:
     from ibutsu_tasks.retention import RetentionRule
 
 
-def plan(session: Session, rule: RetentionRule, age_days: int, *, now: datetime | None = None) -> PrunePlan:
-    """Count what `prune` would delete at `age_days`, changing nothing.
+def plan(
+    session: Session,
+    rule: RetentionRule,
+    age_days: int,
+    *,
+    now: datetime | None = None,
+    speed: PruneSpeed = DEFAULT_SPEED,
+) -> PrunePlan:
+    """Count what `prune` would delete at `age_days`, changing nothing; `speed` is what is to be expected.
 
     Raises RefusedError when the age is below the rule's floor or not in the calendar, or when PostgreSQL
     refuses to count.
@@ -34,10 +44,11 @@ def plan(session: Session, rule: RetentionRule, age_days: int, *, now: datetime 
     due = DueRows(rule, cutoff_at(age_days, now))
     set_timeouts(session, COUNT_TIMEOUT_SECONDS)
     try:
+        missing = missing_indexes(read_catalogue(session.connection()), [rule])
         tables = tuple(_count(session, due, table) for table in due.tables)
     except DBAPIError as error:
         raise explain(error, f"Counting what {rule.name} would delete failed") from error
-    return PrunePlan(rule.name, age_days, due.cutoff, tables)
+    return PrunePlan(rule.name, age_days, due.cutoff, tables, missing, speed)
 
 
 def _count(session: Session, due: DueRows, table: Table) -> TablePlan:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 from celery import shared_task
 
 from ibutsu_tasks.errors import TaskArgumentsError
 from ibutsu_tasks.operations import import_files, pruning, seeding
+from ibutsu_tasks.operations.prune_history import PruneHistory, Starter
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
 
@@ -26,7 +28,11 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> pruning.PruneSumm
         age_days = int(str(age)) * rule.days_per_unit
     except ValueError:
         raise TaskArgumentsError(f"{rule.unit} must be a whole number, not {age!r}.") from None
-    summary = pruning.prune(task.resources.session, rule, age_days)
+    history = PruneHistory(lambda: task.resources.redis, logger.warning)
+    starter = Starter("task", task.request.hostname or socket.gethostname(), task.request.id)
+    with history.recorded(rule.name, age_days, starter) as record:
+        summary = pruning.prune(task.resources.session, rule, age_days, on_progress=record.on_progress)
+        record.end(summary)
     if summary.left:
         logger.warning("%d due rows of %s are in use; the next prune takes them.", summary.left, rule.table)
     return summary

@@ -77,11 +77,12 @@ def test_a_dry_run_shows_what_would_go_and_deletes_nothing(
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert [line.split()[:3] for line in lines[2:]] == [
+    assert [line.split()[:3] for line in lines[2:5]] == [
         ["runs", "runs", "1"],
         ["runs", "results", "1"],
         ["runs", "artifacts", "1"],
     ]
+    assert lines[5:] == ["runs: less than 1 s at 10,000 rows/s (a default, for none is on record)"]
     assert counts(engine) == (2, 2, 2)
 
 
@@ -184,7 +185,13 @@ def test_rows_in_use_are_left_and_the_command_says_so(environment: dict[str, str
         (["files", "--older-than", "59d"], "younger than 2 months are never deleted"),
         (["imports", "--older-than", "0months"], "is not an age"),
         (["all", "--older-than", "5months"], "the floor of the rule runs"),
-        (["files", "--enqueue", "--dry-run"], "do not go together"),
+        (["files", "--enqueue", "--dry-run"], "--dry-run and --enqueue do not go together"),
+        (["files", "--vacuum", "--dry-run"], "--dry-run and --vacuum do not go together"),
+        (["files", "--vacuum", "--enqueue"], "--enqueue and --vacuum do not go together"),
+        ([], "Name a rule: imports, files, results, runs or all"),
+        (["--dry-run"], "Name a rule"),
+        (["--history", "--dry-run"], "--history deletes nothing, so --dry-run does not go with it"),
+        (["fils", "--history"], "Did you mean 'files'?"),
         (["files", "--enqueue", "--older-than", "100d"], "--older-than 4months"),
     ],
 )
