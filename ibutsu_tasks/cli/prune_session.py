@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli import prune_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output import plain
+from ibutsu_tasks.cli.prune_archive import PruneArchive
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.operations import prune_indexes, prune_plan, pruning, vacuuming
 from ibutsu_tasks.operations.prune_history import PruneHistory, Starter, read_history
@@ -23,6 +25,7 @@ from ibutsu_tasks.sending import messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.operations.prune_record import PruneRecord
@@ -36,22 +39,25 @@ RECORDS_MEASURED = 200
 """Records of earlier prunes that are read for their speed."""
 
 
-def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, yes: bool) -> ExitCode:
-    """Show what is due, ask, delete it; `ages` are days.
+def delete_rows(
+    state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, archive: Path | None, yes: bool
+) -> ExitCode:
+    """Show what is due, ask, delete it; `ages` are days. `archive` takes archives of what goes.
 
-    Raises ConfirmationNeededError when nobody can be asked, RefusedError when an index is missing, and
-    what `pruning` raises.
+    Raises ConfirmationNeededError when nobody can be asked, RefusedError when an index is missing or the
+    archives cannot be written, and what `pruning` raises.
     """
     # One moment for all: what is shown is what goes, however long the answer takes.
     now = datetime.now(UTC).replace(tzinfo=None)
     with closing(Resources(state.settings, "prune")) as resources:
+        kept = PruneArchive(resources, state.output, archive) if archive else None
         plans = _plan(resources, ages, now)
         if not state.output.json_wanted:
             prune_view.show_plans(state.output, plans)
         summaries: list[PruneSummary] = []
         vacuumed: list[Vacuumed] = []
         if not dry_run:
-            session = _PruneSession(state, resources, now)
+            session = _PruneSession(state, resources, now, kept)
             session.refuse_without_indexes(plans)
             if any(plan.rows for plan in plans):
                 if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
@@ -60,7 +66,7 @@ def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, yes
                 summaries = [session.delete(rule, plan) for (rule, _), plan in zip(ages, plans, strict=True)]
             if vacuum:
                 vacuumed = _vacuum(state, resources, summaries)
-    return _end(state, plans, summaries, vacuumed)
+    return _end(state, plans, summaries, vacuumed, kept)
 
 
 def _plan(resources: Resources, ages: Ages, now: datetime) -> list[PrunePlan]:
@@ -84,8 +90,10 @@ def _known_records(resources: Resources) -> list[PruneRecord]:
 class _PruneSession:
     """Deletes and keeps a record of it."""
 
-    def __init__(self, state: CliState, resources: Resources, now: datetime) -> None:
-        self._state, self._resources, self._now = state, resources, now
+    def __init__(
+        self, state: CliState, resources: Resources, now: datetime, archive: PruneArchive | None
+    ) -> None:
+        self._state, self._resources, self._now, self._archive = state, resources, now, archive
         self._starter = Starter("command", socket.gethostname())
         self._history = PruneHistory(lambda: resources.redis, self._warn)
 
@@ -108,9 +116,17 @@ class _PruneSession:
                 bar.update(step, completed=rows)
                 record.on_progress(rows)
 
+            keeper = self._archive.keeper(rule) if self._archive else None
             summary = pruning.prune(
-                self._resources.session, rule, plan.age_days, now=self._now, on_progress=on_progress
+                self._resources.session,
+                rule,
+                plan.age_days,
+                now=self._now,
+                on_progress=on_progress,
+                keeper=keeper,
             )
+            if keeper:
+                summary = replace(summary, left=max(summary.left - keeper.refused, 0))
             record.end(summary)
         return summary
 
@@ -132,12 +148,14 @@ def _end(
     plans: Sequence[PrunePlan],
     summaries: Sequence[PruneSummary],
     vacuumed: Sequence[Vacuumed],
+    archive: PruneArchive | None,
 ) -> ExitCode:
     if state.output.json_wanted:
         document = {
             "plan": [plan.as_json() for plan in plans],
             "result": [summary.as_json() for summary in summaries],
             "vacuum": [table.as_json() for table in vacuumed],
+            "archive": archive.as_json() if archive else None,
         }
         state.output.show_json(document)
     elif summaries:
@@ -148,6 +166,7 @@ def _end(
         prune_view.say_what_is_missing(state.output, plans),
         prune_view.say_what_is_left(state.output, summaries),
         prune_view.say_what_was_vacuumed(state.output, vacuumed),
+        archive is not None and archive.show(),
     ]
     return ExitCode.BAD_NEWS if any(is_bad) else ExitCode.DONE
 

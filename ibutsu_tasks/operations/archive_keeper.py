@@ -85,6 +85,11 @@ class ArchiveKeeper:
         self._refused: set[UUID] = set()
         self._since = 0
 
+    @property
+    def refused(self) -> int:
+        """The number of rows that stay because no archive of them could be made."""
+        return len(self._refused)
+
     def keep(self, root_ids: Sequence[UUID]) -> Collection[UUID]:
         """Archive these rows with what hangs on them; give those whose archive is in its place.
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from ibutsu_tasks.database.copying import table_of
 from ibutsu_tasks.database.models import Project, Run
 from ibutsu_tasks.importers.parsed import JsonText
+from ibutsu_tasks.importers.values import count
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.operations.imported_runs import deep_merge
 from ibutsu_tasks.operations.partial_import import PARTIAL
@@ -52,7 +53,13 @@ def merge(
     project_id = chosen_project_id or references.check(Project, columns["project_id"])
     stated = {**columns, "project_id": project_id, "data": deep_merge(_before(run), columns["data"])}
     _write(session, run, {name: value for name, value in stated.items() if value is not None})
-    return run_summary.count_results(session, run.id).counts["tests"] > archived.results
+    # Results deleted before the run was are in its summary, whether or not they came back already.
+    known = max(archived.results, _tests(columns["summary"]))
+    return run_summary.count_results(session, run.id).counts["tests"] > known
+
+
+def _tests(summary: Any) -> int:
+    return count(summary.get("tests")) or 0 if isinstance(summary, dict) else 0
 
 
 def _before(run: Run) -> dict[str, Any]:
@@ -62,7 +69,10 @@ def _before(run: Run) -> dict[str, Any]:
 
 
 def _value(column: Any) -> Any:
-    return json.loads(column) if isinstance(column, JsonText) else column
+    try:
+        return json.loads(column) if isinstance(column, JsonText) else column
+    except (ValueError, RecursionError):
+        return column
 
 
 def _write(session: Session, run: Run, columns: Columns) -> None:
