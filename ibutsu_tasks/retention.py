@@ -99,12 +99,29 @@ RETENTION_RULES = (
     ),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class ProjectAge:
+    """Rows of `rule` in one project, by name or id, go at an age of their own; None is never."""
+
+    project: str
+    rule: str
+    age_days: int | None
+
+    def __str__(self) -> str:
+        age = NEVER if self.age_days is None else f"{self.age_days}d"
+        return f"{self.project}:{self.rule}={age}"
+
+
 RULES_BY_NAME = {rule.name: rule for rule in RETENTION_RULES}
 
 DATE_COLUMNS = {rule.table: rule.date_column for rule in RETENTION_RULES}
 """The date that says how old a row of a table is; tables without one have the age of what they hang on."""
 
 ALL_RULES = "all"
+NEVER = "never"
+
+_PROJECT_AGE = re.compile(r"(?P<project>.*\S)\s*:\s*(?P<rule>\w+)\s*=\s*(?P<age>.+)")
 
 _AGE = re.compile(r"(?P<number>[0-9]{1,9})\s*(?P<unit>d|days?|w|weeks?|months?)", re.IGNORECASE)
 _DAYS_PER_LETTER = {"d": 1, "w": 7, "m": DAYS_PER_MONTH}
@@ -120,6 +137,35 @@ def parse_age(age: str) -> int:
     if not days:
         raise UsageError(f"{age!r} is not an age.", "Give days, weeks or months: 90d, 12w, 5months.")
     return days
+
+
+def parse_project_ages(text: str) -> tuple[ProjectAge, ...]:
+    """Read `demo:results=120d, archive:runs=never`; ages are those of `parse_age`.
+
+    Raises ValueError for what is no such entry, an unknown rule, an age below the rule's floor, and two
+    ages for one project and rule.
+    """
+    entries = [_parse_project_age(entry.strip()) for entry in text.split(",") if entry.strip()]
+    named = [f"{entry.project}:{entry.rule}" for entry in entries]
+    for twice in (name for name in named if named.count(name) > 1):
+        raise ValueError(f"has two ages for {twice}")
+    return tuple(entries)
+
+
+def _parse_project_age(entry: str) -> ProjectAge:
+    match = _PROJECT_AGE.fullmatch(entry)
+    if match is None:
+        raise ValueError(f"must be PROJECT:RULE=AGE separated by commas, not {entry!r}")
+    try:
+        rule = RULES_BY_NAME[match["rule"]]
+        age_days = None if match["age"].lower() == NEVER else parse_age(match["age"])
+        if age_days is not None:
+            check_age(rule, age_days)
+    except KeyError:
+        raise ValueError(f"names no rule in {entry!r}: there are {', '.join(RULES_BY_NAME)}") from None
+    except UsageError as error:
+        raise ValueError(f"is wrong in {entry!r}: {str(error).removesuffix('.')}") from None
+    return ProjectAge(match["project"], rule.name, age_days)
 
 
 def find_rules(name: str) -> tuple[RetentionRule, ...]:

@@ -20,6 +20,7 @@ from dotenv import dotenv_values
 from ibutsu_tasks import setting_values as values
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError, UsageError
+from ibutsu_tasks.retention import ProjectAge, parse_project_ages
 from ibutsu_tasks.setting_values import MASK, NONE, mask_passwords
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Row:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     return NONE if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
@@ -235,6 +236,13 @@ class Settings:
         "Metadata a page of `query_task` may hold.",
         parse=values.whole_number(1),
         unit="bytes",
+    )
+    retention: tuple[ProjectAge, ...] = _setting(
+        "IBUTSU_TASKS_RETENTION",
+        (),
+        "Ages of projects that differ from a rule's: `demo:results=120d,archive:runs=never`.",
+        parse=parse_project_ages,
+        default_text="none",
     )
     data_dir: Path = _setting(
         "IBUTSU_TASKS_DATA_DIR",

@@ -29,9 +29,9 @@ LAYERS = (
     ("broker", "locks"),
     ("database",),
     ("importers",),
-    ("schedule", "queues", "retention", "logs"),
+    ("schedule", "queues", "logs"),
     ("settings",),
-    ("stack_record", "setting_values"),
+    ("stack_record", "setting_values", "retention"),
     ("errors",),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 4
     TIMED_OUT = 124
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 MEANINGS: dict[ExitCode, str] = {
@@ -35,6 +36,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.UNREACHABLE: "a service cannot be reached",
     ExitCode.TIMED_OUT: "timed out waiting",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C (`worker`, `beat` and `flower` end with their own codes)",
+    ExitCode.TERMINATED: "`prune` was stopped by SIGTERM, between two batches",
 }
 
 _BY_ERROR: tuple[tuple[type[IbutsuTasksError], ExitCode], ...] = (

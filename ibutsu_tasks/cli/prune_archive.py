@@ -11,7 +11,7 @@ from ibutsu_tasks.operations import importing
 from ibutsu_tasks.operations.archive_keeper import ArchiveKeeper, Archives, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.resources import Resources
@@ -41,14 +41,16 @@ class PruneArchive:
         self._directory = directory
         self._archives = Archives()
 
-    def keeper(self, rule: RetentionRule) -> ArchiveKeeper | None:
+    def keeper(self, rule: RetentionRule, should_stop: Callable[[], bool]) -> ArchiveKeeper | None:
         """Give what archives the rows of a rule; None for import records."""
         if rule.table == NOT_ARCHIVED:
             self._output.say("[dim]Import records are deleted without an archive.[/]")
             return None
         settings = self._resources.settings
         limits = importing.limits(settings.import_max_unpacked_bytes, settings.import_max_members)
-        return ArchiveKeeper(self._resources.session, rule.table, self._directory, limits, self._archives)
+        return ArchiveKeeper(
+            self._resources.session, rule.table, self._directory, limits, self._archives, should_stop
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Give what was written as JSON values."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +11,12 @@ from redis.exceptions import RedisError
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli import prune_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.output import plain
 from ibutsu_tasks.cli.prune_archive import PruneArchive
+from ibutsu_tasks.cli.prune_deleting import Deleter
+from ibutsu_tasks.cli.prune_stopping import StopRequest
 from ibutsu_tasks.errors import IbutsuTasksError
-from ibutsu_tasks.operations import prune_indexes, prune_plan, pruning, vacuuming
-from ibutsu_tasks.operations.prune_history import PruneHistory, Starter, read_history
+from ibutsu_tasks.operations import prune_plan, vacuuming
+from ibutsu_tasks.operations.prune_history import read_history
 from ibutsu_tasks.operations.prune_speed import measured_speed
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.retention import task_argument
@@ -56,26 +55,33 @@ def delete_rows(
             prune_view.show_plans(state.output, plans)
         summaries: list[PruneSummary] = []
         vacuumed: list[Vacuumed] = []
+        stop = StopRequest()
         if not dry_run:
-            session = _PruneSession(state, resources, now, kept)
-            session.refuse_without_indexes(plans)
+            deleter = Deleter(state, resources, now, stop, kept)
+            deleter.refuse_without_indexes(plans)
             if any(plan.rows for plan in plans):
                 if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
                     state.output.say("Nothing was deleted.")
                     return ExitCode.BAD_NEWS
-                summaries = [session.delete(rule, plan) for (rule, _), plan in zip(ages, plans, strict=True)]
-            if vacuum:
+                rules = [rule for rule, _ in ages]
+                summaries = deleter.delete_all(list(zip(rules, plans, strict=True)))
+            if vacuum and not stop.is_made():
                 vacuumed = _vacuum(state, resources, summaries)
-    return _end(state, plans, summaries, vacuumed, kept)
+    code = _end(state, plans, summaries, vacuumed, kept)
+    if stop.exit_code is not None:
+        state.output.say("[yellow]Stopped.[/] What is deleted stays so; the same command goes on from there.")
+    return stop.exit_code or code
 
 
 def _plan(resources: Resources, ages: Ages, now: datetime) -> list[PrunePlan]:
-    records = _known_records(resources)
+    records, project_ages = _known_records(resources), resources.settings.retention
     plans = []
     for rule, age_days in ages:
         speed = measured_speed(records, rule.name)
         with resources.session() as session:
-            plans.append(prune_plan.plan(session, rule, age_days, now=now, speed=speed))
+            plans.append(
+                prune_plan.plan(session, rule, age_days, project_ages=project_ages, now=now, speed=speed)
+            )
     return plans
 
 
@@ -85,50 +91,6 @@ def _known_records(resources: Resources) -> list[PruneRecord]:
         return read_history(resources.redis, RECORDS_MEASURED)
     except (RedisError, OSError, IbutsuTasksError):
         return []
-
-
-class _PruneSession:
-    """Deletes and keeps a record of it."""
-
-    def __init__(
-        self, state: CliState, resources: Resources, now: datetime, archive: PruneArchive | None
-    ) -> None:
-        self._state, self._resources, self._now, self._archive = state, resources, now, archive
-        self._starter = Starter("command", socket.gethostname())
-        self._history = PruneHistory(lambda: resources.redis, self._warn)
-
-    def _warn(self, sentence: str) -> None:
-        self._state.output.say(f"[yellow]Warning:[/] {plain(sentence)}")
-
-    def refuse_without_indexes(self, plans: Sequence[PrunePlan]) -> None:
-        for plan in plans:
-            if plan.missing_indexes:
-                with self._history.recorded(plan.rule, plan.age_days, self._starter):
-                    raise prune_indexes.refusal(plan.rule, plan.missing_indexes[0])
-
-    def delete(self, rule: RetentionRule, plan: PrunePlan) -> PruneSummary:
-        with (
-            self._state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step),
-            self._history.recorded(rule.name, plan.age_days, self._starter) as record,
-        ):
-
-            def on_progress(rows: int) -> None:
-                bar.update(step, completed=rows)
-                record.on_progress(rows)
-
-            keeper = self._archive.keeper(rule) if self._archive else None
-            summary = pruning.prune(
-                self._resources.session,
-                rule,
-                plan.age_days,
-                now=self._now,
-                on_progress=on_progress,
-                keeper=keeper,
-            )
-            if keeper:
-                summary = replace(summary, left=max(summary.left - keeper.refused, 0))
-            record.end(summary)
-        return summary
 
 
 def _vacuum(state: CliState, resources: Resources, summaries: Sequence[PruneSummary]) -> list[Vacuumed]:

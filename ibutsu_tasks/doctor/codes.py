@@ -144,6 +144,7 @@ _OTHERS = {
     "IBT-T19": ("beat", Severity.FAILURE, Verdict.UNREACHABLE, "the broker failed in the middle"),
     "IBT-P01": ("prunes", Severity.FAILURE, Verdict.BAD_NEWS, "the last prune of a rule failed"),
     "IBT-P02": ("prunes", Severity.FAILURE, Verdict.BAD_NEWS, "the last prune of a rule was killed"),
+    "IBT-P03": ("prunes", Severity.FAILURE, Verdict.BAD_NEWS, "a setting keeps prunes from running"),
     "IBT-P10": ("prunes", Severity.WARNING, Verdict.GOOD, "old rows heap up: no prune has taken them"),
     "IBT-P19": ("prunes", Severity.FAILURE, Verdict.UNREACHABLE, "a service failed in the middle"),
     "IBT-F01": ("flower", Severity.FAILURE, Verdict.UNREACHABLE, "Flower does not answer"),

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 from sqlalchemy import exists, select, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker import build_client
-from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.doctor.database import open_engine
 from ibutsu_tasks.doctor.limits import CALL_SECONDS
 from ibutsu_tasks.doctor.naming import reason_of
 from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.operations.prune_ages import find_due_rows
 from ibutsu_tasks.operations.prune_history import read_history
 from ibutsu_tasks.operations.prune_record import PruneState
 from ibutsu_tasks.retention import RETENTION_RULES
@@ -22,8 +24,6 @@ from ibutsu_tasks.schedule import SCHEDULE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-    from sqlalchemy import Connection
 
     from ibutsu_tasks.operations.prune_record import PruneRecord
     from ibutsu_tasks.retention import RetentionRule
@@ -43,7 +43,9 @@ def check_prunes(settings: Settings) -> list[Finding]:
     except (RedisError, SQLAlchemyError, OSError) as error:
         seen = f"A service failed while the prunes were looked at: {reason_of(error, settings)}"
         return [finding("IBT-P19", seen, "Run `ibutsu-tasks doctor --only broker,database`.")]
-    return judge(records, due, datetime.now(UTC).replace(tzinfo=None))
+    except RefusedError as error:
+        return [finding("IBT-P03", f"Prunes are refused: {error}", error.hint)]
+    return judge(records, due, _utc_now())
 
 
 def _read_records(settings: Settings) -> list[PruneRecord]:
@@ -58,9 +60,9 @@ def _rules_with_due_rows(settings: Settings) -> set[str]:
     """Name the rules of which a row is due that the schedule ought to have taken."""
     engine = open_engine(settings)
     try:
-        with engine.connect() as connection:
-            connection.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
-            return {rule.name for rule in RETENTION_RULES if _is_due(connection, rule)}
+        with Session(engine) as session:
+            session.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
+            return {rule.name for rule in RETENTION_RULES if _is_due(session, rule, settings)}
     except ProgrammingError:
         # Tables are missing: the check of the database says so.
         return set()
@@ -68,12 +70,16 @@ def _rules_with_due_rows(settings: Settings) -> set[str]:
         engine.dispose()
 
 
-def _is_due(connection: Connection, rule: RetentionRule) -> bool:
+def _is_due(session: Session, rule: RetentionRule, settings: Settings) -> bool:
     row = SCHEDULED[rule.task]
-    age = timedelta(days=row.args[0] * rule.days_per_unit, seconds=row.period_seconds)
-    cutoff = datetime.now(UTC).replace(tzinfo=None) - age
-    date = Base.metadata.tables[rule.table].c[rule.date_column]
-    return bool(connection.scalar(select(exists().where(date < cutoff))))
+    a_period_ago = _utc_now() - timedelta(seconds=row.period_seconds)
+    age_days = row.args[0] * rule.days_per_unit
+    due = find_due_rows(session, rule, age_days, settings.retention, now=a_period_ago)
+    return bool(session.scalar(select(exists().where(*due.conditions(due.root, {})))))
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def judge(records: Sequence[PruneRecord], due: Collection[str], now: datetime) -> list[Finding]:

@@ -7,9 +7,9 @@ them by a foreign key, whatever its own date. What hangs on what is read from th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -18,11 +18,17 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    Text,
     Uuid,
+    and_,
     any_,
+    case,
+    cast,
+    delete,
     exists,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -34,24 +40,41 @@ from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
+
+    from sqlalchemy.orm import Session
 
 Membership = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
 """Turns a column that names a parent into the condition that this parent is among those taken."""
 
 
-def among(ids: Collection[UUID]) -> Membership:
+def among(ids: Sequence[str]) -> Membership:
     """Take the parents with these ids."""
-    return lambda column: column == any_(literal(list(ids), ARRAY(Uuid())))
+    # One text for all of them: bound one by one, they cost more than the rows they find.
+    array = cast(literal(f"{{{','.join(ids)}}}"), ARRAY(Uuid()))
+    return lambda column: column == any_(array)
+
+
+class RowPlace(NamedTuple):
+    """Where a row lies in its table (`ctid`), its id, its stored size, and in the rule's table its date.
+
+    A row under a lock of this transaction stays where it lies; any other may be elsewhere by now.
+    """
+
+    place: str
+    id: str
+    size_bytes: int
+    date: datetime | None = None
 
 
 @dataclass(frozen=True)
 class DueRows:
-    """The rows `rule` takes at `cutoff` (naive UTC)."""
+    """The rows `rule` takes at `cutoff` (naive UTC), and at their own cut-off in some projects, by id."""
 
     rule: RetentionRule
     cutoff: datetime
+    own_cutoffs: Mapping[UUID, datetime] = field(default_factory=dict)
 
     @cached_property
     def tables(self) -> tuple[Table, ...]:
@@ -75,8 +98,16 @@ class DueRows:
     def conditions(self, table: Table, parents: Mapping[Table, Membership]) -> list[ColumnElement[bool]]:
         """Give the conditions on a row of `table`; it is taken when any of them holds."""
         if table is self.root:
-            return [self.root_date < self.cutoff]
+            return [self._is_due()]
         return [parents[parent](column) for column, parent in self._links(table)]
+
+    def _is_due(self) -> ColumnElement[bool]:
+        if not self.own_cutoffs:
+            return self.root_date < self.cutoff
+        own = {str(project_id): moment for project_id, moment in self.own_cutoffs.items()}
+        cutoff = case(own, value=_project_of(self.root), else_=self.cutoff)
+        # The first half is what an index on the date can serve.
+        return and_(self.root_date < max(self.cutoff, *own.values()), self.root_date < cutoff)
 
     def select_all(self, table: Table) -> Select[UUID]:
         """Select the ids of every row of `table` the rule takes."""
@@ -88,35 +119,59 @@ class DueRows:
         either = union(*(select(table.c.id).where(condition) for condition in conditions)).subquery()
         return select(either.c.id)
 
-    def select_roots(self, after: tuple[datetime, UUID] | None) -> Select[UUID, datetime]:
-        """Select the next batch of the rule's table, oldest first."""
+    def choose_roots(self, session: Session, after: RowPlace | None, limit: int) -> list[RowPlace]:
+        """Give the next rows of the rule's table, oldest first, without locking them."""
         key = (self.root_date, self.root.c.id)
-        query = select(self.root.c.id, self.root_date).where(*self.conditions(self.root, {}))
+        query = select(*_place(self.root), self.root_date).where(*self.conditions(self.root, {}))
         if after is not None:
-            query = query.where(tuple_(*key) > tuple_(*after))
-        return query.order_by(*key).limit(self.rule.batch_rows)
+            query = query.where(tuple_(*key) > tuple_(after.date, literal(UUID(after.id), Uuid())))
+        return _places(session, query.order_by(*key).limit(limit))
 
-    def lock_roots(self, ids: Collection[UUID]) -> Select[UUID]:
-        """Lock those of the rows `ids` of the rule's table that are still due, passing over others' rows."""
-        query = select(self.root.c.id).where(among(ids)(self.root.c.id), *self.conditions(self.root, {}))
-        return query.with_for_update(skip_locked=True)
+    def lock_roots(self, session: Session, rows: Sequence[RowPlace]) -> list[RowPlace]:
+        """Lock those of the rows that are where they were and still due, passing over others' rows."""
+        query = select(*_place(self.root)).where(_is_at(self.root, rows), *self.conditions(self.root, {}))
+        return _places(session, query.with_for_update(skip_locked=True))
 
-    def select_hanging(
-        self, table: Table, locked: Mapping[Table, Sequence[UUID]], limit: int
-    ) -> Select[UUID]:
-        """Lock up to `limit` rows of `table` that hang on `locked` rows, passing over others' rows."""
-        parents = {parent: among(ids) for parent, ids in locked.items()}
-        query = select(table.c.id).where(or_(*self.conditions(table, parents)))
-        return query.limit(limit).with_for_update(skip_locked=True)
+    def list_hanging(
+        self, session: Session, table: Table, parents: Mapping[Table, Sequence[str]], limit: int
+    ) -> list[RowPlace]:
+        """Give up to `limit` rows of `table` that hang on these parents, whoever holds them."""
+        return _places(session, select(*_place(table)).where(self._hangs(table, parents)).limit(limit))
 
-    def has_nothing_hanging(self, table: Table) -> list[ColumnElement[bool]]:
-        """Give the conditions that nothing in the rule's tables hangs on a row of `table` any more."""
-        return [
+    def lock_hanging(
+        self,
+        session: Session,
+        table: Table,
+        parents: Mapping[Table, Sequence[str]],
+        rows: Sequence[RowPlace],
+    ) -> list[RowPlace]:
+        """Lock those of the rows that still hang on these parents, passing over others' rows."""
+        if not rows:
+            return []
+        query = select(*_place(table)).where(_is_at(table, rows), self._hangs(table, parents))
+        return _places(session, query.with_for_update(skip_locked=True))
+
+    def list_free(self, session: Session, table: Table, rows: Sequence[RowPlace]) -> list[RowPlace]:
+        """Give those of the rows on which nothing in the rule's tables hangs any more."""
+        nothing_hangs = [
             ~exists().where(column == table.c.id).correlate(table)
-            for child in self.tables
+            for child in self.children(table)
             for column, parent in self._links(child)
             if parent is table
         ]
+        return _places(session, select(*_place(table)).where(_is_at(table, rows), *nothing_hangs))
+
+    def delete(self, session: Session, table: Table, rows: Sequence[RowPlace]) -> None:
+        """Delete rows this transaction has locked."""
+        if rows:
+            session.execute(delete(table).where(_is_at(table, rows)))
+
+    def children(self, table: Table) -> list[Table]:
+        """Give the rule's tables whose rows may hang directly on a row of `table`."""
+        return [child for child in self.tables if any(parent is table for _, parent in self._links(child))]
+
+    def _hangs(self, table: Table, parents: Mapping[Table, Sequence[str]]) -> ColumnElement[bool]:
+        return or_(*self.conditions(table, {parent: among(ids) for parent, ids in parents.items()}))
 
     def _links(self, table: Table) -> Iterator[tuple[Column[Any], Table]]:
         if table is self.root:
@@ -124,6 +179,35 @@ class DueRows:
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             if key.column.table in self.tables:
                 yield key.parent, key.column.table
+
+
+def _project_of(table: Table) -> ColumnElement[str]:
+    """Give the id, as text, of the project a row of a rule's table belongs to; null where there is none."""
+    if "project_id" in table.c:
+        return cast(table.c.project_id, Text)
+    if table is Base.metadata.tables["imports"]:
+        return func.lower(table.c.data["project_id"].astext)
+    parents = ((key.parent, key.column.table) for key in table.foreign_keys)
+    projects = (
+        select(parent.c.project_id).where(parent.c.id == column).scalar_subquery()
+        for column, parent in sorted(parents, key=lambda pair: pair[0].name)
+    )
+    return cast(func.coalesce(*projects), Text)
+
+
+def _place(table: Table) -> tuple[ColumnElement[Any], ...]:
+    return (cast(literal_column(f"{table.name}.ctid"), Text), cast(table.c.id, Text), size_bytes(table))
+
+
+def _places(session: Session, query: Select[*tuple[Any, ...]]) -> list[RowPlace]:
+    return [RowPlace(*row) for row in session.execute(query)]
+
+
+def _is_at(table: Table, rows: Sequence[RowPlace]) -> ColumnElement[bool]:
+    places = ",".join(f'"{row.place}"' for row in rows)
+    return literal_column(f"{table.name}.ctid") == any_(
+        literal(f"{{{places}}}").op("::")(literal_column("tid[]"))
+    )
 
 
 def _chosen_by(query: Select[UUID]) -> Membership:

@@ -6,27 +6,28 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import func, select
 
-from ibutsu_tasks.operations.due_rows import DueRows, among, size_bytes
+from ibutsu_tasks.operations.prune_tuning import BatchTuner, weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from datetime import datetime
-    from uuid import UUID
 
-    from sqlalchemy import Row, Table
+    from sqlalchemy import Table
     from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.operations.due_rows import DueRows, RowPlace
 
 LOCK_TIMEOUT_SECONDS = 2
 BATCH_TIMEOUT_SECONDS = 30
 COUNT_TIMEOUT_SECONDS = 300
 """Counting reads every due row; it changes nothing and holds no row's lock."""
 
-HANGING_ROWS = 2000
-"""Rows of each dependent table that go in one transaction: well under a second of locks."""
+READ_AHEAD_ROWS = 10_000
+"""Rows of the rule's table looked up at a time."""
 
 PASSES = 4
 PAUSE_SECONDS = 1
@@ -50,13 +51,20 @@ class Keeper(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    """Rows one batch deleted from a table."""
+@dataclass(slots=True)
+class _Level:
+    """Rows of one table in a batch: those locked, and what else is known to hang on the level above.
 
-    table: str
-    rows: int
-    size_bytes: int
+    `is_cut`: more hangs there than fits the batch. `has_stragglers`: somebody else holds some of it.
+    """
+
+    rows: Sequence[RowPlace]
+    is_cut: bool = False
+    has_stragglers: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(row.size_bytes for row in self.rows)
 
 
 class BatchPruner:
@@ -65,21 +73,25 @@ class BatchPruner:
     A batch locks its rows from the top down and deletes them from the bottom up. Nobody can hang a new row
     on a locked one, rows locked by others are passed over, and a row goes only when nothing hangs on it
     any more: so no batch fails or waits because of somebody else's work.
+
+    `goes_on` is called between batches with the number of rows deleted so far; False ends the prune.
     """
 
     def __init__(
         self,
         open_session: Callable[[], AbstractContextManager[Session]],
         due: DueRows,
-        on_progress: Callable[[int], None],
+        goes_on: Callable[[int], bool],
         keeper: Keeper | None = None,
     ) -> None:
         self._open_session = open_session
-        self._on_progress = on_progress
+        self._goes_on = goes_on
         self._keeper = keeper
+        self._tuner = BatchTuner()
         self.due = due
         self.deleted: Counter[str] = Counter()
         self.size_bytes = 0
+        self.stopped = False
 
     def run(self) -> int:
         """Delete until nothing due is left or what is left stays in use; give the number of these rows."""
@@ -87,54 +99,106 @@ class BatchPruner:
             if number:
                 time.sleep(PAUSE_SECONDS)
             self._walk()
+            if self.stopped:
+                return 0
             left = self._count_left()
             if not left:
                 break
         return left
 
     def _walk(self) -> None:
-        after: tuple[datetime, UUID] | None = None
-        while roots := self._choose_roots(after):
-            last_id, last_date = roots[-1]
-            after = (last_date, last_id)
-            root_ids: Collection[UUID] = [row_id for row_id, _ in roots]
-            if self._keeper:
-                root_ids = self._keeper.keep(list(root_ids))
-            while root_ids and self._delete_some(root_ids):
-                pass
+        for roots in self._choose_batches():
+            kept = self._keep(roots)
+            again = bool(kept)
+            while again:
+                again = self._delete_some(kept)
+                if not self._goes_on(self.deleted.total()):
+                    self.stopped = True
+                    return
 
-    def _choose_roots(self, after: tuple[datetime, UUID] | None) -> Sequence[Row[UUID, datetime]]:
-        with self._open_session() as session:
-            set_timeouts(session, BATCH_TIMEOUT_SECONDS)
-            return session.execute(self.due.select_roots(after)).all()
+    def _choose_batches(self) -> Iterator[Sequence[RowPlace]]:
+        after: RowPlace | None = None
+        while True:
+            with self._open_session() as session:
+                set_timeouts(session, BATCH_TIMEOUT_SECONDS)
+                ahead = self.due.choose_roots(session, after, READ_AHEAD_ROWS)
+            if not ahead:
+                return
+            after = ahead[-1]
+            while ahead:
+                fitting = self._tuner.fitting([row.size_bytes for row in ahead[: self.due.rule.batch_rows]])
+                yield ahead[:fitting]
+                ahead = ahead[fitting:]
 
-    def _delete_some(self, root_ids: Collection[UUID]) -> bool:
+    def _keep(self, roots: Sequence[RowPlace]) -> Sequence[RowPlace]:
+        if self._keeper is None:
+            return roots
+        kept = self._keeper.keep([UUID(row.id) for row in roots])
+        return [row for row in roots if UUID(row.id) in kept]
+
+    def _delete_some(self, roots: Sequence[RowPlace]) -> bool:
         """Delete these rows or some of what hangs on them; say whether more of them may go at once."""
+        started = time.monotonic()
         with self._open_session() as session:
             set_timeouts(session, BATCH_TIMEOUT_SECONDS)
-            locked = self._lock(session, session.scalars(self.due.lock_roots(root_ids)).all())
-            if self._keeper:
-                unchanged = self._keeper.is_unchanged(session, locked[self.due.root])
-                if len(unchanged) < len(locked[self.due.root]):
-                    locked = self._lock(session, list(unchanged))
-            tables = reversed(self.due.tables)
-            gone = [_delete_free(session, self.due, table, locked[table]) for table in tables]
-        self._take_note(gone)
-        rows = {one.table: one.rows for one in gone}
+            levels = self._lock(session, roots)
+            if self._keeper is not None:
+                levels = self._without_changed(session, self._keeper, levels)
+            gone = self._delete_levels(session, levels)
+        rows, size_bytes = sum(map(len, gone.values())), _total_size(gone.values())
+        self._tuner.take_note(weigh(rows, size_bytes), time.monotonic() - started)
+        self.deleted.update({table.name: len(places) for table, places in gone.items()})
+        self.size_bytes += size_bytes
         # Once more while it shrinks: more may hang on it than goes in one transaction.
-        return any(rows.values()) and rows[self.due.root.name] < len(locked[self.due.root])
+        return rows > 0 and len(gone[self.due.root]) < len(levels[self.due.root].rows)
 
-    def _lock(self, session: Session, root_ids: Sequence[UUID]) -> dict[Table, Sequence[UUID]]:
-        locked = {self.due.root: root_ids}
+    def _without_changed(
+        self, session: Session, keeper: Keeper, levels: dict[Table, _Level]
+    ) -> dict[Table, _Level]:
+        roots = levels[self.due.root].rows
+        unchanged = keeper.is_unchanged(session, [UUID(row.id) for row in roots])
+        if len(unchanged) == len(roots):
+            return levels
+        return self._lock(session, [row for row in roots if UUID(row.id) in unchanged])
+
+    def _lock(self, session: Session, roots: Sequence[RowPlace]) -> dict[Table, _Level]:
+        wanted = {row.id for row in roots}
+        locked = self.due.lock_roots(session, roots)
+        levels = {self.due.root: _Level([row for row in locked if row.id in wanted])}
         for table in self.due.tables[1:]:
-            locked[table] = session.scalars(self.due.select_hanging(table, locked, HANGING_ROWS)).all()
-        return locked
+            levels[table] = self._lock_hanging(session, table, levels)
+        return levels
 
-    def _take_note(self, gone: Sequence[_Gone]) -> None:
-        for one in gone:
-            self.deleted[one.table] += one.rows
-            self.size_bytes += one.size_bytes
-        self._on_progress(self.deleted.total())
+    def _lock_hanging(self, session: Session, table: Table, levels: Mapping[Table, _Level]) -> _Level:
+        parents = {parent: [row.id for row in level.rows] for parent, level in levels.items()}
+        limit = self._tuner.weight
+        listed = self.due.list_hanging(session, table, parents, limit)
+        fitting = self._tuner.fitting([row.size_bytes for row in listed])
+        locked = self.due.lock_hanging(session, table, parents, listed[:fitting])
+        is_cut = len(listed) == limit or fitting < len(listed)
+        return _Level(locked, is_cut, has_stragglers=len(locked) < fitting)
+
+    def _delete_levels(
+        self, session: Session, levels: Mapping[Table, _Level]
+    ) -> dict[Table, Sequence[RowPlace]]:
+        gone: dict[Table, Sequence[RowPlace]] = {}
+        for table in reversed(self.due.tables):
+            below = [levels[child] for child in self.due.children(table)]
+            gone[table] = self._free(session, table, levels[table], below)
+            self.due.delete(session, table, gone[table])
+            levels[table].has_stragglers |= len(gone[table]) < len(levels[table].rows)
+        return gone
+
+    def _free(
+        self, session: Session, table: Table, level: _Level, below: Sequence[_Level]
+    ) -> Sequence[RowPlace]:
+        """Give the rows of a level on which nothing hangs any more."""
+        if any(one.is_cut for one in below):
+            level.is_cut = True
+            return []
+        if any(one.has_stragglers for one in below):
+            return self.due.list_free(session, table, level.rows)
+        return level.rows
 
     def _count_left(self) -> int:
         with self._open_session() as session:
@@ -143,17 +207,11 @@ class BatchPruner:
             return session.scalar(select(func.count()).select_from(root)) or 0
 
 
-def _delete_free(session: Session, due: DueRows, table: Table, ids: Sequence[UUID]) -> _Gone:
-    """Delete those of the rows `ids` on which nothing hangs."""
-    free = (among(ids)(table.c.id), *due.has_nothing_hanging(table))
-    gone = delete(table).where(*free).returning(size_bytes(table).label("stored")).cte("gone")
-    query = select(func.count(), func.coalesce(func.sum(gone.c.stored), 0)).select_from(gone)
-    rows, stored = session.execute(query).one()
-    return _Gone(table.name, rows, int(stored))
+def _total_size(tables: Collection[Sequence[RowPlace]]) -> int:
+    return sum(row.size_bytes for rows in tables for row in rows)
 
 
 def set_timeouts(session: Session, statement_seconds: int) -> None:
     """Limit how long this transaction waits for a lock and how long one statement of it runs."""
-    settings = {"lock_timeout": LOCK_TIMEOUT_SECONDS, "statement_timeout": statement_seconds}
-    for name, seconds in settings.items():
-        session.execute(text(f"SET LOCAL {name} = '{seconds}s'"))
+    limits = {"lock_timeout": LOCK_TIMEOUT_SECONDS, "statement_timeout": statement_seconds}
+    session.execute(select(*(func.set_config(name, f"{limit}s", True) for name, limit in limits.items())))

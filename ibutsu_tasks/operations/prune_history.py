@@ -34,6 +34,7 @@ ORDER_KEY = "ibutsu-tasks:prune-history"
 RECORDS_KEY = "ibutsu-tasks:prune-records"
 KEPT_RECORDS = 1000
 SIGN_OF_LIFE_SECONDS = 5.0
+STOPPED = "It was asked to end."
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +137,10 @@ class Recording:
             deleted=dict(summary.deleted),
             size_bytes=summary.size_bytes,
             left=summary.left,
-            sentence=summary.skipped,
+            sentence=summary.skipped or (STOPPED if summary.stopped else None),
         )
-        self._end(PruneState.SKIPPED if summary.skipped else PruneState.DONE)
+        ended_well = PruneState.STOPPED if summary.stopped else PruneState.DONE
+        self._end(PruneState.SKIPPED if summary.skipped else ended_well)
 
     def fail(self, error: BaseException) -> None:
         """Complete the record of a prune that `error` ended, whatever it is."""
@@ -148,7 +150,7 @@ class Recording:
             # A driver's own words may quote rows.
             sentence, state = f"It ended with {type(error).__name__}.", None
         else:
-            sentence, state = "It was asked to end.", PruneState.STOPPED
+            sentence, state = STOPPED, PruneState.STOPPED
         self._record = replace(self._record, sentence=sentence)
         self._end(state or PruneState.FAILED)
 

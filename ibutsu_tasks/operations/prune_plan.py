@@ -9,20 +9,23 @@ from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.due_rows import DueRows, row_date, size_bytes
+from ibutsu_tasks.operations.due_rows import row_date, size_bytes
+from ibutsu_tasks.operations.prune_ages import find_due_rows
 from ibutsu_tasks.operations.prune_batches import COUNT_TIMEOUT_SECONDS, set_timeouts
 from ibutsu_tasks.operations.prune_indexes import missing_indexes
 from ibutsu_tasks.operations.prune_results import PrunePlan, TablePlan
 from ibutsu_tasks.operations.prune_speed import DEFAULT_SPEED, PruneSpeed
-from ibutsu_tasks.operations.pruning import cutoff_at, explain
+from ibutsu_tasks.operations.pruning import explain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.retention import RetentionRule
+    from ibutsu_tasks.operations.due_rows import DueRows
+    from ibutsu_tasks.retention import ProjectAge, RetentionRule
 
 
 def plan(
@@ -30,18 +33,19 @@ def plan(
     rule: RetentionRule,
     age_days: int,
     *,
+    project_ages: Sequence[ProjectAge] = (),
     now: datetime | None = None,
     speed: PruneSpeed = DEFAULT_SPEED,
 ) -> PrunePlan:
     """Count what `prune` would delete at `age_days`, changing nothing; `speed` is what is to be expected.
 
-    Raises RefusedError when the age is below the rule's floor or not in the calendar, or when PostgreSQL
-    refuses to count.
+    Raises RefusedError when the age is below the rule's floor or not in the calendar, when a project of
+    `project_ages` does not exist, or when PostgreSQL refuses to count.
     """
     refusal = rule.refusal(age_days)
     if refusal:
         raise RefusedError(f"{refusal}.")
-    due = DueRows(rule, cutoff_at(age_days, now))
+    due = find_due_rows(session, rule, age_days, project_ages, now=now)
     set_timeouts(session, COUNT_TIMEOUT_SECONDS)
     try:
         missing = missing_indexes(read_catalogue(session.connection()), [rule])

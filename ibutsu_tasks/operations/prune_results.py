@@ -73,7 +73,8 @@ class PruneSummary:
     """What a rule deleted.
 
     `skipped` says why nothing was tried. `left` counts due rows of the rule's own table that still stand
-    because other transactions hold them or what hangs on them; the next prune takes them.
+    because other transactions hold them or what hangs on them; the next prune takes them. `stopped`: it
+    was asked to stop before the end; nobody has counted what is left.
     """
 
     rule: str
@@ -84,6 +85,7 @@ class PruneSummary:
     left: int = 0
     seconds: float = 0.0
     skipped: str | None = None
+    stopped: bool = False
 
     def rows_of(self, table: str) -> int:
         """Give the number of rows deleted from `table`."""
@@ -100,6 +102,7 @@ class PruneSummary:
             "left": self.left,
             "seconds": round(self.seconds, 3),
             "skipped": self.skipped,
+            "stopped": self.stopped,
         }
 
 

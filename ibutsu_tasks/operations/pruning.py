@@ -4,43 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.due_rows import DueRows
+from ibutsu_tasks.operations.prune_ages import cutoff_at, find_due_rows
 from ibutsu_tasks.operations.prune_batches import BatchPruner
 from ibutsu_tasks.operations.prune_indexes import check_indexes
+from ibutsu_tasks.operations.prune_lock import take_prune_lock
 from ibutsu_tasks.operations.prune_results import PruneSummary
+from ibutsu_tasks.operations.prune_watch import PruneProgress, PruneWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.operations.prune_batches import Keeper
-    from ibutsu_tasks.retention import RetentionRule
+    from ibutsu_tasks.retention import ProjectAge, RetentionRule
 
-__all__ = ["PruneSummary", "cutoff_at", "explain", "prune"]
+__all__ = ["PruneProgress", "PruneSummary", "cutoff_at", "explain", "prune"]
 
 logger = logging.getLogger(__name__)
-
-
-def cutoff_at(age_days: int, now: datetime | None = None) -> datetime:
-    """Give the moment (naive UTC) that lies `age_days` before `now`, which is naive UTC too.
-
-    Raises RefusedError when that is before the first year of the calendar.
-    """
-    try:
-        return (now or datetime.now(UTC).replace(tzinfo=None)) - timedelta(days=age_days)
-    except OverflowError:
-        raise RefusedError(
-            f"{age_days} days ago is not in the calendar.", "Give an age of at most some hundred years."
-        ) from None
 
 
 def prune(
@@ -48,32 +37,36 @@ def prune(
     rule: RetentionRule,
     age_days: int,
     *,
+    project_ages: Sequence[ProjectAge] = (),
     now: datetime | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[PruneProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
     keeper: Keeper | None = None,
 ) -> PruneSummary:
     """Delete the rows of `rule` older than `age_days` before `now` (naive UTC), and what hangs on them.
 
-    `open_session` opens one transaction each time it is called. `on_progress` receives the number of rows
-    deleted so far, of all tables. `keeper` saves what goes before it goes. Below the rule's floor nothing
-    is deleted and the summary says so.
+    `project_ages` are other ages for the rows of some projects. `open_session` opens one transaction each
+    time it is called; one more stays open all the while and holds the lock against a second prune.
+    `on_progress` is called after each batch and while it pauses. `should_stop` is asked between batches:
+    True ends the prune with a summary that says so, and the same call goes on where it stopped. `keeper`
+    saves what goes before it goes. Below the rule's floor nothing is deleted and the summary says so.
 
-    Raises RefusedError when an index it needs is missing, and when PostgreSQL refuses to delete a row; what
-    was deleted before stays deleted.
+    Raises BusyError while another prune runs, and RefusedError when an index it needs is missing, when
+    PostgreSQL refuses to delete a row or when a project of `project_ages` does not exist; what was deleted
+    before stays deleted.
     """
     refusal = rule.refusal(age_days)
     if refusal:
         logger.warning("%s is not pruned. %s", rule.name, refusal)
         return PruneSummary(rule.name, age_days, skipped=refusal)
     started = time.monotonic()
-    due = DueRows(rule, cutoff_at(age_days, now))
-    pruner = BatchPruner(open_session, due, on_progress or (lambda _: None), keeper)
-    try:
-        with open_session() as session:
-            check_indexes(session, rule)
-        left = pruner.run()
-    except DBAPIError as error:
-        raise explain(error, f"Pruning {rule.name} stopped after {pruner.deleted.total()} rows") from error
+    with open_session() as lock_session:
+        take_prune_lock(lock_session)
+        check_indexes(lock_session, rule)
+        due = find_due_rows(lock_session, rule, age_days, project_ages, now=now)
+        watch = PruneWatch(due, lock_session, on_progress or (lambda _: None), should_stop or (lambda: False))
+        pruner = BatchPruner(open_session, due, watch.goes_on, keeper)
+        left = _run(pruner)
     return PruneSummary(
         rule.name,
         age_days,
@@ -82,7 +75,16 @@ def prune(
         size_bytes=pruner.size_bytes,
         left=left,
         seconds=time.monotonic() - started,
+        stopped=pruner.stopped,
     )
+
+
+def _run(pruner: BatchPruner) -> int:
+    try:
+        return pruner.run()
+    except DBAPIError as error:
+        name, rows = pruner.due.rule.name, pruner.deleted.total()
+        raise explain(error, f"Pruning {name} stopped after {rows} rows") from error
 
 
 def explain(error: DBAPIError, what_happened: str) -> Exception:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -66,21 +68,23 @@ def vacuum(
                 problem = _vacuum(connection, table)
                 done.append(Vacuumed(table, time.monotonic() - begun, problem))
             connection.invalidate()
-    except DBAPIError as error:
+    except (DBAPIError, psycopg2.Error) as error:
         raise unreachable(error, engine.url.render_as_string(hide_password=False)) from error
     return done
 
 
 def _vacuum(connection: Connection, table: str) -> str | None:
     """Vacuum a table; give the reason when that is not done. To who may not, PostgreSQL sends a warning."""
-    notices: list[str] = connection.connection.dbapi_connection.notices  # type: ignore[union-attr]  # psycopg2's
+    # Not through SQLAlchemy, which takes the server's notices away before we could read them.
+    raw = connection.connection
+    notices: list[str] = raw.dbapi_connection.notices  # type: ignore[union-attr]  # psycopg2's
     notices.clear()
     try:
-        connection.execute(text(f'VACUUM (ANALYZE) "{table}"'))
-    except DBAPIError as error:
-        sqlstate = getattr(error.orig, "pgcode", None)
-        if sqlstate is None:
+        with closing(raw.cursor()) as cursor:
+            cursor.execute(f'VACUUM (ANALYZE) "{table}"')
+    except psycopg2.Error as error:
+        if error.pgcode is None:
             raise
-        return PROBLEMS.get(sqlstate) or str(error.orig).partition("\n")[0]
+        return PROBLEMS.get(error.pgcode) or str(error).partition("\n")[0]
     warnings = [notice.strip() for notice in notices if notice.startswith("WARNING:")]
     return warnings[0].removeprefix("WARNING:").strip() if warnings else None

@@ -8,11 +8,13 @@ from typing import Any
 
 from celery import shared_task
 
-from ibutsu_tasks.errors import TaskArgumentsError
+from ibutsu_tasks.errors import BusyError, TaskArgumentsError
 from ibutsu_tasks.operations import import_files, pruning, seeding
 from ibutsu_tasks.operations.prune_history import PruneHistory, Starter
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.tasks.prune_state import PruneState
+from ibutsu_tasks.tasks.stopping import is_shutting_down
 
 logger = logging.getLogger(__name__)
 
@@ -21,18 +23,37 @@ Number = int | str
 
 
 def _prune(task: DatabaseTask, rule_name: str, age: Number) -> pruning.PruneSummary:
-    """Run a rule at `age`, counted in the unit of the task's argument. Raises TaskArgumentsError."""
+    """Run a rule at `age`, counted in the unit of the task's argument.
+
+    Raises TaskArgumentsError, what `pruning.prune` raises, and BusyError when the worker is shutting down:
+    the message is sent again, and whoever takes it goes on.
+    """
     rule = RULES_BY_NAME[rule_name]
     try:
         # Through text: int() alone would round 2.9 months down, and delete more than was asked for.
         age_days = int(str(age)) * rule.days_per_unit
     except ValueError:
         raise TaskArgumentsError(f"{rule.unit} must be a whole number, not {age!r}.") from None
+    told = PruneState(task)
     history = PruneHistory(lambda: task.resources.redis, logger.warning)
     starter = Starter("task", task.request.hostname or socket.gethostname(), task.request.id)
     with history.recorded(rule.name, age_days, starter) as record:
-        summary = pruning.prune(task.resources.session, rule, age_days, on_progress=record.on_progress)
+
+        def on_progress(progress: pruning.PruneProgress) -> None:
+            told.tell(progress)
+            record.on_progress(progress.rows)
+
+        summary = pruning.prune(
+            task.resources.session,
+            rule,
+            age_days,
+            project_ages=task.resources.settings.retention,
+            on_progress=on_progress,
+            should_stop=is_shutting_down,
+        )
         record.end(summary)
+    if summary.stopped:
+        raise BusyError(f"The worker stops; {sum(summary.deleted.values())} rows of {rule.name} are deleted.")
     if summary.left:
         logger.warning("%d due rows of %s are in use; the next prune takes them.", summary.left, rule.table)
     return summary

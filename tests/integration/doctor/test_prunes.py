@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune_history import PruneHistory, Starter
-from tests.factories import make_result, make_run, utc_now
+from ibutsu_tasks.retention import parse_project_ages
+from tests.factories import make_project, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -41,3 +43,14 @@ def test_rows_that_heap_up_and_a_prune_that_failed(settings: Settings, session: 
     assert [item.code for item in report.findings] == ["IBT-P01"]
     assert "It was refused." in report.findings[0].seen
     assert report.verdict is Verdict.BAD_NEWS
+
+
+def test_projects_with_ages_of_their_own(settings: Settings, session: Session) -> None:
+    project = make_project(session, "kept")
+    make_run(session, project_id=project.id, start_time=utc_now() - timedelta(days=400))
+    session.commit()
+    assert codes(settings) == ["IBT-P10"]
+    assert codes(replace(settings, retention=parse_project_ages("kept:runs=never"))) == ["IBT-P00"]
+    report = examine(replace(settings, retention=parse_project_ages("gone:runs=never")), ["prunes"])
+    assert [item.code for item in report.findings] == ["IBT-P03"]
+    assert "'gone'" in report.findings[0].seen

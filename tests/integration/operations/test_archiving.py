@@ -346,6 +346,17 @@ def test_a_file_that_is_there_is_never_written_over(engine: Engine, session: Ses
     assert snapshot(session) == before
 
 
+def test_between_two_archives_it_can_be_stopped(engine: Engine, session: Session, tmp_path: Path) -> None:
+    ids = [make_run(session, start_time=OLD).id for _ in range(3)]
+    session.commit()
+
+    def should_stop() -> bool:
+        return any(tmp_path.iterdir())
+
+    keeper = ArchiveKeeper(opener(engine), "runs", tmp_path, LIMITS, Archives(), should_stop)
+    assert keeper.keep(ids) == {ids[0]}
+
+
 def test_archives_are_their_owners_alone(engine: Engine, session: Session, tmp_path: Path) -> None:
     make_run(session, start_time=OLD)
     session.commit()

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Artifact, Base, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import RefusedError, TaskArgumentsError
-from ibutsu_tasks.operations import prune_batches, prune_plan, pruning
+from ibutsu_tasks.operations import prune_batches, prune_plan, prune_tuning, pruning
 from ibutsu_tasks.operations.due_rows import DueRows
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
@@ -250,21 +250,24 @@ def test_a_plan_below_the_floor_is_refused(session: Session) -> None:
 def test_many_rows_go_in_small_transactions(
     engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_batches, "HANGING_ROWS", 7)
+    for name in ("START_WEIGHT", "LOWEST_WEIGHT", "HIGHEST_WEIGHT"):
+        monkeypatch.setattr(prune_tuning, name, 7)
     old = make_run(session, start_time=days_ago(400))
     for _ in range(25):
         result = make_result(session, old)
         for _ in range(3):
             make_artifact(session, result)
     session.commit()
-    steps: list[int] = []
+    told: list[pruning.PruneProgress] = []
 
-    summary = pruning.prune(opener(engine), RUNS, 360, on_progress=steps.append)
+    summary = pruning.prune(opener(engine), RUNS, 360, on_progress=told.append)
 
+    steps = [one.rows for one in told]
     assert dict(summary.deleted) == {"runs": 1, "results": 25, "artifacts": 75}
     assert steps == sorted(steps)
     assert steps[-1] == 101
     assert max(later - earlier for earlier, later in zip([0, *steps], steps, strict=False)) <= 1 + 7 + 7
+    assert [one.batches for one in told] == list(range(1, len(told) + 1))
 
 
 def test_more_rows_than_one_batch(engine: Engine, session: Session) -> None:
@@ -381,7 +384,7 @@ def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
     writer = _Writer(engine, [result.id])
     with Session(engine) as pruning_session:
         due = DueRows(RESULTS, days_ago(150))
-        assert pruning_session.scalars(due.lock_roots([result.id])).all()
+        assert due.lock_roots(pruning_session, due.choose_roots(pruning_session, None, 10))
         writer.start()
         writer.join(0.3)
         assert writer.is_alive()
