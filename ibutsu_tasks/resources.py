@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.database.kept_connection import KeptConnection
     from ibutsu_tasks.settings import Settings
+
+BRIEF_SECONDS = 0.25
+_CLIENTS = frozenset({"redis", "brief_redis", "brief_backend"})
 
 
 class Resources:
@@ -31,11 +35,33 @@ class Resources:
         return build_engine(self.settings.require_database(), f"ibutsu-tasks/{self._role}")
 
     @cached_property
+    def kept_connection(self) -> KeptConnection:
+        """Give the pool's connection for lookups; a session takes it back. Raises as `engine` does."""
+        from ibutsu_tasks.database.kept_connection import KeptConnection
+
+        return KeptConnection(self.engine)
+
+    @cached_property
     def redis(self) -> Redis:
         """Give the client of the broker's Redis. Raises SettingsError when none is named."""
         from ibutsu_tasks.broker import build_client
 
         return build_client(self.settings.require_broker())
+
+    @cached_property
+    def brief_redis(self) -> Redis:
+        """The same for what may be lost: every call ends within `BRIEF_SECONDS`."""
+        from ibutsu_tasks.broker import build_client
+
+        return build_client(self.settings.require_broker(), BRIEF_SECONDS)
+
+    @cached_property
+    def brief_backend(self) -> Redis:
+        """The like of the Redis of the task results."""
+        from ibutsu_tasks.broker import build_client
+
+        url = self.settings.backend_url or self.settings.require_broker()
+        return self.brief_redis if url == self.settings.broker_url else build_client(url, BRIEF_SECONDS)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -50,6 +76,7 @@ class Resources:
 
         from ibutsu_tasks.database.engine import is_transient, schema_fault, unreachable
 
+        self._give_back()
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 yield session
@@ -63,10 +90,11 @@ class Resources:
 
     def close(self) -> None:
         """Close every connection."""
+        self._give_back()
         if "engine" in self.__dict__:
             self.engine.dispose()
-        if "redis" in self.__dict__:
-            self.redis.close()
+        for name in _CLIENTS & self.__dict__.keys():
+            self.__dict__[name].close()
         self._forget()
 
     def drop_after_fork(self) -> None:
@@ -75,6 +103,10 @@ class Resources:
             self.engine.dispose(close=False)
         self._forget()
 
+    def _give_back(self) -> None:
+        if "kept_connection" in self.__dict__:
+            self.kept_connection.give_back()
+
     def _forget(self) -> None:
-        self.__dict__.pop("engine", None)
-        self.__dict__.pop("redis", None)
+        for name in ("kept_connection", "engine", *_CLIENTS):
+            self.__dict__.pop(name, None)

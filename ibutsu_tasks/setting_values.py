@@ -35,7 +35,12 @@ _QUERY_PASSWORD = re.compile(r"(?<=[?&])(?P<name>(?:ssl)?password)=[^&\s'\"]*", 
 
 def mask_passwords(text: str) -> str:
     """Replace the password of every URL in `text`, before the host or among the options."""
-    return _QUERY_PASSWORD.sub(rf"\g<name>={MASK}", _URL_PASSWORD.sub(rf"\g<user>:{MASK}@", text))
+    # Every log line passes here, and hardly one holds a URL or an option.
+    if "://" in text:
+        text = _URL_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
+    if "=" in text:
+        text = _QUERY_PASSWORD.sub(rf"\g<name>={MASK}", text)
+    return text
 
 
 def text(value: str) -> str:

@@ -136,7 +136,7 @@ def _show_two_lines_each(output: Output, columns: Sequence[str], rows: Sequence[
     longest = max(len(row[0]) for row in (columns, *rows))
     left = max(min(longest, output.stdout.width - UUID_WIDTH - 1), MIN_NAME_WIDTH)
     for row, cells in zip((columns, *rows), numbers, strict=True):
-        name = escape(_shorten(row[0], left).ljust(left))
+        name = escape(shorten(row[0], left).ljust(left))
         line = " ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         text = f"{name} {row[1]}\n{INDENT}{line}"
         output.show(f"[bold]{text}[/]" if row is columns else text)
@@ -161,7 +161,7 @@ def _cells(one: FileImport, name: str) -> list[str]:
     ]
 
 
-def _shorten(name: str, width: int) -> str:
+def shorten(name: str, width: int) -> str:
     """Keep the beginning and the end of a file's name, which tell more than its middle."""
     if len(name) <= width:
         return name

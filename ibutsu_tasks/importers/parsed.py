@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,8 +103,7 @@ class Kept:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedArtifact:
+class ParsedArtifact(NamedTuple):
     """One file of a result, or of the run itself when `result_id` is None."""
 
     id: UUID
@@ -116,8 +115,8 @@ class ParsedArtifact:
     """All but `content`, which is among them when it is NULL."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedResult:
+# A tuple takes a quarter of the time of a frozen dataclass, and there is one for every row.
+class ParsedResult(NamedTuple):
     """One row of `results`, short of its run and project. `start_time` None means the run's."""
 
     id: UUID

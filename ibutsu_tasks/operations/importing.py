@@ -6,7 +6,7 @@ The same import can run any number of times, also twice at once, and ends in the
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
@@ -18,20 +18,18 @@ from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, ParsedRun, Upload
 from ibutsu_tasks.operations import imported_runs, restored_runs, run_summary
 from ibutsu_tasks.operations.import_files import drop_content, open_content
+from ibutsu_tasks.operations.import_progress import WatchedContent
 from ibutsu_tasks.operations.import_records import data_of, locked_row
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
 from ibutsu_tasks.operations.partial_import import PARTIAL, WholeRows, keeps_partial
 from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.models import Import, Run
+    from ibutsu_tasks.operations.import_progress import OnProgress
     from ibutsu_tasks.operations.references import References
-
-    OnProgress = Callable[[int, int, int], None]
 
 REFUSED_VALUE_CLASSES = ("22", "54")
 """SQLSTATE classes of a value that PostgreSQL does not take: data exception, limit exceeded."""
@@ -84,7 +82,7 @@ def run_import(
     """Import the content of one row, in the session's transaction.
 
     The content decides the format; `format_name`, which the upload's name decided, is what is reported of an
-    import done before. `on_progress` gets the number of results written and the bytes read, of how many.
+    import done before. `on_progress` is told of every piece read; it is to be quick.
     Raises RefusedError when there is no such import, InvalidImportError with the user's sentence when
     its file cannot be imported.
     """
@@ -156,15 +154,16 @@ class _Import:
         self._row = row
         self._content = content
         self._limits = limits
-        self._on_progress = on_progress
+        self._on_progress = on_progress or (lambda *_: None)
         self._warnings: list[str] = []
 
     def run(self) -> ImportSummary:
         format_name = detect_format(self._content, self._row.filename or "")
-        parsed = IMPORTERS[format_name](self._content, self._upload(), self._limits)
+        is_archive = format_name == ARCHIVE
+        content = WatchedContent(self._content, self._on_progress, readings=2 if is_archive else 1)
+        parsed = IMPORTERS[format_name](cast("IO[bytes]", content), self._upload(), self._limits)
         project_id = self._project(parsed)
         run, existed = imported_runs.make_or_find(self._session, parsed, project_id)
-        is_archive = format_name == ARCHIVE
         target = RowTarget(
             run_id=run.id,
             project_id=project_id or run.project_id,
@@ -175,7 +174,7 @@ class _Import:
             chosen_project_id=project_id if parsed.archived else None,
         )
         rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
-        writer = RowWriter(self._session, target, self._progress())
+        writer = RowWriter(self._session, target, content.wrote)
         written = writer.write(rows)
         partial = rows.sentence(written.results)
         is_restored = False
@@ -213,15 +212,6 @@ class _Import:
     def _project(self, parsed: ParsedRun) -> UUID | None:
         of_upload = project_of_upload(self._session, data_of(self._row).get("project_id"))
         return of_upload or project_of_file(self._session, parsed.project)
-
-    def _progress(self) -> Callable[[int], None] | None:
-        if self._on_progress is None:
-            return None
-        on_progress, content = self._on_progress, self._content
-        position = content.tell()
-        size_bytes = content.seek(0, 2)
-        content.seek(position)
-        return lambda results: on_progress(results, content.tell(), size_bytes)
 
     def _finish_row(self, run_id: UUID, partial: str | None, *, is_restored: bool) -> None:
         before = {"error", "warnings", PARTIAL, RESTORED}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, CursorResult
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.database.kept_connection import KeptConnection
+
 STATUS_BY_COUNT = {
     "failures": "failed",
     "errors": "error",
@@ -34,6 +36,8 @@ SUMMARY_SOURCE = "summary_source"
 """Key in a run's data. The value `file` marks counts that an imported file stated without test cases."""
 
 FROM_FILE = "file"
+
+RUN_EXISTS = "SELECT 1 FROM runs WHERE id = %s"
 
 MAX_DURATION_SECONDS = 1e12
 """A longer duration of one test, 31,000 years, is left out of its run's."""
@@ -85,6 +89,12 @@ def collected_before(run: Run) -> int:
     return count(run.summary.get("collected")) or 0 if isinstance(run.summary, dict) else 0
 
 
+def may_exist(connection: KeptConnection, run_id: str | UUID) -> bool:
+    """Say False when there is no such run; True also when the database does not answer."""
+    identifier = _identifier(run_id)
+    return identifier is not None and connection.may_find(RUN_EXISTS, str(identifier))
+
+
 def refresh(session: Session, run_id: str | UUID) -> dict[str, Any] | None:
     """Recompute a run's summary from its results, and fill in what it has from its earliest result.
 
@@ -131,10 +141,16 @@ def fill_start_times(session: Session, run_id: str) -> int:
     return cast("CursorResult[Any]", filled).rowcount
 
 
-def _locked_run(session: Session, run_id: str | UUID) -> Run | None:
+def _identifier(run_id: str | UUID) -> UUID | None:
     try:
-        identifier = run_id if isinstance(run_id, UUID) else UUID(run_id)
+        return run_id if isinstance(run_id, UUID) else UUID(run_id)
     except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _locked_run(session: Session, run_id: str | UUID) -> Run | None:
+    identifier = _identifier(run_id)
+    if identifier is None:
         return None
     limit_lock_wait(session)
     return session.get(Run, identifier, with_for_update=True, populate_existing=True)

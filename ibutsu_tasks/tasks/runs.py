@@ -24,6 +24,8 @@ def update_run(self: DatabaseTask, run_id: str) -> dict[str, Any] | None:
     """Recompute a run's summary from its results; a run that does not exist is no error."""
     if self.request.is_eager:
         return _refresh(self, run_id)
+    if not run_summary.may_exist(self.resources.kept_connection, run_id):
+        return None
     lock = RunLock(self.resources.redis, run_id)
     if (self.request.headers or {}).get(RECHECK_HEADER):
         if lock.must_wait_longer():

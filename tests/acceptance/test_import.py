@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -16,8 +18,10 @@ from sqlalchemy import func, select
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.database.models import Import, ImportFile, Project, Result, Run
+from ibutsu_tasks.job_updates import JobUpdate, publish
 from tests.commands import PROGRAM, Running, role, run, services, until
-from tests.factories import make_project
+from tests.doors import dead_port
+from tests.factories import make_import, make_project
 
 if TYPE_CHECKING:
     import subprocess
@@ -178,6 +182,40 @@ def test_message_is_the_api_servers(
     assert message["headers"].keys() == reference["headers"].keys()
     for name in ("content-type", "content-encoding"):
         assert message[name] == reference[name]
+
+
+def test_a_terminal_shows_how_far_a_large_file_is(
+    env: dict[str, str], broker_url: str, session: Session, junit: Path
+) -> None:
+    """The worker is this test: it tells what a worker would, and ends the import."""
+    with (
+        build_client(broker_url) as client,
+        Running(PROGRAM, "import", str(junit), env=env | {"FORCE_COLOR": "1"}) as command,
+    ):
+        until(lambda: session.rollback() or session.scalars(select(Import)).first())
+        row = session.scalars(select(Import)).one()
+        meta = {"status": "STARTED", "result": {"cases": 4321}, "traceback": None, "children": []}
+        client.set("celery-task-meta-a-task", json.dumps(meta))
+        update = JobUpdate("a-task", str(row.id), "running", 50_000_000, 400_000_000, "celery@here")
+        until(lambda: publish(client, update) or "4,321" in command.output)
+        row.status, row.data = "error", {"error": "shop.xml is a test."}
+        session.commit()
+        publish(client, replace(update, status="error"))
+        assert command.process.wait(60) == 1
+        command.wait_for("shop.xml is a test.")
+    output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", command.output)
+    assert "0/1 files" in output
+    assert "50.0 MB of 400 MB, 4,321 tests" in output
+    assert "Not imported: shop.xml is a test." in output
+
+
+def test_the_end_is_seen_without_redis(env: dict[str, str], session: Session) -> None:
+    row = make_import(session, b"", status="error", data={"error": "It is bad."})
+    session.commit()
+    dead = env | {"CELERY_BROKER_URL": f"redis://127.0.0.1:{dead_port()}/0"}
+    done = run("import", "--follow", str(row.id), env=dead)
+    assert done.returncode == 1, done.stderr
+    assert "It is bad." in done.stderr
 
 
 def test_without_a_worker_it_is_said_and_time_runs_out(

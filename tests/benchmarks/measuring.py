@@ -69,7 +69,7 @@ def speedup(
     reference: float,
     unit: str,
     *,
-    at_least: float,
+    at_least: float | None = None,
     peak_rss_bytes: int | None = None,
 ) -> Figure:
     """Compare as reference ÷ ours: how many times less ours takes."""

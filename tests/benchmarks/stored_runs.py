@@ -40,9 +40,18 @@ def store_runs(
     """Store recent runs whose summaries say `told` tests, with `results` each; give the runs' ids."""
     with engine.begin() as connection:
         ids = list(connection.scalars(text(_RUNS), {"runs": runs, "told": told}))
-        values = {"ids": ids, "results": results, "metadata_bytes": metadata_bytes}
-        connection.execute(text(_RESULTS), values)
+        connection.execute(text(_RESULTS), _values(ids, results, metadata_bytes))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze"))
         connection.execute(text("checkpoint"))
     return ids
+
+
+def add_results(engine: Engine, run_id: UUID, results: int) -> None:
+    """Add results to a run, in a transaction of its own."""
+    with engine.begin() as connection:
+        connection.execute(text(_RESULTS), _values([run_id], results, METADATA_BYTES))
+
+
+def _values(ids: list[UUID], results: int, metadata_bytes: int) -> dict[str, object]:
+    return {"ids": ids, "results": results, "metadata_bytes": metadata_bytes}

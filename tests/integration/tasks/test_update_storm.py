@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 from typing import TYPE_CHECKING
-
-from sqlalchemy import text
 
 from ibutsu_tasks.database.models import Run
 from ibutsu_tasks.locks import QUIET_SECONDS
 from tests.commands import until
 from tests.factories import make_result, make_run
+from tests.pass_counting import COUNT_PASSES, FORGET_PASSES, bursts_in, passes_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -20,29 +18,9 @@ if TYPE_CHECKING:
 
 RUNS, MESSAGES = 5, 500
 
-COUNT_PASSES = """
-create table passes (run_id uuid);
-create function count_pass() returns trigger language plpgsql as
-    'begin insert into passes values (new.id); return new; end';
-create trigger count_passes after update on runs for each row execute function count_pass();
-"""
-
-FORGET_PASSES = "drop table passes cascade; drop function count_pass() cascade"
-
-
-def bursts_in(moments: list[float]) -> int:
-    """One, but for a machine that stood still in the middle of it."""
-    return 1 + sum(later - earlier > QUIET_SECONDS / 2 for earlier, later in pairwise(moments))
-
-
-def passes_of(system: System, run_id: UUID) -> int:
-    system.session.rollback()
-    counted = text("select count(*) from passes where run_id = :id")
-    return int(system.session.scalar(counted, {"id": run_id}) or 0)
-
 
 def test_a_storm_of_requests_costs_two_passes_a_run(system: System) -> None:
-    system.session.execute(text(COUNT_PASSES))
+    system.session.execute(COUNT_PASSES)
     ids = [make_run(system.session).id for _ in range(RUNS)]
     system.session.commit()
     try:
@@ -57,8 +35,8 @@ def test_a_storm_of_requests_costs_two_passes_a_run(system: System) -> None:
         assert [system.tests_of(run_id) for run_id in ids] == [MESSAGES // RUNS] * RUNS
         until(lambda: False, 2 * QUIET_SECONDS)
         for run_id in ids:
-            assert passes_of(system, run_id) <= 2 * bursts_in(moments[run_id])
+            assert passes_of(system.session, run_id) <= 2 * bursts_in(moments[run_id])
     finally:
         system.session.rollback()
-        system.session.execute(text(FORGET_PASSES))
+        system.session.execute(FORGET_PASSES)
         system.session.commit()
