@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.cli.output import plain
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from ibutsu_tasks.cli.prune_archive import PruneArchive
     from ibutsu_tasks.cli.prune_stopping import StopRequest
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.operations.prune_results import PrunePlan
@@ -22,10 +24,21 @@ if TYPE_CHECKING:
 
 
 class Deleter:
-    """Deletes what was due at `now` (naive UTC) until `stop` is made, and keeps a record of each prune."""
+    """Deletes what was due at `now` (naive UTC) until `stop` is made, and keeps a record of each prune.
 
-    def __init__(self, state: CliState, resources: Resources, now: datetime, stop: StopRequest) -> None:
+    `archive` takes what goes before it goes.
+    """
+
+    def __init__(
+        self,
+        state: CliState,
+        resources: Resources,
+        now: datetime,
+        stop: StopRequest,
+        archive: PruneArchive | None,
+    ) -> None:
         self._state, self._resources, self._now, self._stop = state, resources, now, stop
+        self._archive = archive
         self._starter = Starter("command", socket.gethostname())
         self._history = PruneHistory(lambda: resources.redis, self._warn)
 
@@ -52,6 +65,7 @@ class Deleter:
         return summaries
 
     def _delete(self, rule: RetentionRule, plan: PrunePlan) -> PruneSummary:
+        keeper = self._archive.keeper(rule, self._stop.is_made) if self._archive else None
         with (
             self._state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step),
             self._history.recorded(rule.name, plan.age_days, self._starter) as record,
@@ -70,7 +84,10 @@ class Deleter:
                 now=self._now,
                 on_progress=on_progress,
                 should_stop=self._stop.is_made,
+                keeper=keeper,
             )
+            if keeper:
+                summary = replace(summary, left=max(summary.left - keeper.refused, 0))
             record.end(summary)
         return summary
 

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli import prune_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.prune_archive import PruneArchive
 from ibutsu_tasks.cli.prune_deleting import Deleter
 from ibutsu_tasks.cli.prune_stopping import StopRequest
 from ibutsu_tasks.errors import IbutsuTasksError
@@ -23,6 +24,7 @@ from ibutsu_tasks.sending import messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.operations.prune_record import PruneRecord
@@ -36,15 +38,18 @@ RECORDS_MEASURED = 200
 """Records of earlier prunes that are read for their speed."""
 
 
-def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, yes: bool) -> ExitCode:
-    """Show what is due, ask, delete it; `ages` are days.
+def delete_rows(
+    state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, archive: Path | None, yes: bool
+) -> ExitCode:
+    """Show what is due, ask, delete it; `ages` are days. `archive` takes archives of what goes.
 
-    Raises ConfirmationNeededError when nobody can be asked, RefusedError when an index is missing, and
-    what `pruning` raises.
+    Raises ConfirmationNeededError when nobody can be asked, RefusedError when an index is missing or the
+    archives cannot be written, and what `pruning` raises.
     """
     # One moment for all: what is shown is what goes, however long the answer takes.
     now = datetime.now(UTC).replace(tzinfo=None)
     with closing(Resources(state.settings, "prune")) as resources:
+        kept = PruneArchive(resources, state.output, archive) if archive else None
         plans = _plan(resources, ages, now)
         if not state.output.json_wanted:
             prune_view.show_plans(state.output, plans)
@@ -52,7 +57,7 @@ def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, yes
         vacuumed: list[Vacuumed] = []
         stop = StopRequest()
         if not dry_run:
-            deleter = Deleter(state, resources, now, stop)
+            deleter = Deleter(state, resources, now, stop, kept)
             deleter.refuse_without_indexes(plans)
             if any(plan.rows for plan in plans):
                 if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
@@ -64,7 +69,7 @@ def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, yes
                 deleter.record_nothing_due(plans)
             if vacuum and not stop.is_made():
                 vacuumed = _vacuum(state, resources, summaries)
-    code = _end(state, plans, summaries, vacuumed)
+    code = _end(state, plans, summaries, vacuumed, kept)
     if stop.exit_code is not None:
         state.output.say("[yellow]Stopped.[/] What is deleted stays so; the same command goes on from there.")
     return stop.exit_code or code
@@ -107,12 +112,14 @@ def _end(
     plans: Sequence[PrunePlan],
     summaries: Sequence[PruneSummary],
     vacuumed: Sequence[Vacuumed],
+    archive: PruneArchive | None,
 ) -> ExitCode:
     if state.output.json_wanted:
         document = {
             "plan": [plan.as_json() for plan in plans],
             "result": [summary.as_json() for summary in summaries],
             "vacuum": [table.as_json() for table in vacuumed],
+            "archive": archive.as_json() if archive else None,
         }
         state.output.show_json(document)
     elif summaries:
@@ -123,6 +130,7 @@ def _end(
         prune_view.say_what_is_missing(state.output, plans),
         prune_view.say_what_is_left(state.output, summaries),
         prune_view.say_what_was_vacuumed(state.output, vacuumed),
+        archive is not None and archive.show(),
     ]
     return ExitCode.BAD_NEWS if any(is_bad) else ExitCode.DONE
 

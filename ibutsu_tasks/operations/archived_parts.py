@@ -110,11 +110,14 @@ class PartReader:
 
     def _of_results(self) -> list[ColumnElement[bool]]:
         ids = self.part.result_ids
-        return [RESULTS.c.run_id == self.part.run_id, *([] if ids is None else [among(ids)(RESULTS.c.id)])]
+        return [
+            RESULTS.c.run_id == self.part.run_id,
+            *([] if ids is None else [among(list(map(str, ids)))(RESULTS.c.id)]),
+        ]
 
     def _chosen(self) -> list[ColumnElement[bool]]:
         ids = self.part.artifact_ids
-        return [] if ids is None else [among(ids)(ARTIFACTS.c.id)]
+        return [] if ids is None else [among(list(map(str, ids)))(ARTIFACTS.c.id)]
 
     def _artifacts(self, query: Select[Any]) -> Iterator[StoredArtifact]:
         for row in self._stream(query.order_by(ARTIFACTS.c.result_id, ARTIFACTS.c.id)):

@@ -16,10 +16,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.cli.output import format_bytes
 from ibutsu_tasks.database.models import Artifact, Result, Run
 from ibutsu_tasks.operations.prune_history import read_history
 from ibutsu_tasks.operations.prune_lock import take_prune_lock
 from ibutsu_tasks.operations.prune_record import PruneState
+from ibutsu_tasks.operations.run_summary import complete
 from tests.commands import PROGRAM, role, run, services, type_at_the_question, until
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 from tests.slow_files import files_left, store_slow_files
@@ -265,6 +267,77 @@ def test_an_unreachable_database_is_code_4(environment: dict[str, str]) -> None:
     assert done.returncode == 4
     assert "127.0.0.1:1" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_what_is_archived_comes_back_by_import(
+    environment: dict[str, str], broker_url: str, database_url: str, session: Session
+) -> None:
+    environment |= services(broker_url, database_url)
+    old = utc_now() - timedelta(days=400)
+    run_row = make_run(session, start_time=old, summary=complete({"tests": 1}, 1), duration=1.0)
+    make_artifact(session, make_result(session, run_row), upload_date=old, filename="../shot.png")
+    make_import(session, b"x", created=old)
+    session.commit()
+    before = rows(session)
+    directory = Path(environment["HOME"]) / "archives"
+
+    done = prune(environment, "all", "--archive", str(directory), "--yes")
+
+    assert (done.returncode, rows(session)) == (0, [[], [], []])
+    paths = sorted(directory.iterdir())
+    size_bytes = sum(path.stat().st_size for path in paths)
+    told = " ".join(done.stderr.split())
+    assert f"New archives in {directory}: 3 ({format_bytes(size_bytes)})." in told
+    assert done.stderr.count("Import records are deleted without an archive.") == 1
+    with role("worker", env=environment, cwd=directory):
+        imported = run("import", *map(str, paths), env=environment, cwd=directory)
+    assert imported.returncode == 0, imported.stderr
+    assert rows(session) == before
+
+
+def rows(session: Session) -> list[list[str]]:
+    """Every row as PostgreSQL writes it."""
+    session.rollback()
+    return [
+        list(session.scalars(text(f"select t::text from {table} t order by id")))  # noqa: S608
+        for table in ("runs", "results", "artifacts")
+    ]
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_what_has_no_archive_is_named_and_left(environment: dict[str, str], session: Session) -> None:
+    orphan = make_artifact(session, upload_date=utc_now() - timedelta(days=100))
+    session.commit()
+    done = prune(environment, "files", "--archive", "archives", "--yes", "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert (document["result"][0]["deleted"], document["result"][0]["left"]) == ({"artifacts": 1}, 0)
+    archive = document["archive"]
+    assert (archive["files"], archive["refused"], len(archive["reasons"])) == (1, 1, 1)
+    assert "belong to no run" in archive["reasons"][0]
+    assert "Due rows left for want of an archive: 1." in done.stderr
+    assert orphan.id in session.scalars(select(Artifact.id)).all()
+
+
+@pytest.mark.usefixtures("old_rows")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["runs", "--archive", "d", "--dry-run"], 2, "--dry-run and --archive do not go together"),
+        (["runs", "--archive", "d", "--enqueue"], 2, "--enqueue and --archive do not go together"),
+        (["imports", "--archive", "d"], 2, "import records are never archived"),
+        (["--history", "--archive", "d"], 2, "--archive does not go with it"),
+        (["runs", "--archive", "/proc/nowhere", "--yes"], 1, "cannot be written to /proc/nowhere: "),
+    ],
+)
+def test_an_archive_that_cannot_be_is_a_sentence(
+    environment: dict[str, str], engine: Engine, arguments: list[str], code: int, words: str
+) -> None:
+    done = prune(environment, *arguments)
+    assert done.returncode == code
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert counts(engine) == (2, 2, 2)
 
 
 @pytest.mark.parametrize(

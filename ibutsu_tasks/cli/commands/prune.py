@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,6 +51,15 @@ def prune(
     vacuum: Annotated[
         bool, typer.Option("--vacuum", help="Vacuum the tables afterwards, so that new rows take the room.")
     ] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write an archive of each run that goes, or of what goes of it, to this directory first;"
+            " `import` brings it back.",
+            show_default=False,
+        ),
+    ] = None,
     history: Annotated[
         bool,
         typer.Option("--history", help="Show the last prunes, of commands and tasks, and delete nothing."),
@@ -63,7 +73,13 @@ def prune(
     """
     if history:
         _refuse_beside_history(
-            {"--older-than": older_than, "--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum}
+            {
+                "--older-than": older_than,
+                "--dry-run": dry_run,
+                "--enqueue": enqueue,
+                "--vacuum": vacuum,
+                "--archive": archive,
+            }
         )
         from ibutsu_tasks.cli import prune_history
 
@@ -74,10 +90,14 @@ def prune(
     for one, age_days in ages:
         check_age(one, age_days)
     _refuse_together({"--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum})
-    from ibutsu_tasks.cli import prune_session
+    for name, is_given in (("--dry-run", dry_run), ("--enqueue", enqueue)):
+        _refuse_together({name: is_given, "--archive": archive is not None})
+    from ibutsu_tasks.cli import prune_archive, prune_session
 
+    if archive is not None:
+        prune_archive.check_rules(rules)
     state = state_of(context, json_wanted=json_wanted)
-    delete = partial(prune_session.delete_rows, dry_run=dry_run, vacuum=vacuum)
+    delete = partial(prune_session.delete_rows, dry_run=dry_run, vacuum=vacuum, archive=archive)
     raise typer.Exit((prune_session.send_tasks if enqueue else delete)(state, ages, yes=yes))
 
 
