@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli import prune_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.operations import pruning
+from ibutsu_tasks.operations import prune_plan, pruning
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.retention import task_argument
 from ibutsu_tasks.sending import messages
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ibutsu_tasks.cli.state import CliState
+    from ibutsu_tasks.operations.prune_results import PrunePlan, PruneSummary
     from ibutsu_tasks.retention import RetentionRule
 
     Ages = Sequence[tuple[RetentionRule, int]]
@@ -34,7 +35,7 @@ def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, yes: bool) -> Exi
         plans = [_plan(resources, rule, age_days, now) for rule, age_days in ages]
         if not state.output.json_wanted:
             prune_view.show_plans(state.output, plans)
-        summaries: list[pruning.PruneSummary] = []
+        summaries: list[PruneSummary] = []
         if not dry_run and any(plan.rows for plan in plans):
             if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
                 state.output.say("Nothing was deleted.")
@@ -46,14 +47,14 @@ def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, yes: bool) -> Exi
     return _end(state, plans, summaries)
 
 
-def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> pruning.PrunePlan:
+def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> PrunePlan:
     with resources.session() as session:
-        return pruning.plan(session, rule, age_days, now=now)
+        return prune_plan.plan(session, rule, age_days, now=now)
 
 
 def _delete(
-    state: CliState, resources: Resources, rule: RetentionRule, plan: pruning.PrunePlan, now: datetime
-) -> pruning.PruneSummary:
+    state: CliState, resources: Resources, rule: RetentionRule, plan: PrunePlan, now: datetime
+) -> PruneSummary:
     with state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step):
 
         def on_progress(rows: int) -> None:
@@ -62,9 +63,7 @@ def _delete(
         return pruning.prune(resources.session, rule, plan.age_days, now=now, on_progress=on_progress)
 
 
-def _end(
-    state: CliState, plans: Sequence[pruning.PrunePlan], summaries: Sequence[pruning.PruneSummary]
-) -> ExitCode:
+def _end(state: CliState, plans: Sequence[PrunePlan], summaries: Sequence[PruneSummary]) -> ExitCode:
     if state.output.json_wanted:
         document = {
             "plan": [plan.as_json() for plan in plans],

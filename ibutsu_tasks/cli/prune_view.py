@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ibutsu_tasks.cli.output import Output
-    from ibutsu_tasks.operations.pruning import PrunePlan, PruneSummary
+    from ibutsu_tasks.operations.prune_results import PrunePlan, PruneSummary
 
 
 def show_plans(output: Output, plans: Sequence[PrunePlan]) -> None:

@@ -123,6 +123,7 @@ _DATABASE_UNFIT = {
     "27": (Severity.FAILURE, "transactions are read-only by default"),
     "28": (Severity.FAILURE, "the user may not write"),
     "29": (Severity.WARNING, "older than supported"),
+    "30": (Severity.FAILURE, "an index that prunes need is missing or invalid"),
 }
 
 _OTHERS = {

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
+from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.database.models import TABLES, Base
 from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.operations import prune_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
+
+    from ibutsu_tasks.database.indexes import Catalogue
 
 SHOWN_NAMES = 3
 MIGRATE = "Run the migrations of the Ibutsu API server on it."
@@ -24,12 +28,6 @@ _COLUMNS = text("""
            a.attnotnull and not a.atthasdef and a.attidentity = '' as must_be_given
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     where c.relkind in ('r', 'p') and c.relname = any(:tables) and pg_table_is_visible(c.oid)
-""")
-
-_INDEXES = text("""
-    select i.relname from pg_index x
-    join pg_class i on i.oid = x.indexrelid join pg_class c on c.oid = x.indrelid
-    where c.relname = any(:tables) and pg_table_is_visible(c.oid) and x.indisvalid
 """)
 
 _NOT_WRITABLE = text("""
@@ -56,7 +54,7 @@ class Schema:
     tables: Mapping[str, Mapping[str, str]]
     must_be_given: frozenset[str]
     """Columns as `table.column` that are not null and have no default."""
-    indexes: frozenset[str]
+    catalogue: Catalogue
     not_writable: tuple[str, ...]
     is_empty: bool
     """No table at all, of whatever name."""
@@ -78,7 +76,7 @@ def read_schema(connection: Connection) -> Schema:
     return Schema(
         tables=tables,
         must_be_given=frozenset(must_be_given),
-        indexes=frozenset(connection.scalars(_INDEXES, {"tables": list(TABLES)})),
+        catalogue=read_catalogue(connection),
         not_writable=tuple(connection.scalars(_NOT_WRITABLE, {"tables": list(TABLES)})),
         is_empty=not names,
         has_alembic_version="alembic_version" in names,
@@ -129,10 +127,16 @@ def _columns(schema: Schema) -> list[Finding]:
 
 def _indexes(schema: Schema) -> list[Finding]:
     wanted = {str(index.name) for table in Base.metadata.tables.values() for index in table.indexes}
-    missing = sorted(wanted - schema.indexes)
-    if not missing:
-        return []
-    return [finding("IBT-D25", f"Missing or invalid, so slow: {_listed(missing, 'index')}.", MIGRATE)]
+    missing = sorted(wanted - schema.catalogue.usable_names)
+    found = []
+    if missing:
+        found.append(
+            finding("IBT-D25", f"Missing or invalid, so slow: {_listed(missing, 'index')}.", MIGRATE)
+        )
+    for index in prune_indexes.missing_indexes(schema.catalogue):
+        seen = f"Prunes refuse to run: {prune_indexes.describe(index)}"
+        found.append(finding("IBT-D30", seen, prune_indexes.mend(index)))
+    return found
 
 
 def _privileges(schema: Schema) -> list[Finding]:

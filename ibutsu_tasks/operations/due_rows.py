@@ -34,14 +34,14 @@ from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
 Membership = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
 """Turns a column that names a parent into the condition that this parent is among those taken."""
 
 
-def among(ids: Sequence[UUID]) -> Membership:
+def among(ids: Collection[UUID]) -> Membership:
     """Take the parents with these ids."""
     return lambda column: column == any_(literal(list(ids), ARRAY(Uuid())))
 
@@ -89,12 +89,17 @@ class DueRows:
         return select(either.c.id)
 
     def select_roots(self, after: tuple[datetime, UUID] | None) -> Select[UUID, datetime]:
-        """Lock the next batch of the rule's table, oldest first, passing over rows somebody else holds."""
+        """Select the next batch of the rule's table, oldest first."""
         key = (self.root_date, self.root.c.id)
         query = select(self.root.c.id, self.root_date).where(*self.conditions(self.root, {}))
         if after is not None:
             query = query.where(tuple_(*key) > tuple_(*after))
-        return query.order_by(*key).limit(self.rule.batch_rows).with_for_update(skip_locked=True)
+        return query.order_by(*key).limit(self.rule.batch_rows)
+
+    def lock_roots(self, ids: Collection[UUID]) -> Select[UUID]:
+        """Lock those of the rows `ids` of the rule's table that are still due, passing over others' rows."""
+        query = select(self.root.c.id).where(among(ids)(self.root.c.id), *self.conditions(self.root, {}))
+        return query.with_for_update(skip_locked=True)
 
     def select_hanging(
         self, table: Table, locked: Mapping[Table, Sequence[UUID]], limit: int

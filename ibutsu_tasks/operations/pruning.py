@@ -1,4 +1,4 @@
-"""Deleting what a retention rule says is old, with everything that hangs on it; counting it first."""
+"""Deleting what a retention rule says is old, with everything that hangs on it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.due_rows import DueRows, row_date, size_bytes
-from ibutsu_tasks.operations.prune_batches import COUNT_TIMEOUT_SECONDS, BatchPruner, set_timeouts
-from ibutsu_tasks.operations.prune_results import PrunePlan, PruneSummary, TablePlan
+from ibutsu_tasks.operations.due_rows import DueRows
+from ibutsu_tasks.operations.prune_batches import BatchPruner
+from ibutsu_tasks.operations.prune_indexes import check_indexes
+from ibutsu_tasks.operations.prune_results import PruneSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.operations.prune_batches import Keeper
     from ibutsu_tasks.retention import RetentionRule
 
-__all__ = ["PrunePlan", "PruneSummary", "TablePlan", "cutoff_at", "plan", "prune"]
+__all__ = ["PruneSummary", "cutoff_at", "explain", "prune"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,32 +43,6 @@ def cutoff_at(age_days: int, now: datetime | None = None) -> datetime:
         ) from None
 
 
-def plan(session: Session, rule: RetentionRule, age_days: int, *, now: datetime | None = None) -> PrunePlan:
-    """Count what `prune` would delete at `age_days`, changing nothing.
-
-    Raises RefusedError when the age is below the rule's floor or not in the calendar, or when PostgreSQL
-    refuses to count.
-    """
-    refusal = rule.refusal(age_days)
-    if refusal:
-        raise RefusedError(f"{refusal}.")
-    due = DueRows(rule, cutoff_at(age_days, now))
-    set_timeouts(session, COUNT_TIMEOUT_SECONDS)
-    try:
-        tables = tuple(_count(session, due, table) for table in due.tables)
-    except DBAPIError as error:
-        raise _explain(error, f"Counting what {rule.name} would delete failed") from error
-    return PrunePlan(rule.name, age_days, due.cutoff, tables)
-
-
-def _count(session: Session, due: DueRows, table: Table) -> TablePlan:
-    date = row_date(table)
-    columns = (func.count(), func.min(date), func.max(date), func.coalesce(func.sum(size_bytes(table)), 0))
-    query = select(*columns).select_from(table).where(table.c.id.in_(due.select_all(table)))
-    rows, oldest, newest, stored = session.execute(query).one()
-    return TablePlan(table.name, rows, oldest, newest, int(stored))
-
-
 def prune(
     open_session: Callable[[], AbstractContextManager[Session]],
     rule: RetentionRule,
@@ -76,13 +50,16 @@ def prune(
     *,
     now: datetime | None = None,
     on_progress: Callable[[int], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> PruneSummary:
     """Delete the rows of `rule` older than `age_days` before `now` (naive UTC), and what hangs on them.
 
     `open_session` opens one transaction each time it is called. `on_progress` receives the number of rows
-    deleted so far, of all tables. Below the rule's floor nothing is deleted and the summary says so.
+    deleted so far, of all tables. `keeper` saves what goes before it goes. Below the rule's floor nothing
+    is deleted and the summary says so.
 
-    Raises RefusedError when PostgreSQL refuses to delete a row; what was deleted before stays deleted.
+    Raises RefusedError when an index it needs is missing, and when PostgreSQL refuses to delete a row; what
+    was deleted before stays deleted.
     """
     refusal = rule.refusal(age_days)
     if refusal:
@@ -90,11 +67,13 @@ def prune(
         return PruneSummary(rule.name, age_days, skipped=refusal)
     started = time.monotonic()
     due = DueRows(rule, cutoff_at(age_days, now))
-    pruner = BatchPruner(open_session, due, on_progress or (lambda _: None))
+    pruner = BatchPruner(open_session, due, on_progress or (lambda _: None), keeper)
     try:
+        with open_session() as session:
+            check_indexes(session, rule)
         left = pruner.run()
     except DBAPIError as error:
-        raise _explain(error, f"Pruning {rule.name} stopped after {pruner.deleted.total()} rows") from error
+        raise explain(error, f"Pruning {rule.name} stopped after {pruner.deleted.total()} rows") from error
     return PruneSummary(
         rule.name,
         age_days,
@@ -106,7 +85,7 @@ def prune(
     )
 
 
-def _explain(error: DBAPIError, what_happened: str) -> Exception:
+def explain(error: DBAPIError, what_happened: str) -> Exception:
     """Give PostgreSQL's sentence without its details, which may quote rows; leave what a retry cures."""
     if is_transient(error):
         return error

@@ -21,13 +21,13 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Artifact, Base, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import RefusedError, TaskArgumentsError
-from ibutsu_tasks.operations import prune_batches, pruning
+from ibutsu_tasks.operations import prune_batches, prune_plan, pruning
 from ibutsu_tasks.operations.due_rows import DueRows
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from sqlalchemy import Engine
 
@@ -188,7 +188,7 @@ def test_the_sessions_time_zone_does_not_matter(database_url: str, session: Sess
     engine = create_engine(database_url, connect_args={"options": f"-c TimeZone={zone}"})
     try:
         with Session(engine) as planning:
-            plan = pruning.plan(planning, FILES, 90)
+            plan = prune_plan.plan(planning, FILES, 90)
         summary = prune(engine, FILES)
     finally:
         engine.dispose()
@@ -204,7 +204,7 @@ def test_the_plan_says_rows_dates_and_stored_bytes(engine: Engine, session: Sess
     make_artifact(session, run=old, content=bytes(range(256)) * 4, upload_date=days_ago(2))
     session.commit()
 
-    plan = pruning.plan(session, RUNS, 360)
+    plan = prune_plan.plan(session, RUNS, 360)
 
     runs, results, artifacts = plan.tables
     assert [table.table for table in plan.tables] == ["runs", "results", "artifacts"]
@@ -224,7 +224,7 @@ def test_the_plan_reads_no_content_kept_out_of_line(engine: Engine, session: Ses
     _toast_blocks_read(session)
     with Session(engine) as fresh:
         before = _toast_blocks_read(fresh)
-        plan = pruning.plan(fresh, IMPORTS, 7)
+        plan = prune_plan.plan(fresh, IMPORTS, 7)
         assert _toast_blocks_read(fresh) == before
         fresh.scalar(select(func.max(func.md5(ImportFile.content))))
         assert _toast_blocks_read(fresh) > before
@@ -244,7 +244,7 @@ def _toast_blocks_read(session: Session) -> int:
 
 def test_a_plan_below_the_floor_is_refused(session: Session) -> None:
     with pytest.raises(RefusedError, match=r"months parameter \(1\) must be >= 2"):
-        pruning.plan(session, FILES, 30)
+        prune_plan.plan(session, FILES, 30)
 
 
 def test_many_rows_go_in_small_transactions(
@@ -381,7 +381,7 @@ def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
     writer = _Writer(engine, [result.id])
     with Session(engine) as pruning_session:
         due = DueRows(RESULTS, days_ago(150))
-        assert pruning_session.execute(due.select_roots(None)).all()
+        assert pruning_session.scalars(due.lock_roots([result.id])).all()
         writer.start()
         writer.join(0.3)
         assert writer.is_alive()
@@ -389,6 +389,36 @@ def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
         pruning_session.commit()
     writer.join(10)
     assert (writer.written, writer.unexpected) == (0, None)
+
+
+class _Saver:
+    """A keeper that refuses some rows at once and finds others changed later."""
+
+    def __init__(self, refused: set[UUID], changed: set[UUID]) -> None:
+        self._refused, self._changed = refused, changed
+        self.saved: set[UUID] = set()
+
+    def keep(self, root_ids: Sequence[UUID]) -> Collection[UUID]:
+        self.saved |= set(root_ids)
+        return set(root_ids) - self._refused
+
+    def is_unchanged(self, session: Session, root_ids: Sequence[UUID]) -> Collection[UUID]:
+        assert session.in_transaction()
+        return set(root_ids) - self._changed
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_a_keeper_refuses_or_finds_changed_stays_whole(engine: Engine, session: Session) -> None:
+    refused, changed, free = (_old_tree(session)["runs"] for _ in range(3))
+    session.commit()
+    keeper = _Saver({refused}, {changed})
+
+    summary = pruning.prune(opener(engine), RUNS, 360, keeper=keeper)
+
+    assert keeper.saved == {refused, changed, free}
+    assert (summary.left, dict(summary.deleted)) == (2, {"runs": 1, "results": 1, "artifacts": 1})
+    assert set(session.scalars(select(Run.id))) == {refused, changed}
+    assert count(engine, Result) == count(engine, Artifact) == 2
 
 
 def test_a_row_that_cannot_be_deleted_is_an_error(engine: Engine, session: Session) -> None:
@@ -513,7 +543,7 @@ def test_what_is_deleted_is_what_was_planned_and_nothing_else(
         session.execute(text("truncate runs, results, artifacts"))
         _store(session, now, runs, results, artifacts)
         session.commit()
-        plan = pruning.plan(session, rule, age_days, now=now)
+        plan = prune_plan.plan(session, rule, age_days, now=now)
 
     summary = pruning.prune(opener(engine), rule, age_days, now=now)
 

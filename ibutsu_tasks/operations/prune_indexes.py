@@ -1,0 +1,57 @@
+"""The indexes a prune needs. Without one, every batch would read whole tables, for hours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
+from ibutsu_tasks.database.models import Base
+from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.retention import RETENTION_RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Column
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.database.indexes import Catalogue
+    from ibutsu_tasks.retention import RetentionRule
+
+
+def columns_needed(rule: RetentionRule) -> list[Column[Any]]:
+    """Give the columns a prune looks rows up by: its date, and the keys of what hangs on those that go."""
+    root = Base.metadata.tables[rule.table]
+    tables, columns = [root], [root.c[rule.date_column]]
+    for table in Base.metadata.sorted_tables:
+        keys = [key.parent for key in table.foreign_keys if key.column.table in tables]
+        if table is not root and keys:
+            tables.append(table)
+            columns += sorted(keys, key=lambda column: column.name)
+    return columns
+
+
+def missing_indexes(
+    catalogue: Catalogue, rules: Iterable[RetentionRule] = RETENTION_RULES
+) -> tuple[MissingIndex, ...]:
+    """Give the indexes prunes by these rules need and the database lacks."""
+    return catalogue.missing(column for rule in rules for column in columns_needed(rule))
+
+
+def check_indexes(session: Session, rule: RetentionRule) -> None:
+    """Raise RefusedError, naming the first one and what makes it, when `rule` lacks an index."""
+    missing = missing_indexes(read_catalogue(session.connection()), [rule])
+    if missing:
+        raise RefusedError(f"{rule.name} is not pruned: {describe(missing[0])}", mend(missing[0]))
+
+
+def describe(index: MissingIndex) -> str:
+    """Say in one sentence what is missing."""
+    if index.is_broken:
+        return f"the index on {index.table}.{index.column} is being built, or its build failed."
+    return f"no index begins with {index.table}.{index.column}, so every batch would read the whole table."
+
+
+def mend(index: MissingIndex) -> str:
+    """Say in one sentence what makes it."""
+    return f"Run `{index.statement}` on the database; others go on reading and writing meanwhile."

@@ -1,0 +1,48 @@
+"""Counting what a prune would delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+
+from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.operations.due_rows import DueRows, row_date, size_bytes
+from ibutsu_tasks.operations.prune_batches import COUNT_TIMEOUT_SECONDS, set_timeouts
+from ibutsu_tasks.operations.prune_results import PrunePlan, TablePlan
+from ibutsu_tasks.operations.pruning import cutoff_at, explain
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Table
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.retention import RetentionRule
+
+
+def plan(session: Session, rule: RetentionRule, age_days: int, *, now: datetime | None = None) -> PrunePlan:
+    """Count what `prune` would delete at `age_days`, changing nothing.
+
+    Raises RefusedError when the age is below the rule's floor or not in the calendar, or when PostgreSQL
+    refuses to count.
+    """
+    refusal = rule.refusal(age_days)
+    if refusal:
+        raise RefusedError(f"{refusal}.")
+    due = DueRows(rule, cutoff_at(age_days, now))
+    set_timeouts(session, COUNT_TIMEOUT_SECONDS)
+    try:
+        tables = tuple(_count(session, due, table) for table in due.tables)
+    except DBAPIError as error:
+        raise explain(error, f"Counting what {rule.name} would delete failed") from error
+    return PrunePlan(rule.name, age_days, due.cutoff, tables)
+
+
+def _count(session: Session, due: DueRows, table: Table) -> TablePlan:
+    date = row_date(table)
+    columns = (func.count(), func.min(date), func.max(date), func.coalesce(func.sum(size_bytes(table)), 0))
+    query = select(*columns).select_from(table).where(table.c.id.in_(due.select_all(table)))
+    rows, oldest, newest, stored = session.execute(query).one()
+    return TablePlan(table.name, rows, oldest, newest, int(stored))
