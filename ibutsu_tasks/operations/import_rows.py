@@ -222,6 +222,6 @@ class RowWriter:
         return {"result_id": result_id, "run_id": run_id}
 
     def _existing(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
-        """Give the id when there is such a row; the session is asked, so nothing is being written meanwhile."""
+        """Give the id when there is such a row. The session is asked, so nothing may be written meanwhile."""
         self._wait()
         return self._references.check(model, row_id)
