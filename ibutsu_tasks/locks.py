@@ -74,9 +74,15 @@ class RunLock:
         """Say whether a pass began a moment ago, or a message is out to look again."""
         return bool(self._client.exists(self._pass_key, self._recheck_key))
 
-    def claim_recheck(self) -> bool:
-        """Say whether the caller is to send the message that looks again; one caller at a time is."""
-        return bool(self._client.set(self._recheck_key, 1, nx=True, px=_RECHECK_TTL_MILLISECONDS))
+    def claim_recheck(self, message_id: str) -> bool:
+        """Say whether the caller is to send the message that looks again; one message at a time has it sent.
+
+        A message that is run again because its worker died, or the broker failed, before it was sent has it
+        sent once more.
+        """
+        if self._client.set(self._recheck_key, message_id, nx=True, px=_RECHECK_TTL_MILLISECONDS):
+            return True
+        return bool(self._client.get(self._recheck_key) == message_id.encode())
 
     def must_wait_longer(self) -> bool:
         """Say whether who looks again comes too early: the run changed a moment ago, and not for long."""

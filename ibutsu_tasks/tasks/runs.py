@@ -66,7 +66,7 @@ def _refresh(task: DatabaseTask, run_id: str) -> dict[str, Any] | None:
 
 
 def _look_again_later(task: DatabaseTask, lock: RunLock, run_id: str) -> None:
-    if lock.claim_recheck():
+    if lock.claim_recheck(str(task.request.id)):
         _send_recheck(task, run_id)
 
 
