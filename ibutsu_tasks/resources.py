@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ibutsu_tasks.database.kept_connection import KeptConnection
     from ibutsu_tasks.settings import Settings
 
+BRIEF_SECONDS = 0.25
+_CLIENTS = frozenset({"redis", "brief_redis", "brief_backend"})
+
 
 class Resources:
     """Database engine and Redis client, from settings."""
@@ -44,6 +47,21 @@ class Resources:
         from ibutsu_tasks.broker import build_client
 
         return build_client(self.settings.require_broker())
+
+    @cached_property
+    def brief_redis(self) -> Redis:
+        """The same for what may be lost: every call ends within `BRIEF_SECONDS`."""
+        from ibutsu_tasks.broker import build_client
+
+        return build_client(self.settings.require_broker(), BRIEF_SECONDS)
+
+    @cached_property
+    def brief_backend(self) -> Redis:
+        """The like of the Redis of the task results."""
+        from ibutsu_tasks.broker import build_client
+
+        url = self.settings.backend_url or self.settings.require_broker()
+        return self.brief_redis if url == self.settings.broker_url else build_client(url, BRIEF_SECONDS)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -75,8 +93,8 @@ class Resources:
         self._give_back()
         if "engine" in self.__dict__:
             self.engine.dispose()
-        if "redis" in self.__dict__:
-            self.redis.close()
+        for name in _CLIENTS & self.__dict__.keys():
+            self.__dict__[name].close()
         self._forget()
 
     def drop_after_fork(self) -> None:
@@ -90,6 +108,5 @@ class Resources:
             self.kept_connection.give_back()
 
     def _forget(self) -> None:
-        self.__dict__.pop("kept_connection", None)
-        self.__dict__.pop("engine", None)
-        self.__dict__.pop("redis", None)
+        for name in ("kept_connection", "engine", *_CLIENTS):
+            self.__dict__.pop(name, None)

@@ -26,7 +26,7 @@ LAYERS = (
     ("beat",),
     ("tasks",),
     ("operations", "resources"),
-    ("broker", "locks"),
+    ("broker", "job_updates", "locks"),
     ("database",),
     ("importers",),
     ("schedule", "queues", "logs"),

@@ -86,6 +86,7 @@ class FileImport:
             "status": self.status,
             "error": self.error,
             "warnings": list(self.outcome.warnings) if self.outcome else [],
+            "partial": self.outcome.partial if self.outcome else None,
             "run_id": str(self.outcome.run_id) if self.outcome and self.outcome.run_id else None,
             **{name: summary.get(key) for name, key in zip(NUMBERS, SUMMARY_KEYS, strict=True)},
             "pass_percent": summary.get("pass_percent"),
@@ -135,7 +136,7 @@ def _show_two_lines_each(output: Output, columns: Sequence[str], rows: Sequence[
     longest = max(len(row[0]) for row in (columns, *rows))
     left = max(min(longest, output.stdout.width - UUID_WIDTH - 1), MIN_NAME_WIDTH)
     for row, cells in zip((columns, *rows), numbers, strict=True):
-        name = escape(_shorten(row[0], left).ljust(left))
+        name = escape(shorten(row[0], left).ljust(left))
         line = " ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         text = f"{name} {row[1]}\n{INDENT}{line}"
         output.show(f"[bold]{text}[/]" if row is columns else text)
@@ -160,7 +161,7 @@ def _cells(one: FileImport, name: str) -> list[str]:
     ]
 
 
-def _shorten(name: str, width: int) -> str:
+def shorten(name: str, width: int) -> str:
     """Keep the beginning and the end of a file's name, which tell more than its middle."""
     if len(name) <= width:
         return name
@@ -170,12 +171,17 @@ def _shorten(name: str, width: int) -> str:
 
 def _say_findings(output: Output, one: FileImport, name: str) -> None:
     if one.error:
-        # Most sentences name the file; one about a killed worker does not.
-        where = "" if name in one.error else f"{name}: "
-        output.say(f"[bold red]Not imported:[/] {plain(where + one.error)}")
+        output.say(f"[bold red]Not imported:[/] {plain(_named(one.error, name))}")
         return
+    if one.outcome and one.outcome.partial:
+        output.say(f"[bold yellow]Imported in part:[/] {plain(_named(one.outcome.partial, name))}")
     warnings = one.outcome.warnings if one.outcome else ()
     for warning in warnings[:MAX_WARNINGS]:
         output.say(f"[yellow]Warning:[/] {plain(f'{name}: {warning}')}")
     if len(warnings) > MAX_WARNINGS:
         output.say(f"[yellow]Warning:[/] {plain(name)}: and {len(warnings) - MAX_WARNINGS} more")
+
+
+def _named(sentence: str, name: str) -> str:
+    """Name the file, as most sentences do themselves; one about a killed worker does not."""
+    return sentence if name in sentence else f"{name}: {sentence}"

@@ -149,6 +149,21 @@ class Output:
         return answer.strip().lower() in {"y", "yes"}
 
     @contextmanager
+    def bars(self) -> Iterator[Progress]:
+        """Show bars on stderr while the block runs, each with its text `told`. Silent off a terminal."""
+        bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[told]}", markup=False),
+            TimeElapsedColumn(),
+            console=self.stderr,
+            transient=True,
+            disable=not self.stderr.is_terminal,
+        )
+        with bars:
+            yield bars
+
+    @contextmanager
     def progress(self, description: str, total: int | None = None) -> Iterator[tuple[Progress, Any]]:
         """Show a bar on stderr while the block runs; yields it and its one task. Silent off a terminal."""
         bar = Progress(

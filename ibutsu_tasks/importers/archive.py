@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING
 from uuid import UUID, uuid5
 
+from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive_layout import Kind, Layout, Place
 from ibutsu_tasks.importers.archive_rows import (
     content_type_of,
@@ -15,6 +16,7 @@ from ibutsu_tasks.importers.archive_rows import (
     summary_of,
 )
 from ibutsu_tasks.importers.archive_survey import Survey, read_document
+from ibutsu_tasks.importers.archived_rows import read_artifact, read_result
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import storable_text
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
@@ -32,7 +34,8 @@ def parse_archive(content: IO[bytes], upload: Upload, limits: ImportLimits) -> P
 
     A broken result is left out with its artifacts, and a warning names it. Raises `InvalidImportError`,
     here or from `rows`, when the archive is damaged, exceeds a limit, holds paths, links or special
-    files that no archive of results holds, or nothing that could be imported.
+    files that no archive of results holds, or nothing that could be imported. For an upload that
+    `keeps_partial` that is a break: what lies before it is read.
     """
     findings = Findings()
     survey = Survey(upload, limits, findings)
@@ -72,10 +75,14 @@ class _ArchiveReader:
             source=column_text(self._upload.source or document.get("source")),
             env=column_text(data.get("env")) or column_text(document.get("env")),
             component=column_text(data.get("component")) or column_text(document.get("component")),
-            project=column_text(data.get("project")) or self._survey.project,
+            # A row that was archived has its project by id.
+            project=None
+            if self._survey.archived
+            else column_text(data.get("project")) or self._survey.project,
             claimed_summary=summary_of(document),
             rows=self._rows(),
             warnings=self._findings.sentences(),
+            archived=self._survey.archived,
         )
 
     def _start_time(self, stated: datetime | None) -> datetime | None:
@@ -92,10 +99,22 @@ class _ArchiveReader:
             yield from self._pass({Kind.RESULT})
             yield from self._pass({Kind.ARTIFACT})
         self.run.warnings[:] = self._findings.sentences()
+        if self._survey.broken is not None:
+            raise self._survey.broken
 
     def _pass(self, kinds: set[Kind]) -> Iterator[ParsedResult | ParsedArtifact]:
+        try:
+            yield from self._members(kinds)
+        except InvalidImportError:
+            # The break the survey met, too, which is raised behind the last row.
+            if self._survey.broken is None:
+                raise
+
+    def _members(self, kinds: set[Kind]) -> Iterator[ParsedResult | ParsedArtifact]:
         layout = Layout(self._upload.filename, Findings())  # the survey has told what is out of place
-        stream = TarStream(self._content, self._upload.filename, self._limits)
+        stream = TarStream(
+            self._content, self._upload.filename, self._limits, careful=self._upload.keeps_partial
+        )
         for member in stream.members():
             place = layout.place(member)
             if place is None or place.kind not in kinds:
@@ -114,22 +133,29 @@ class _ArchiveReader:
             return None
         self._done_folders.add(place.result_folder.int)
         document = read_document(stream, member, self._limits)
+        if self._survey.archived and (
+            archived := read_result(document, member.comment, result_id, self._upload)
+        ):
+            return archived
         return result_row(document, result_id, self.run.id, self._upload, self._findings)
 
     def _artifact(self, place: Place, member: Member, stream: TarStream) -> ParsedArtifact | None:
         result_id = self._result_id(place)
         if place.result_folder is not None and result_id is None:
             return None
+        archived = read_artifact(member.comment) if self._survey.archived else None
         below = storable_text("/".join(place.below))
-        artifact_id = uuid5(result_id or self.run.id, below)
+        artifact_id = archived["id"] if archived else uuid5(result_id or self.run.id, below)
         if artifact_id.int in self._artifact_ids:
             self._findings.note("artifact twice", f"{shown(member.path)} is there twice; the first was taken")
             return None
         self._artifact_ids.add(artifact_id.int)
-        filename = storable_text(place.below[-1])
+        filename = (archived["filename"] or "") if archived else indexed(storable_text(place.below[-1]))
         small = member.size_bytes <= IN_MEMORY_BYTES
         content = stream.data(member.size_bytes) if small else self._spool.store(stream.chunks())
-        return ParsedArtifact(artifact_id, result_id, indexed(filename), content, content_type_of(filename))
+        return ParsedArtifact(
+            artifact_id, result_id, filename, content, content_type_of(filename), archived=archived
+        )
 
     def _result_id(self, place: Place) -> UUID | None:
         if place.result_folder is None:

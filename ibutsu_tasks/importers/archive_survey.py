@@ -8,6 +8,7 @@ from uuid import UUID
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive_layout import Kind, Layout, Place
 from ibutsu_tasks.importers.archive_rows import data_of, id_of, start_time_of
+from ibutsu_tasks.importers.archived_rows import read_run
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
 from ibutsu_tasks.importers.tar_stream import Member, TarStream
@@ -16,7 +17,7 @@ from ibutsu_tasks.importers.values import column_text
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ibutsu_tasks.importers.parsed import ImportLimits, Upload
+    from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, Upload
 
 
 def read_document(stream: TarStream, member: Member, limits: ImportLimits) -> dict[str, Any]:
@@ -31,8 +32,11 @@ class Survey:
 
     def __init__(self, upload: Upload, limits: ImportLimits, findings: Findings) -> None:
         self.run_document: dict[str, Any] | None = None
+        self.archived: ArchivedRun | None = None
         self.earliest: datetime | None = None
         self.project: str | None = None
+        self.broken: InvalidImportError | None = None
+        """Why the archive ended early, for an upload that `keeps_partial`."""
         self.result_ids: dict[int, int | None] = {}
         """Result id by folder, as integers; None for a result that is left out."""
         self._upload = upload
@@ -59,12 +63,20 @@ class Survey:
 
     def read(self, content: IO[bytes]) -> None:
         """Go through the archive once. Raises `InvalidImportError`."""
-        stream = TarStream(content, self._upload.filename, self._limits)
+        try:
+            self._read_members(content)
+        except InvalidImportError as error:
+            if not (self._upload.keeps_partial and self._taken_ids):
+                raise
+            self.broken = error
+        self._check()
+
+    def _read_members(self, content: IO[bytes]) -> None:
+        stream = TarStream(content, self._upload.filename, self._limits, careful=self._upload.keeps_partial)
         for member in stream.members():
             place = self._layout.place(member)
             if place is not None:
                 self._take(place, member, stream)
-        self._check()
 
     def _take(self, place: Place, member: Member, stream: TarStream) -> None:
         folder = place.result_folder
@@ -80,6 +92,7 @@ class Survey:
     def _take_run(self, member: Member, stream: TarStream) -> None:
         try:
             self.run_document = read_document(stream, member, self._limits)
+            self.archived = read_run(self.run_document, member.comment, self._upload)
         except BrokenDocumentError as error:
             self._findings.note("run", f"{shown(member.path)} {error}; the run was made from its results")
 

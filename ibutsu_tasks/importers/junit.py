@@ -6,6 +6,7 @@ import re
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
+from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.findings import Findings
 from ibutsu_tasks.importers.junit_case import RowMaker
 from ibutsu_tasks.importers.junit_extras import free_key
@@ -40,6 +41,7 @@ class _JUnitReader:
     def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> None:
         run_id = _run_id(upload)
         self._upload = upload
+        self._break: InvalidImportError | None = None
         self._findings = Findings()
         self._stream = XmlStream(content, upload.filename, limits, self._findings)
         self._report = JUnitReport(self._stream, run_id, limits, self._findings)
@@ -47,9 +49,21 @@ class _JUnitReader:
         self.run = ParsedRun(run_id, None, None, {}, None, None, None, None, {}, self._rows())
 
     def read_until_first_case(self) -> None:
-        while not self._report.finished and self._stream.feed():
+        while not self._report.finished and self._feed():
             pass
+        if self._break is not None and not self._report.finished:
+            raise self._break
         self._update_run()
+
+    def _feed(self) -> bool:
+        """Parse on; a break waits until what the same piece of the file had before it is taken out."""
+        try:
+            return self._break is None and self._stream.feed()
+        except InvalidImportError as error:
+            if not self._upload.keeps_partial:
+                raise
+            self._break = error
+            return False
 
     def _rows(self) -> Iterator[ParsedResult | ParsedArtifact]:
         more = True
@@ -60,8 +74,10 @@ class _JUnitReader:
                     yield item
                 else:
                     yield from self._row_maker.rows(item)
-            more = more and self._stream.feed()
+            more = more and self._feed()
         self._update_run()
+        if self._break is not None:
+            raise self._break
 
     def _update_run(self) -> None:
         run, report = self.run, self._report

@@ -92,11 +92,15 @@ def lint(
     try:
         found.format = detect_format(content, filename)
         found.dialect = ARCHIVE if found.format == "archive" else dialect_of(content, filename, limits)
-        run = IMPORTERS[found.format](content, Upload(_IMPORT_ID, filename), limits)
+        run = IMPORTERS[found.format](content, Upload(_IMPORT_ID, filename, keeps_partial=True), limits)
         _count_rows(found, run, on_progress)
         found.run = _run_of(run)
     except InvalidImportError as error:
         found.error, found.hint = str(error), error.hint
+        if found.tests:
+            found.hint += (
+                f" Or import it with --partial, which keeps what is before that (tests: {found.tests:,})."
+            )
     if run is not None:
         found.kept, found.warnings = list(run.kept), [*run.warnings]
         if found.error is None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER_BYTES = 256 * 1024
+_CAREFUL_BYTES = 256
 _MAX_HEADER_BYTES = 64 * 1024
 _PAX_LOCAL = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -35,11 +36,15 @@ _PAX_RECORD = re.compile(rb"([0-9]{1,9}) ([^=]*)=")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of the archive, by the parts of its path, or a directory."""
+    """A file of the archive, by the parts of its path, or a directory.
+
+    `comment` is the record of that name in its PAX header.
+    """
 
     parts: tuple[str, ...]
     size_bytes: int
     is_directory: bool
+    comment: str | None = None
 
     @property
     def path(self) -> str:
@@ -47,17 +52,36 @@ class Member:
         return "/".join(self.parts)
 
 
-class TarStream:
-    """One pass over a `.tar.gz`. Raises `InvalidImportError` for whatever is wrong with it."""
+class _SmallReads:
+    """A file that comes in small pieces: of a damaged one zlib gives nothing, not even what was whole."""
 
-    def __init__(self, content: IO[bytes], filename: str, limits: ImportLimits) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int, /) -> bytes:
+        return self._file.read(min(size, _CAREFUL_BYTES))
+
+    def seek(self, offset: int, /) -> int:
+        return self._file.seek(offset)
+
+
+class TarStream:
+    """One pass over a `.tar.gz`. Raises `InvalidImportError` for whatever is wrong with it.
+
+    A `careful` one takes longer, and gives what lies right before damage, too.
+    """
+
+    def __init__(
+        self, content: IO[bytes], filename: str, limits: ImportLimits, *, careful: bool = False
+    ) -> None:
         self._content = content
         self._filename = shown(filename)
         self._limits = limits
+        self._careful = careful
         self._unpacked_bytes = 0
         self._left_bytes = 0
         self._padding_bytes = 0
-        self._stream: IO[bytes]
+        self._stream: IO[bytes] | gzip.GzipFile
 
     def members(self) -> Iterator[Member]:
         """Yield the members; the data of each can be read until the next is asked for."""
@@ -65,8 +89,10 @@ class TarStream:
         if self._content.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
             raise self._refusal("it is not a gzip file")
         self._content.seek(0)
-        with gzip.GzipFile(fileobj=self._content, mode="rb") as unzipped:
-            self._stream = io.BufferedReader(unzipped, _BUFFER_BYTES)
+        packed = _SmallReads(self._content) if self._careful else self._content
+        with gzip.GzipFile(fileobj=packed, mode="rb") as unzipped:
+            # A buffer that fails to fill up loses what it holds.
+            self._stream = unzipped if self._careful else io.BufferedReader(unzipped, _BUFFER_BYTES)
             count = 0
             while (member := self._next_member()) is not None:
                 count += 1
@@ -115,7 +141,7 @@ class TarStream:
         size = 0 if is_directory else int(size_text[:20])
         self._left_bytes = size
         self._padding_bytes = -size % tarfile.BLOCKSIZE
-        return Member(self._parts(name), size, is_directory)
+        return Member(self._parts(name), size, is_directory, overrides.get("comment"))
 
     def _parts(self, name: str) -> tuple[str, ...]:
         parts = tuple(part for part in name.split("/") if part not in ("", "."))
@@ -135,7 +161,7 @@ class TarStream:
             return None
         if position == 0:
             raise self._refusal("it is gzip, but there is no tar archive inside")
-        raise self._refusal(f"the archive is damaged or cut off at byte {position:,} of its unpacked form")
+        raise self._damage("damaged or cut off", position)
 
     def _header_data(self, header: TarHeader) -> bytes:
         if not header.size_bytes <= _MAX_HEADER_BYTES:
@@ -156,16 +182,16 @@ class TarStream:
     def _read(self, size_bytes: int) -> bytes:
         data = self._read_some(size_bytes)
         if len(data) < size_bytes:
-            raise self._refusal("the archive is cut off")
+            raise self._damage("cut off", self._unpacked_bytes)
         return data
 
     def _read_some(self, size_bytes: int) -> bytes:
         try:
             data = self._stream.read(size_bytes)
         except EOFError:
-            raise self._refusal("the archive is cut off") from None
+            raise self._damage("cut off", self._unpacked_bytes) from None
         except (gzip.BadGzipFile, zlib.error):
-            raise self._refusal("the gzip data is damaged") from None
+            raise self._damage("damaged", self._unpacked_bytes) from None
         self._unpacked_bytes += len(data)
         if self._unpacked_bytes > self._limits.unpacked_bytes:
             raise self._over_limit(f"{self._limits.unpacked_bytes:,} bytes", "UNPACKED_BYTES")
@@ -177,8 +203,11 @@ class TarStream:
             "Split the archive, or ask the operator to raise the limit.",
         )
 
+    def _damage(self, what: str, position: int) -> InvalidImportError:
+        return self._refusal(f"the archive is {what} at byte {position:,} of its unpacked form")
+
     def _refusal(self, sentence: str) -> InvalidImportError:
-        return InvalidImportError(f"{self._filename} cannot be imported: {sentence}.")
+        return InvalidImportError(f"{self._filename}: {sentence}.")
 
 
 def _pax_records(data: bytes) -> dict[str, str]:
@@ -189,4 +218,4 @@ def _pax_records(data: bytes) -> dict[str, str]:
         value = data[match.end() : position + length - 1]
         records[match[2].decode("ascii", "replace")] = value.decode("utf-8", "surrogateescape")
         position += length
-    return {key: value for key, value in records.items() if key in {"path", "size"}}
+    return {key: value for key, value in records.items() if key in {"path", "size", "comment"}}

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from ibutsu_tasks.database.models import Import, Run
+from ibutsu_tasks.operations.partial_import import PARTIAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,8 @@ class ImportOutcome:
     status: str | None
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    partial: str | None = None
+    """Where the file broke and what was kept, of an import that asked for that."""
     run_id: UUID | None = None
     summary: dict[str, Any] | None = None
     duration_seconds: float | None = None
@@ -68,12 +71,14 @@ def _outcome(import_id: UUID, row: Import | None, run: Run | None) -> ImportOutc
     if row is None:
         return ImportOutcome(import_id, "", None)
     data = row.data or {}
+    partial = data.get(PARTIAL)
     return ImportOutcome(
         import_id=import_id,
         filename=row.filename or "",
         status=row.status,
         error=data.get("error"),
         warnings=tuple(data.get("warnings") or ()),
+        partial=partial if isinstance(partial, str) else None,
         run_id=run.id if run else None,
         summary=run.summary if run else None,
         duration_seconds=run.duration if run else None,

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, func, select, update
+from sqlalchemy import case, func, select, update
 
+from ibutsu_tasks.database.large_values import read_into
 from ibutsu_tasks.database.models import ImportFile
 from ibutsu_tasks.operations.import_records import find_locked
 
@@ -17,45 +18,43 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-SLICE_BYTES = 8 * 1024**2
-"""A slice travels as hexadecimal text and is held about four times on its way."""
-
 IN_MEMORY_BYTES = 8 * 1024**2
+
+SMALL_BYTES = 256 * 1024
+"""Content of most uploads: it comes at once with its row."""
 
 
 @contextmanager
 def open_content(session: Session, import_id: UUID) -> Iterator[IO[bytes] | None]:
     """Give an import's content as a file at position 0; None when it is not there (any more).
 
-    It is fetched in slices, and kept in a temporary file when it is larger than `IN_MEMORY_BYTES`.
+    It is fetched in pieces, and kept in a temporary file when it is larger than `IN_MEMORY_BYTES`.
     """
     found = _content_row(session, import_id)
     if found is None:
         yield None
         return
-    file_id, size_bytes = found
+    file_id, small = found
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as content:
-        for offset in range(0, size_bytes, SLICE_BYTES):
-            content.write(_slice(session, file_id, offset))
+        if small is None:
+            read_into(content, session, ImportFile.content, file_id)
+        else:
+            content.write(small)
         content.seek(0)
         yield content
 
 
-def _content_row(session: Session, import_id: UUID) -> tuple[UUID, int] | None:
+def _content_row(session: Session, import_id: UUID) -> tuple[UUID, bytes | None] | None:
+    """Give the id of the row with the content, and the content itself when it is small."""
+    is_small = func.octet_length(ImportFile.content) <= SMALL_BYTES
     query = (
-        select(ImportFile.id, func.octet_length(ImportFile.content))
+        select(ImportFile.id, case((is_small, ImportFile.content)))
         .where(ImportFile.import_id == import_id, ImportFile.content.is_not(None))
         .order_by(ImportFile.id)
         .limit(1)
     )
     row = session.execute(query).one_or_none()
     return None if row is None else (row[0], row[1])
-
-
-def _slice(session: Session, file_id: UUID, offset_bytes: int) -> bytes:
-    # SQL counts bytes from 1.
-    piece = func.substring(ImportFile.content, offset_bytes + 1, SLICE_BYTES, type_=LargeBinary)
-    return session.execute(select(piece).where(ImportFile.id == file_id)).scalar_one()
 
 
 def drop_content(session: Session, import_id: UUID) -> int:

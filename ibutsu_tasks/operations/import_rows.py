@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, update
 
 from ibutsu_tasks.database.copying import CopyBatch
-from ibutsu_tasks.database.models import Artifact, Result
+from ibutsu_tasks.database.models import Artifact, Project, Result, Run
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
+from ibutsu_tasks.operations.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,6 +43,8 @@ class RowTarget:
     run_existed: bool
     keeps_results: bool
     """Whether a result that exists already is moved to the run as it is, or replaced."""
+    chosen_project_id: UUID | None = None
+    """The project the uploader named, which goes before that of an archived row."""
 
 
 @dataclass(slots=True)
@@ -53,10 +57,31 @@ class WrittenRows:
     """The runs that results were moved away from."""
     too_large: list[str] = field(default_factory=list)
     """Sentences about artifacts left out."""
+    missing: list[str] = field(default_factory=list)
+    """Sentences about what archived rows refer to and is not there."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Encoded rows on their way: results, and the artifacts that name them or earlier ones."""
+
+    results: CopyBatch = field(default_factory=lambda: CopyBatch(Result))
+    artifacts: CopyBatch = field(default_factory=lambda: CopyBatch(Artifact))
+
+    def is_full(self) -> bool:
+        return (
+            len(self.results) >= BATCH_ROWS
+            or len(self.artifacts) >= BATCH_ROWS
+            or self.results.size_bytes + self.artifacts.size_bytes >= BATCH_BYTES
+        )
 
 
 class RowWriter:
-    """Writes rows of one import in the order of their keys: results, then the artifacts that name them."""
+    """Writes rows of one import in the order of their keys: results, then the artifacts that name them.
+
+    While the database takes one batch, a thread waiting for it, the next one is read. Nobody else may use
+    the session meanwhile.
+    """
 
     def __init__(
         self, session: Session, target: RowTarget, on_progress: Callable[[int], None] | None = None
@@ -65,21 +90,24 @@ class RowWriter:
         self._target = target
         self._on_progress = on_progress
         self._reported = -math.inf
-        self._results = CopyBatch(Result)
-        self._artifacts = CopyBatch(Artifact)
+        self._batch = _Batch()
+        self._writing: Future[None] | None = None
         self.written = WrittenRows()
+        self._references = References(session, self.written.missing)
 
     def write(self, rows: Iterable[ParsedResult | ParsedArtifact]) -> WrittenRows:
         """Consume all rows."""
-        for row in rows:
-            if isinstance(row, ParsedResult):
-                self._results.add(self._result_columns(row))
-            else:
-                self._add_artifact(row)
-            if self._is_full():
-                self._flush()
-            self._report()
-        self._flush()
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            for row in rows:
+                if isinstance(row, ParsedResult):
+                    self._batch.results.add(self._result_columns(row))
+                else:
+                    self._add_artifact(row)
+                if self._batch.is_full():
+                    self._hand_over(executor)
+                self._report()
+            self._wait()
+        self._write(self._batch)
         return self.written
 
     def _add_artifact(self, artifact: ParsedArtifact) -> None:
@@ -90,26 +118,33 @@ class RowWriter:
                 f" {MAX_ARTIFACT_BYTES:,} are the limit."
             )
             return
-        self._artifacts.add(self._artifact_columns(artifact))
+        self._batch.artifacts.add(self._artifact_columns(artifact))
 
-    def _is_full(self) -> bool:
-        batches = (self._results, self._artifacts)
-        return (
-            max(map(len, batches)) >= BATCH_ROWS or sum(batch.size_bytes for batch in batches) >= BATCH_BYTES
-        )
+    def _hand_over(self, executor: ThreadPoolExecutor) -> None:
+        self._wait()
+        batch, self._batch = self._batch, _Batch()
+        self._writing = executor.submit(self._write, batch)
+        if batch.artifacts.reads_files:
+            # Reading rows moves the position of the very file that their content lies in.
+            self._wait()
 
-    def _flush(self) -> None:
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, batch: _Batch) -> None:
         if self._target.keeps_results:
-            self._move_existing_results()
+            self._move_existing_results(batch.results)
         elif self._target.run_existed:
-            self._delete_results()
+            self._delete_results(batch.results)
         if self._target.keeps_results or self._target.run_existed:
-            self._session.execute(delete(Artifact).where(Artifact.id.in_(self._artifacts.ids)))
-        self.written.results += self._results.write(self._session)
-        self.written.artifacts += self._artifacts.write(self._session)
+            self._session.execute(delete(Artifact).where(Artifact.id.in_(batch.artifacts.ids)))
+        self.written.results += batch.results.write(self._session)
+        self.written.artifacts += batch.artifacts.write(self._session)
 
-    def _move_existing_results(self) -> None:
-        query = select(Result.id, Result.run_id).where(Result.id.in_(self._results.ids))
+    def _move_existing_results(self, results: CopyBatch) -> None:
+        query = select(Result.id, Result.run_id).where(Result.id.in_(results.ids))
         existing = {row.id: row.run_id for row in self._session.execute(query.with_for_update())}
         moved = {result_id for result_id, run_id in existing.items() if run_id != self._target.run_id}
         if moved:
@@ -122,22 +157,25 @@ class RowWriter:
                 )
             )
             self.written.left_runs |= {existing[result_id] for result_id in moved} - {None}
-        self._results.discard(existing)
+        results.discard(existing)
         self.written.results += len(existing)
 
-    def _delete_results(self) -> None:
-        ids = self._results.ids
-        if ids:
-            self._session.execute(delete(Artifact).where(Artifact.result_id.in_(ids)))
-            self._session.execute(delete(Result).where(Result.id.in_(ids)))
+    def _delete_results(self, results: CopyBatch) -> None:
+        if len(results):
+            self._session.execute(delete(Artifact).where(Artifact.result_id.in_(results.ids)))
+            self._session.execute(delete(Result).where(Result.id.in_(results.ids)))
 
     def _report(self) -> None:
         if self._on_progress is None or time.monotonic() - self._reported < PROGRESS_INTERVAL_SECONDS:
             return
         self._reported = time.monotonic()
-        self._on_progress(self.written.results + len(self._results))
+        self._on_progress(self.written.results + len(self._batch.results))
 
     def _result_columns(self, result: ParsedResult) -> dict[str, Any]:
+        if result.archived is not None:
+            chosen = self._target.chosen_project_id
+            project_id = chosen or self._existing(Project, result.archived["project_id"])
+            return {**result.archived, "run_id": self._target.run_id, "project_id": project_id}
         return {
             "id": result.id,
             "project_id": self._target.project_id,
@@ -154,6 +192,8 @@ class RowWriter:
         }
 
     def _artifact_columns(self, artifact: ParsedArtifact) -> dict[str, Any]:
+        if artifact.archived is not None:
+            return {"content": artifact.content, **artifact.archived, **self._owners(artifact)}
         owner = (
             {"resultId": str(artifact.result_id)}
             if artifact.result_id
@@ -168,3 +208,20 @@ class RowWriter:
             "data": {"contentType": artifact.content_type, **owner},
             "upload_date": self._target.upload_date,
         }
+
+    def _owners(self, artifact: ParsedArtifact) -> dict[str, UUID | None]:
+        """Give the result and the run an archived artifact belonged to; one of them is of this archive."""
+        stated = artifact.archived or {}
+        result_id, run_id = stated["result_id"], stated["run_id"]
+        if artifact.result_id is None:
+            run_id, result_id = self._target.run_id, self._existing(Result, result_id)
+        else:
+            result_id = artifact.result_id
+            if run_id != self._target.run_id:
+                run_id = self._existing(Run, run_id)
+        return {"result_id": result_id, "run_id": run_id}
+
+    def _existing(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
+        """Give the id when there is such a row; the session is asked, so nothing is being written meanwhile."""
+        self._wait()
+        return self._references.check(model, row_id)

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from ibutsu_tasks.database.models import Result, Run
 from ibutsu_tasks.database.storable import storable_json, storable_text
 from ibutsu_tasks.operations import run_summary
+from ibutsu_tasks.operations.partial_import import PARTIAL
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -45,10 +46,13 @@ def make_or_find(session: Session, parsed: ParsedRun, project_id: UUID | None) -
     return run, existed
 
 
-def finish(session: Session, run: Run, parsed: ParsedRun, project_id: UUID | None) -> None:
-    """Fill in the run from the file, now read to its end, and count the results.
+def finish(
+    session: Session, run: Run, parsed: ParsedRun, project_id: UUID | None, partial: str | None = None
+) -> None:
+    """Fill in the run from the file, now read to its end or to where it breaks, and count the results.
 
-    What the file does not say stays; metadata is merged deeply, and the file wins.
+    What the file does not say stays; metadata is merged deeply, and the file wins. `partial` is the sentence
+    of a file that breaks; that of an import before is forgotten.
     """
     if parsed.start_time is not None:
         run.start_time = parsed.start_time
@@ -58,7 +62,9 @@ def finish(session: Session, run: Run, parsed: ParsedRun, project_id: UUID | Non
     if project_id is not None and project_id != run.project_id:
         run.project_id = project_id
         _set_project_of_results(session, run)
-    run.data = storable_json(deep_merge(run.data, parsed.data))
+    before = {key: value for key, value in (run.data or {}).items() if key != PARTIAL}
+    told = {} if partial is None else {PARTIAL: partial}
+    run.data = storable_json(deep_merge(before, parsed.data) | told)
     _summarize(session, run, parsed)
     session.flush()
 

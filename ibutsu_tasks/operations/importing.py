@@ -6,7 +6,7 @@ The same import can run any number of times, also twice at once, and ends in the
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
@@ -16,20 +16,20 @@ from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
-from ibutsu_tasks.operations import imported_runs, run_summary
+from ibutsu_tasks.operations import imported_runs, restored_runs, run_summary
 from ibutsu_tasks.operations.import_files import drop_content, open_content
+from ibutsu_tasks.operations.import_progress import WatchedContent
 from ibutsu_tasks.operations.import_records import data_of, locked_row
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
+from ibutsu_tasks.operations.partial_import import PARTIAL, WholeRows, keeps_partial
 from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
+from ibutsu_tasks.operations.references import References
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.database.models import Import
-
-    OnProgress = Callable[[int, int, int], None]
+    from ibutsu_tasks.database.models import Import, Run
+    from ibutsu_tasks.operations.import_progress import OnProgress
 
 REFUSED_VALUE_CLASSES = ("22", "54")
 """SQLSTATE classes of a value that PostgreSQL does not take: data exception, limit exceeded."""
@@ -37,6 +37,9 @@ REFUSED_VALUE_CLASSES = ("22", "54")
 UNIQUE_VIOLATION = "23505"
 
 ARCHIVE = "archive"
+
+RESTORED = "restored"
+"""Key in an import's data: the run got its summary from the archive, and must not be counted anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class ImportSummary:
     results: int = 0
     artifacts: int = 0
     warnings: tuple[str, ...] = ()
+    partial: str | None = None
+    """Where the file broke and how many test cases before that were kept."""
     runs_to_update: tuple[UUID, ...] = ()
     """Runs whose summary is to be recomputed after the commit."""
 
@@ -77,7 +82,7 @@ def run_import(
     """Import the content of one row, in the session's transaction.
 
     The content decides the format; `format_name`, which the upload's name decided, is what is reported of an
-    import done before. `on_progress` gets the number of results written and the bytes read, of how many.
+    import done before. `on_progress` is told of every piece read; it is to be quick.
     Raises RefusedError when there is no such import, InvalidImportError with the user's sentence when
     its file cannot be imported.
     """
@@ -101,16 +106,23 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
         raise InvalidImportError(
             f"The content of {shown(row.filename or str(row.id))} is no longer stored; upload the file again."
         )
-    run_ids = data_of(row).get("run_id")
+    run_ids, partial = data_of(row).get("run_id"), data_of(row).get(PARTIAL)
     first = str(run_ids[0]) if isinstance(run_ids, list) and run_ids else ""
     try:
         run_id = UUID(first)
     except ValueError:
         run_id = None
     # The first delivery may have died between its commit and its message.
-    to_update = (run_id,) if run_id and format_name == ARCHIVE else ()
+    is_due = format_name == ARCHIVE and not data_of(row).get(RESTORED)
+    to_update = (run_id,) if run_id and is_due else ()
     return ImportSummary(
-        row.id, run_id, already_done=True, format=format_name, summary={}, runs_to_update=to_update
+        row.id,
+        run_id,
+        already_done=True,
+        format=format_name,
+        summary={},
+        partial=partial if isinstance(partial, str) else None,
+        runs_to_update=to_update,
     )
 
 
@@ -142,15 +154,16 @@ class _Import:
         self._row = row
         self._content = content
         self._limits = limits
-        self._on_progress = on_progress
+        self._on_progress = on_progress or (lambda *_: None)
         self._warnings: list[str] = []
 
     def run(self) -> ImportSummary:
         format_name = detect_format(self._content, self._row.filename or "")
-        parsed = IMPORTERS[format_name](self._content, self._upload(), self._limits)
+        is_archive = format_name == ARCHIVE
+        content = WatchedContent(self._content, self._on_progress, readings=2 if is_archive else 1)
+        parsed = IMPORTERS[format_name](cast("IO[bytes]", content), self._upload(), self._limits)
         project_id = self._project(parsed)
         run, existed = imported_runs.make_or_find(self._session, parsed, project_id)
-        is_archive = format_name == ARCHIVE
         target = RowTarget(
             run_id=run.id,
             project_id=project_id or run.project_id,
@@ -158,14 +171,33 @@ class _Import:
             upload_date=imported_runs.utc_now(),
             run_existed=existed,
             keeps_results=is_archive,
+            chosen_project_id=project_id if parsed.archived else None,
         )
-        written = RowWriter(self._session, target, self._progress()).write(parsed.rows)
-        imported_runs.finish(self._session, run, parsed, self._project(parsed))
+        rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
+        written = RowWriter(self._session, target, content.wrote).write(rows)
+        partial = rows.sentence(written.results)
+        is_restored = self._restore(run, parsed, target, written) and partial is None
+        if not parsed.archived:
+            imported_runs.finish(self._session, run, parsed, self._project(parsed), partial)
+        elif partial is not None:
+            run.data = {**(run.data or {}), PARTIAL: partial}
         for left in sorted(written.left_runs):
             run_summary.refresh(self._session, left)
-        self._warnings += parsed.warnings + written.too_large
-        self._finish_row(run.id)
-        return self._summary(run.id, format_name, run.summary or {}, written)
+        self._warnings += parsed.warnings + written.too_large + written.missing
+        self._finish_row(run.id, partial, is_restored=is_restored)
+        return self._summary(run, format_name, written, partial, is_restored=is_restored)
+
+    def _restore(self, run: Run, parsed: ParsedRun, target: RowTarget, written: WrittenRows) -> bool:
+        """Write the row of an archived run, if it is one; say whether it has its right summary with that."""
+        archived = parsed.archived
+        if archived is None:
+            return False
+        references = References(self._session, written.missing)
+        arguments = (self._session, run, archived, target.chosen_project_id, references)
+        if target.run_existed:
+            return not restored_runs.merge(*arguments)
+        restored_runs.restore(*arguments)
+        return True
 
     def _upload(self) -> Upload:
         data = data_of(self._row)
@@ -177,40 +209,38 @@ class _Import:
             filename=self._row.filename or str(self._row.id),
             metadata=metadata if isinstance(metadata, dict) else {},
             source=source if isinstance(source, str) and source else None,
+            keeps_partial=keeps_partial(data),
         )
 
     def _project(self, parsed: ParsedRun) -> UUID | None:
         of_upload = project_of_upload(self._session, data_of(self._row).get("project_id"))
         return of_upload or project_of_file(self._session, parsed.project)
 
-    def _progress(self) -> Callable[[int], None] | None:
-        if self._on_progress is None:
-            return None
-        on_progress, content = self._on_progress, self._content
-        position = content.tell()
-        size_bytes = content.seek(0, 2)
-        content.seek(position)
-        return lambda results: on_progress(results, content.tell(), size_bytes)
-
-    def _finish_row(self, run_id: UUID) -> None:
-        kept = {key: value for key, value in data_of(self._row).items() if key not in {"error", "warnings"}}
-        told = {"warnings": storable_json(self._warnings)} if self._warnings else {}
-        self._row.data = kept | {"run_id": [str(run_id)]} | told
+    def _finish_row(self, run_id: UUID, partial: str | None, *, is_restored: bool) -> None:
+        before = {"error", "warnings", PARTIAL, RESTORED}
+        kept = {key: value for key, value in data_of(self._row).items() if key not in before}
+        told: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
+        if partial is not None:
+            told[PARTIAL] = partial
+        if is_restored:
+            told[RESTORED] = True
+        self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(told)
         self._row.status = "done"
 
     def _summary(
-        self, run_id: UUID, format_name: str, summary: dict[str, Any], written: WrittenRows
+        self, run: Run, format_name: str, written: WrittenRows, partial: str | None, *, is_restored: bool
     ) -> ImportSummary:
         # The Ibutsu server's own import of an archive sends it, too; one of JUnit is complete.
-        to_update = (run_id,) if format_name == ARCHIVE else ()
+        to_update = (run.id,) if format_name == ARCHIVE and not is_restored else ()
         return ImportSummary(
             self._row.id,
-            run_id,
+            run.id,
             already_done=False,
             format=format_name,
-            summary=summary,
+            summary=run.summary or {},
             results=written.results,
             artifacts=written.artifacts,
             warnings=tuple(self._warnings),
+            partial=partial,
             runs_to_update=to_update,
         )

@@ -16,6 +16,7 @@ from ibutsu_tasks.importers import detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import SpooledContent
 from ibutsu_tasks.operations.imported_runs import utc_now
+from ibutsu_tasks.operations.partial_import import PARTIAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,8 @@ class UploadRequest:
     project_id: UUID | None = None
     metadata: dict[str, Any] | None = None
     source: str | None = None
+    keeps_partial: bool = False
+    """Whether a file that breaks is to keep the test cases before the break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ def _import_row(upload: UploadRequest) -> Import:
     data["metadata"] = storable_json(upload.metadata)
     if upload.source:
         data["source"] = storable_text(upload.source)
+    if upload.keeps_partial:
+        data[PARTIAL] = True
     return Import(
         id=uuid4(),
         filename=storable_text(upload.filename),

@@ -23,6 +23,7 @@ LONGEST_PAUSE_SECONDS = 1.0
 PAUSE_GROWTH = 1.3
 
 ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+STARTED = "STARTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,18 @@ class ResultReader:
             pause_seconds = min(pause_seconds * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
         return outcome
 
+    def progress(self, task_id: str) -> dict[str, Any]:
+        """Give what a running task tells of itself; empty when it tells nothing, or does not run.
+
+        Raises ServiceUnreachableError when the result backend is gone.
+        """
+        meta = self._meta(task_id)
+        told = meta["result"] if meta["status"] == STARTED else None
+        return told if isinstance(told, dict) else {}
+
     def read(self, task_id: str) -> TaskOutcome | None:
         """Give how a task ended; None when it has not, or when no task has this id."""
-        try:
-            meta = self._backend.get_task_meta(task_id)
-        except (RedisError, KombuError, BackendError, OSError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ServiceUnreachableError(
-                f"The result backend at {self._place} did not work: {mask_passwords(reason)}",
-                "The task was sent and goes on. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
-            ) from error
+        meta = self._meta(task_id)
         if meta["status"] not in ENDED:
             return None
         if meta["status"] == "SUCCESS":
@@ -83,6 +86,17 @@ class ResultReader:
             error=explain_failure(meta["result"]),
             traceback=meta.get("traceback"),
         )
+
+    def _meta(self, task_id: str) -> dict[str, Any]:
+        try:
+            meta: dict[str, Any] = self._backend.get_task_meta(task_id)
+        except (RedisError, KombuError, BackendError, OSError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ServiceUnreachableError(
+                f"The result backend at {self._place} did not work: {mask_passwords(reason)}",
+                "The task was sent and goes on. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
+            ) from error
+        return meta
 
 
 def explain_failure(error: object) -> str:

@@ -10,10 +10,13 @@ from celery.exceptions import TimeLimitExceeded, WorkerLostError
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.operations import import_records, importing
 from ibutsu_tasks.tasks.base import TRANSIENT_ERRORS, DatabaseTask
+from ibutsu_tasks.tasks.import_news import ImportNews
 from ibutsu_tasks.tasks.runs import UPDATE_RUN
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from ibutsu_tasks.operations.import_progress import OnProgress
 
 RUN_JUNIT_IMPORT = "ibutsu_server.tasks.importers.run_junit_import"
 RUN_ARCHIVE_IMPORT = "ibutsu_server.tasks.importers.run_archive_import"
@@ -36,30 +39,38 @@ def run_archive_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str,
 def _run_import(task: DatabaseTask, import_: dict[str, Any], format_name: str) -> dict[str, Any]:
     """Import the file of one row. Of the message only the id is trusted."""
     import_id = import_records.parse_import_id(import_)
+    news = ImportNews(task, task.request.id, import_id)
     try:
-        return _import_content(task, import_id, format_name)
+        answer = _import_content(task, import_id, format_name, news)
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:
         # Here, so that whoever sees the task failed finds the sentence in the row.
         _mark_failed(task, import_id, error)
+        news.end("error")
         raise
+    news.end("done")
+    return answer
 
 
-def _import_content(task: DatabaseTask, import_id: UUID, format_name: str) -> dict[str, Any]:
+def _import_content(
+    task: DatabaseTask, import_id: UUID, format_name: str, on_progress: OnProgress
+) -> dict[str, Any]:
     settings = task.resources.settings
     limits = importing.limits(settings.import_max_unpacked_bytes, settings.import_max_members)
     with task.transaction() as (session, _):
         import_records.start(session, import_id)
     with task.transaction() as (session, follow_ups):
-        summary = importing.run_import(session, import_id, format_name, limits)
+        summary = importing.run_import(session, import_id, format_name, limits, on_progress)
         for run_id in summary.runs_to_update:
             follow_ups.send(UPDATE_RUN, str(run_id))
     return summary.as_json()
 
 
 @signals.task_failure.connect(dispatch_uid="ibutsu-tasks-import-failed")
-def _see_failure(sender: Any, exception: BaseException, args: Any, kwargs: Any, **_: Any) -> None:
+def _see_failure(
+    sender: Any, task_id: str, exception: BaseException, args: Any, kwargs: Any, **_: Any
+) -> None:
     """Mark the import of a task that could not do so itself: killed, out of time, or out of tries.
 
     Celery sends this signal from the child that raised, and from the parent when the child was
@@ -70,7 +81,9 @@ def _see_failure(sender: Any, exception: BaseException, args: Any, kwargs: Any, 
     if not isinstance(exception, (*TRANSIENT_ERRORS, WorkerLostError, TimeLimitExceeded)):
         return
     message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
-    _mark_failed(sender, import_records.parse_import_id(message), exception)
+    import_id = import_records.parse_import_id(message)
+    _mark_failed(sender, import_id, exception)
+    ImportNews(sender, task_id, import_id).end("error")
 
 
 def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:

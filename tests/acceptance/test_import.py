@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -16,8 +18,10 @@ from sqlalchemy import func, select
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.database.models import Import, ImportFile, Project, Result, Run
+from ibutsu_tasks.job_updates import JobUpdate, publish
 from tests.commands import PROGRAM, Running, role, run, services, until
-from tests.factories import make_project
+from tests.doors import dead_port
+from tests.factories import make_import, make_project
 
 if TYPE_CHECKING:
     import subprocess
@@ -92,6 +96,27 @@ def test_files_become_runs_and_bad_ones_are_named(
 
 
 @pytest.mark.usefixtures("worker")
+def test_of_a_broken_file_the_test_cases_before_the_break_are_kept(
+    env: dict[str, str], session: Session, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.xml"
+    cut.write_text(JUNIT[: JUNIT.index("<failure>")], encoding="utf-8")
+    refused = run("import", str(cut), env=env)
+    assert refused.returncode == 1
+    assert "Not imported: cut.xml, line 4: the file ends too early" in refused.stderr
+
+    kept = run("import", "--partial", str(cut), env=env)
+    assert kept.returncode == 0, kept.stderr
+    (line,) = kept.stderr.splitlines()
+    assert line.startswith("Imported in part: cut.xml, line 4: the file ends too early")
+    assert line.endswith("The one test case before that was kept.")
+    partial = session.scalars(select(Import).where(Import.status == "done")).one()
+    (one,) = imports(run("import", "--json", "--follow", str(partial.id), env=env))
+    assert (one["status"], one["tests"]) == ("done", 1)
+    assert one["partial"] == line.removeprefix("Imported in part: ") == (partial.data or {})["partial"]
+
+
+@pytest.mark.usefixtures("worker")
 def test_what_goes_along_is_on_the_run(env: dict[str, str], session: Session, junit: Path) -> None:
     make_project(session, "shop")
     session.commit()
@@ -157,6 +182,40 @@ def test_message_is_the_api_servers(
     assert message["headers"].keys() == reference["headers"].keys()
     for name in ("content-type", "content-encoding"):
         assert message[name] == reference[name]
+
+
+def test_a_terminal_shows_how_far_a_large_file_is(
+    env: dict[str, str], broker_url: str, session: Session, junit: Path
+) -> None:
+    """The worker is this test: it tells what a worker would, and ends the import."""
+    with (
+        build_client(broker_url) as client,
+        Running(PROGRAM, "import", str(junit), env=env | {"FORCE_COLOR": "1"}) as command,
+    ):
+        until(lambda: session.rollback() or session.scalars(select(Import)).first())
+        row = session.scalars(select(Import)).one()
+        meta = {"status": "STARTED", "result": {"cases": 4321}, "traceback": None, "children": []}
+        client.set("celery-task-meta-a-task", json.dumps(meta))
+        update = JobUpdate("a-task", str(row.id), "running", 50_000_000, 400_000_000, "celery@here")
+        until(lambda: publish(client, update) or "4,321" in command.output)
+        row.status, row.data = "error", {"error": "shop.xml is a test."}
+        session.commit()
+        publish(client, replace(update, status="error"))
+        assert command.process.wait(60) == 1
+        command.wait_for("shop.xml is a test.")
+    output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", command.output)
+    assert "0/1 files" in output
+    assert "50.0 MB of 400 MB, 4,321 tests" in output
+    assert "Not imported: shop.xml is a test." in output
+
+
+def test_the_end_is_seen_without_redis(env: dict[str, str], session: Session) -> None:
+    row = make_import(session, b"", status="error", data={"error": "It is bad."})
+    session.commit()
+    dead = env | {"CELERY_BROKER_URL": f"redis://127.0.0.1:{dead_port()}/0"}
+    done = run("import", "--follow", str(row.id), env=dead)
+    assert done.returncode == 1, done.stderr
+    assert "It is bad." in done.stderr
 
 
 def test_without_a_worker_it_is_said_and_time_runs_out(
@@ -292,6 +351,7 @@ def test_an_import_that_does_not_exist_is_not_followed_for_ever(env: dict[str, s
         (["a.xml", "--follow", str(UUID(int=1))], "Name FILES to import"),
         (["a.xml", "--no-wait", "--wait", "3"], "--no-wait goes neither"),
         (["a.xml", "--create-project"], "--create-project needs --project"),
+        (["--partial", "--follow", str(UUID(int=1))], "--partial is said when a file is sent"),
         (["a.xml", "--metadata", "x"], "--metadata 'x' is not of the form KEY=VALUE."),
         (["--follow", "x"], "--follow needs the id of an import"),
         (["a.xml", "--wait", "nan"], "--wait must be a number of seconds from 0.1 to 31536000 (a year)"),

@@ -86,6 +86,7 @@ def test_a_file_that_would_not_import(tmp_path: Path, content: bytes, error: str
     good.write_bytes(JUNIT)
     first, second = lint_json(bad, good)
     assert error in first["error"]
+    assert ("import it with --partial" in first["hint"]) == (first["tests"] == 1)
     assert second["importable"]
     done = run("lint", str(bad), str(good))
     assert done.returncode == 1

@@ -13,52 +13,70 @@ from ibutsu_tasks.errors import UsageError
 
 app = command_app()
 
+FilesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FILES]...", help="JUnit XML files and archives of pytest-ibutsu."),
+]
+ProjectOption = Annotated[
+    str | None,
+    typer.Option("--project", "-p", help="Project of the runs, by name or id.", metavar="NAME"),
+]
+CreateProjectOption = Annotated[
+    bool, typer.Option("--create-project", help="Make the project if it does not exist.")
+]
+MetadataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metadata",
+        "-m",
+        metavar="KEY=VALUE",
+        help="Metadata of the runs; a value may be JSON. Repeatable.",
+    ),
+]
+SourceOption = Annotated[str | None, typer.Option("--source", help="Source of the runs.")]
+PartialOption = Annotated[
+    bool,
+    typer.Option(
+        "--partial", help="Of a file that is cut off or bad in the middle, keep the test cases before that."
+    ),
+]
+NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Send the files and leave.")]
+WaitOption = Annotated[
+    float | None, seconds_option("--wait", "Longest wait.", minimum=0.1, show_default="3600")
+]
+FollowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--follow", metavar="IMPORT_ID", help="Follow an earlier import in place of FILES. Repeatable."
+    ),
+]
+
 
 @app.command(name="import")
 def import_(
     context: typer.Context,
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILES]...", help="JUnit XML files and archives of pytest-ibutsu."),
-    ] = None,
-    project: Annotated[
-        str | None,
-        typer.Option("--project", "-p", help="Project of the runs, by name or id.", metavar="NAME"),
-    ] = None,
-    create_project: Annotated[
-        bool, typer.Option("--create-project", help="Make the project if it does not exist.")
-    ] = False,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metadata",
-            "-m",
-            metavar="KEY=VALUE",
-            help="Metadata of the runs; a value may be JSON. Repeatable.",
-        ),
-    ] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Source of the runs.")] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Send the files and leave.")] = False,
-    wait_seconds: Annotated[
-        float | None,
-        seconds_option("--wait", "Longest wait.", minimum=0.1, show_default="3600"),
-    ] = None,
-    follow: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--follow", metavar="IMPORT_ID", help="Follow an earlier import in place of FILES. Repeatable."
-        ),
-    ] = None,
+    files: FilesArgument = None,
+    project: ProjectOption = None,
+    create_project: CreateProjectOption = False,
+    metadata: MetadataOption = None,
+    source: SourceOption = None,
+    partial: PartialOption = False,
+    no_wait: NoWaitOption = False,
+    wait_seconds: WaitOption = None,
+    follow: FollowOption = None,
     json_wanted: JsonOption = False,
 ) -> None:
     """Import files through the queue, as an upload to Ibutsu would, and show the runs they became.
 
-    What a file is its content decides. Exit code 1 when some were not imported; the others are.
+    What a file is its content decides. Exit code 1 when some were not imported; the others are. A file
+    that `--partial` kept a part of counts as imported.
     """
     if bool(files) == bool(follow):
         raise UsageError("Name FILES to import, or --follow an earlier import; one of the two.")
     if no_wait and (wait_seconds is not None or follow):
         raise UsageError("--no-wait goes neither with --wait nor with --follow.")
+    if partial and follow:
+        raise UsageError("--partial is said when a file is sent; it does not go with --follow.")
     if create_project and project is None:
         raise UsageError("--create-project needs --project NAME.")
     state = state_of(context, json_wanted=json_wanted)
@@ -69,7 +87,7 @@ def import_(
         importing.check_project(project, create=create_project)
     seconds = 0.0 if no_wait else wait_seconds or importing.DEFAULT_WAIT_SECONDS
     options = importing.ImportOptions(
-        project, create_project, importing.parse_metadata(metadata or ()), source, seconds
+        project, create_project, importing.parse_metadata(metadata or ()), source, partial, seconds
     )
     ids = importing.parse_ids(follow or ())
     state.settings.require_services()

@@ -407,17 +407,18 @@ def test_artifact_that_could_not_be_read_back_is_left_out(
     assert summary.warnings == ("The file system-out.log of 7 bytes was left out; 5 are the limit.",)
 
 
-def test_progress_is_reported_now_and_then(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("content", [JUNIT, ARCHIVE])
+def test_progress_only_grows_and_ends_with_all(
+    session: Session, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
     monkeypatch.setattr(import_rows, "PROGRESS_INTERVAL_SECONDS", 0)
     calls: list[tuple[int, int, int]] = []
-    import_now(session, make_import(session, JUNIT), on_progress=lambda *call: calls.append(call))
-    assert [call[0] for call in calls] == [1, 2, 2, 2, 3]
-    assert all(0 < read <= total == len(JUNIT) for _, read, total in calls)
-
-    calls.clear()
-    monkeypatch.setattr(import_rows, "PROGRESS_INTERVAL_SECONDS", 3600)
-    import_now(session, make_import(session, JUNIT), on_progress=lambda *call: calls.append(call))
-    assert len(calls) == 1
+    import_now(session, make_import(session, content), on_progress=lambda *call: calls.append(call))
+    cases, bytes_read, bytes_total = zip(*calls, strict=True)
+    assert (calls[0], calls[-1]) == ((0, 0, len(content)), (3, len(content), len(content)))
+    assert (list(cases), list(bytes_read)) == (sorted(cases), sorted(bytes_read))
+    assert {1, 2} < set(cases)
+    assert set(bytes_total) == {len(content)}
 
 
 def test_times_are_utc_whatever_the_session_thinks(session: Session) -> None:

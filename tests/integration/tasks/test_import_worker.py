@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from sqlalchemy import func, select, text
 
+from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
+from ibutsu_tasks.job_updates import Listener
 from ibutsu_tasks.operations.uploads import StoredUpload, UploadRequest, store_upload
 from tests.commands import Running, services, until
 from tests.sample_files import ARCHIVE, JUNIT, RUN_ID
@@ -112,15 +114,23 @@ def test_killed_process_leaves_no_half_and_its_import_runs_again(
     assert rows(session) == [1, 3, 2]
 
 
-def test_hard_time_limit_ends_in_error(session: Session, engine: Engine, settings: Settings) -> None:
+def test_hard_time_limit_ends_in_error_and_is_told(
+    session: Session, engine: Engine, settings: Settings
+) -> None:
     upload = store(session, "a.xml", JUNIT)
+    told: list[str] = []
     with (
         running_worker(settings, CELERY_TASK_TIME_LIMIT="2"),
         held_artifacts(engine) as is_waiting,
+        build_client(settings.require_broker()) as client,
+        closing(Listener(client)) as listener,
     ):
         publish(settings, upload)
         wait_for(is_waiting, "the import to reach its artifacts")
         wait_for(lambda: status_of(session, upload) == "error", "the error")
+        wait_for(lambda: told.extend(one.status for one in listener.wait(0.1)) or "error" in told, "its word")
+    # Celery says so when the time is over, and again when the process is gone.
+    assert list(dict.fromkeys(told)) == ["running", "error"]
     data = session.scalar(select(Import.data).where(Import.id == upload.import_id))
     assert data is not None
     assert data["error"] == "The import took longer than the worker's time limit and was stopped."

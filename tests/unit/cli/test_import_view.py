@@ -123,6 +123,7 @@ def test_json_has_every_fact_of_every_file() -> None:
             "status",
             "error",
             "warnings",
+            "partial",
             "run_id",
             *("tests", "passed", "failed", "errors", "skipped", "xfailed", "xpassed"),
             "pass_percent",

@@ -261,7 +261,7 @@ def test_hostile_members_are_refused(
 ) -> None:
     with pytest.raises(InvalidImportError, match=words) as refusal:
         read(tar(run(), result(), member), "archive", filename="upload.tar.gz")
-    assert str(refusal.value).startswith("upload.tar.gz ")
+    assert str(refusal.value).startswith("upload.tar.gz")
 
 
 def test_files_that_are_no_archives_are_refused(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:

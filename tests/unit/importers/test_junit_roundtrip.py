@@ -4,64 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibutsu_tasks.errors import InvalidImportError
+from tests.junit_trees import SUITES, Suite, as_xml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-OUTCOMES = {
-    None: "passed", "failure": "failed", "error": "error", "skipped": "skipped", "xfailure": "xfailed",
-    "xpassed": "xpassed",
-}  # fmt: skip
-# What XML itself keeps: no controls, and no carriage returns, which parsers turn into line feeds.
-TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=20)
-
-
-@dataclass
-class Case:
-    name: str
-    outcome: str | None
-    text: str
-
-
-@dataclass
-class Suite:
-    name: str
-    children: list[Any] = field(default_factory=list)
-
-
-CASES = st.builds(Case, TEXT, st.sampled_from(list(OUTCOMES)), TEXT)
-SUITES = st.recursive(
-    st.builds(Suite, TEXT, st.lists(CASES, max_size=4)),
-    lambda inner: st.builds(Suite, TEXT, st.lists(CASES | inner, max_size=4)),
-    max_leaves=8,
-)
-
-
-def element(node: Any) -> ET.Element:
-    if isinstance(node, Case):
-        made = ET.Element("testcase", name=node.name)
-        if node.outcome:
-            ET.SubElement(made, node.outcome).text = node.text
-        return made
-    made = ET.Element("testsuite", name=node.name)
-    made.extend([element(child) for child in node.children])
-    return made
-
-
-def cases(node: Any) -> Iterator[Case]:
-    if isinstance(node, Case):
-        yield node
-    else:
-        for child in node.children:
-            yield from cases(child)
+    from collections.abc import Callable
 
 
 class Dribble(io.BytesIO):
@@ -74,14 +26,14 @@ class Dribble(io.BytesIO):
 @settings(deadline=None)
 @given(suite=SUITES, step=st.integers(1, 300), encoding=st.sampled_from(["utf-8", "utf-16", "us-ascii"]))
 def test_every_tree_comes_back(read: Callable[..., Any], suite: Suite, step: int, encoding: str) -> None:
-    content = Dribble(ET.tostring(element(suite), encoding=encoding))
+    content = Dribble(as_xml(suite, encoding))
     content.step = step
     got = read(content)
-    expected = list(cases(suite))
-    assert [result.result for result in got.results] == [OUTCOMES[case.outcome] for case in expected]
-    for number, (result, case) in enumerate(zip(got.results, expected, strict=True), 1):
-        assert result.test_id == (case.name.rpartition(".")[2] or case.name or f"test case {number}")
-    texts = [c.text for c in expected if c.text.strip() and c.outcome not in {None, "skipped"}]
+    expected = list(suite.cases())
+    assert [(result.test_id, result.result) for result in got.results] == [
+        (case.test_id(number), case.status) for number, case in enumerate(expected, 1)
+    ]
+    texts = [case.traceback for case in expected if case.traceback]
     assert [artifact.content.decode() for artifact in got.artifacts] == texts
     assert len({row.id for row in got.rows}) == len(got.rows)
 

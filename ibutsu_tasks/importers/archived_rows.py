@@ -1,0 +1,248 @@
+"""Rows of the database in an archive: what `prune --archive` writes, and what an import reads back equal.
+
+A run and a result lie in `run.json` and `result.json` as pytest-ibutsu writes them, which name nearly every
+column. The rest stands in the PAX header of the member, as the record `comment`, which every other reader
+of archives passes over: the row of an artifact, and values that JSON as Python reads it would change.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
+from ibutsu_tasks.importers.parsed import AnyNumber, ArchivedRun, Columns, JsonText, ParsedResult, Upload
+from ibutsu_tasks.importers.values import column_text, uuid_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ARCHIVER = "ibutsu-tasks 1"
+"""Says in the comment of `run.json` that every row of the archive is one of a database; 1 is the form's."""
+
+
+class _Kind(Enum):
+    ID = auto()
+    TEXT = auto()
+    NUMBER = auto()
+    TIME = auto()
+    JSON = auto()
+
+
+RUN_COLUMNS = {
+    "id": _Kind.ID,
+    "project_id": _Kind.ID,
+    "data": _Kind.JSON,
+    "env": _Kind.TEXT,
+    "component": _Kind.TEXT,
+    "source": _Kind.TEXT,
+    "start_time": _Kind.TIME,
+    "duration": _Kind.NUMBER,
+    "summary": _Kind.JSON,
+    "created": _Kind.TIME,
+}
+RESULT_COLUMNS = {
+    "id": _Kind.ID,
+    "project_id": _Kind.ID,
+    "test_id": _Kind.TEXT,
+    "result": _Kind.TEXT,
+    "data": _Kind.JSON,
+    "params": _Kind.JSON,
+    "duration": _Kind.NUMBER,
+    "start_time": _Kind.TIME,
+    "source": _Kind.TEXT,
+    "env": _Kind.TEXT,
+    "component": _Kind.TEXT,
+}
+ARTIFACT_COLUMNS = {
+    "id": _Kind.ID,
+    "result_id": _Kind.ID,
+    "run_id": _Kind.ID,
+    "filename": _Kind.TEXT,
+    "data": _Kind.JSON,
+    "upload_date": _Kind.TIME,
+}
+_KEYS = {"data": "metadata"}
+"""What a column is called in a document, where that differs."""
+
+
+def json_column(text: str | None) -> dict[str, Any] | JsonText | None:
+    """Give a `jsonb` column, read as text, in a form that comes back equal from an archive."""
+    if text is None:
+        return None
+    try:
+        value = json_object(b'{"":{"":%b}}' % text.encode())[""][""]
+    except BrokenDocumentError:
+        return JsonText(text)
+    return value if isinstance(value, dict) and _says(value, text) else JsonText(text)
+
+
+def _says(value: dict[str, Any], text: str) -> bool:
+    again = json.dumps(value, ensure_ascii=False)
+    if again == text:
+        return True
+    # The database writes 0.0000001 for what Python writes as 1e-07, and keeps digits a float has no room for.
+    return bool(json.loads(again, parse_float=Decimal) == json.loads(text, parse_float=Decimal))
+
+
+def number_column(value: float | None) -> float | None:
+    """Give a column of `double precision` in a form that comes back equal from an archive."""
+    return value if value is None or math.isfinite(value) else AnyNumber(value)
+
+
+def run_member(run: ArchivedRun) -> tuple[bytes, str]:
+    """Give `run.json` and the comment beside it."""
+    document, exact = _split(run.columns, RUN_COLUMNS)
+    comment = {"archiver": _ARCHIVER, "whole": run.is_whole, "results": run.results}
+    return _dump(document), _dump(comment | exact).decode()
+
+
+def result_member(columns: Columns) -> tuple[bytes, str | None]:
+    """Give `result.json` and the comment beside it, if it needs one."""
+    document, exact = _split(columns, RESULT_COLUMNS)
+    return _dump(document), _dump(exact).decode() if exact else None
+
+
+def artifact_comment(columns: Columns) -> str:
+    """Give the comment beside the content of an artifact."""
+    document, exact = _split(columns, ARTIFACT_COLUMNS)
+    null = {"content": None} if "content" in columns else {}
+    return _dump({"row": document} | null | exact).decode()
+
+
+def read_run(document: dict[str, Any], comment: str | None, upload: Upload) -> ArchivedRun | None:
+    """Read a run as `prune` archived it; None for a file of anybody else's."""
+    notes = _notes(comment)
+    columns = _join(document, notes, RUN_COLUMNS)
+    results = notes.get("results")
+    if notes.get("archiver") != _ARCHIVER or columns is None or not isinstance(results, int):
+        return None
+    return ArchivedRun(_over(columns, upload), is_whole=bool(notes.get("whole")), results=results)
+
+
+def read_result(
+    document: dict[str, Any], comment: str | None, result_id: UUID, upload: Upload
+) -> ParsedResult | None:
+    """Read a result of an archive whose run is one that `prune` archived; None when somebody changed it."""
+    columns = _join(document, _notes(comment), RESULT_COLUMNS)
+    if columns is None:
+        return None
+    columns = _over(columns | {"id": result_id}, upload)
+    return ParsedResult(
+        id=result_id,
+        test_id=columns["test_id"] or "",
+        result=columns["result"] or "",
+        duration_seconds=columns["duration"] or 0.0,
+        start_time=columns["start_time"],
+        data=columns["data"] if isinstance(columns["data"], dict) else {},
+        params=columns["params"] if isinstance(columns["params"], dict) else {},
+        source=columns["source"],
+        env=columns["env"],
+        component=columns["component"],
+        archived=columns,
+    )
+
+
+def read_artifact(comment: str | None) -> Columns | None:
+    """Read the row of an artifact; None when there is none beside it."""
+    notes = _notes(comment)
+    row = notes.get("row")
+    columns = _join(row, notes, ARTIFACT_COLUMNS) if isinstance(row, dict) else None
+    return columns if columns is None or "content" not in notes else columns | {"content": None}
+
+
+def _split(columns: Columns, kinds: Mapping[str, _Kind]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the columns by the names of a document, and apart from them what JSON would change."""
+    document: dict[str, Any] = {}
+    exact: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        value, key = columns[name], _KEYS.get(name, name)
+        if kind is _Kind.JSON and not isinstance(value, dict):
+            # Whoever else reads the archive expects an object.
+            document[key], exact[name] = {}, value
+        elif isinstance(value, AnyNumber):
+            document[key], exact[name] = None, str(float(value))
+        elif isinstance(value, datetime):
+            document[key] = value.isoformat()
+        else:
+            document[key] = str(value) if isinstance(value, UUID) else value
+    return document, {"exact": exact} if exact else {}
+
+
+def _join(
+    document: dict[str, Any], notes: dict[str, Any], kinds: Mapping[str, _Kind]
+) -> dict[str, Any] | None:
+    """Give back what `_split` took apart; None when a value is missing or of a wrong type."""
+    exact = notes.get("exact", {})
+    columns: dict[str, Any] = {}
+    try:
+        for name, kind in kinds.items():
+            if name in exact:
+                columns[name] = _exact(kind, exact[name])
+            else:
+                columns[name] = _plain(kind, document[_KEYS.get(name, name)])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return columns if columns["id"] else None
+
+
+def _exact(kind: _Kind, value: object) -> JsonText | AnyNumber | None:
+    if kind is _Kind.JSON and (value is None or isinstance(value, str)):
+        return None if value is None else JsonText(value)
+    if kind is _Kind.NUMBER and isinstance(value, str):
+        return AnyNumber(value)
+    raise TypeError(kind)
+
+
+def _plain(kind: _Kind, value: Any) -> Any:
+    if kind is _Kind.TIME:
+        return _naive(datetime.fromisoformat(value))
+    if kind is _Kind.JSON and isinstance(value, dict):
+        return value
+    if value is None and kind is not _Kind.JSON:
+        return None
+    if kind is _Kind.ID and (identifier := uuid_or_none(value)):
+        return identifier
+    if kind is _Kind.NUMBER and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is _Kind.TEXT and isinstance(value, str):
+        return value
+    raise TypeError(kind)
+
+
+def _naive(moment: datetime) -> datetime:
+    if moment.tzinfo is not None:
+        raise ValueError(moment)
+    return moment
+
+
+def _over(columns: dict[str, Any], upload: Upload) -> dict[str, Any]:
+    """Lay what the uploader gave along over a row."""
+    if not (upload.metadata or upload.source):
+        return columns
+    data = columns["data"]
+    given = {name: column_text(upload.metadata.get(name)) for name in ("env", "component")}
+    given["source"] = column_text(upload.source)
+    return (
+        columns
+        | {name: text for name, text in given.items() if text}
+        | {"data": data | upload.metadata if isinstance(data, dict) else data}
+    )
+
+
+def _notes(comment: str | None) -> dict[str, Any]:
+    if comment is None:
+        return {}
+    try:
+        return json_object(comment.encode("utf-8", "surrogateescape"))
+    except BrokenDocumentError:
+        return {}
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode()

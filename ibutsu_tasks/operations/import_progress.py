@@ -1,0 +1,53 @@
+"""How far an import has come: told whenever a piece of its file is read, and with every few rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import IO
+
+OnProgress = Callable[[int, int, int], None]
+"""Takes the number of test cases done, the bytes of the file that were read, and how many it has."""
+
+
+class WatchedContent:
+    """The content of an import, at position 0, that tells how much of it was read.
+
+    Of a file that is read several times, each reading counts its share, so that the bytes read only grow.
+    """
+
+    def __init__(self, content: IO[bytes], on_progress: OnProgress, *, readings: int) -> None:
+        self._content = content
+        self._on_progress = on_progress
+        self._readings = readings
+        self._read_bytes = 0
+        self._results = 0
+        self._size_bytes = content.seek(0, os.SEEK_END)
+        content.seek(0)
+        self._tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read as the file does, and tell."""
+        data = self._content.read(size)
+        self._read_bytes += len(data)
+        self._tell()
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a position as the file does."""
+        return self._content.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Give the position in the file."""
+        return self._content.tell()
+
+    def wrote(self, results: int) -> None:
+        """Tell how many test cases are done."""
+        # A batch on its way to the database is in none of the numbers.
+        self._results = max(self._results, results)
+        self._tell()
+
+    def _tell(self) -> None:
+        # The beginning of a file is read once more to know its encoding.
+        read_bytes = min(self._read_bytes // self._readings, self._size_bytes)
+        self._on_progress(self._results, read_bytes, self._size_bytes)
