@@ -40,7 +40,7 @@ from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -49,10 +49,10 @@ Membership = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
 """Turns a column that names a parent into the condition that this parent is among those taken."""
 
 
-def among(ids: Sequence[str]) -> Membership:
+def among(ids: Iterable[UUID | str]) -> Membership:
     """Take the parents with these ids."""
     # One text for all of them: bound one by one, they cost more than the rows they find.
-    array = cast(literal(f"{{{','.join(ids)}}}"), ARRAY(Uuid()))
+    array = cast(literal(f"{{{','.join(map(str, ids))}}}"), ARRAY(Uuid()))
     return lambda column: column == any_(array)
 
 
