@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune_ages import cutoff_at, find_due_rows
+from ibutsu_tasks.operations.prune_ages import find_due_rows
 from ibutsu_tasks.operations.prune_batches import BatchPruner
 from ibutsu_tasks.operations.prune_indexes import check_indexes
 from ibutsu_tasks.operations.prune_lock import take_prune_lock
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ibutsu_tasks.operations.prune_batches import Keeper
     from ibutsu_tasks.retention import ProjectAge, RetentionRule
 
-__all__ = ["PruneProgress", "PruneSummary", "cutoff_at", "explain", "prune"]
+__all__ = ["PruneProgress", "PruneSummary", "explain", "prune"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ def prune(
     True ends the prune with a summary that says so, and the same call goes on where it stopped. `keeper`
     saves what goes before it goes. Below the rule's floor nothing is deleted and the summary says so.
 
-    Raises BusyError while another prune runs, and RefusedError when an index it needs is missing, when
-    PostgreSQL refuses to delete a row or when a project of `project_ages` does not exist; what was deleted
-    before stays deleted.
+    Raises BusyError while another prune runs, and RefusedError when an index it needs is missing, a project
+    of `project_ages` does not exist, or PostgreSQL refuses to delete a row; what was deleted before stays
+    deleted.
     """
     refusal = rule.refusal(age_days)
     if refusal:
