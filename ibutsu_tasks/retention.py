@@ -26,7 +26,7 @@ class RetentionRule:
     Below `minimum_age_days` a rule refuses to run: the floors are the Ibutsu server's (files 2 months,
     results 4, runs 10, imports 1 day). `default_age_days` is what beat asks for. `task` is the wire name
     of the task that runs the rule, and `unit` the name of its only argument. `batch_rows` of `table` go
-    in one transaction; fewer where more hangs on each.
+    in one transaction at most; fewer where that takes too long, or more hangs on each.
     """
 
     name: str
@@ -61,7 +61,7 @@ RETENTION_RULES = (
         minimum_age_days=1,
         unit="days",
         task="ibutsu_server.tasks.db.prune_old_import_files",
-        batch_rows=500,
+        batch_rows=2000,
         help="uploaded files and their import records",
     ),
     RetentionRule(
@@ -72,7 +72,7 @@ RETENTION_RULES = (
         minimum_age_days=2 * DAYS_PER_MONTH,
         unit="months",
         task="ibutsu_server.tasks.db.prune_old_files",
-        batch_rows=2000,
+        batch_rows=10_000,
         help="artifacts",
     ),
     RetentionRule(
@@ -83,7 +83,7 @@ RETENTION_RULES = (
         minimum_age_days=4 * DAYS_PER_MONTH,
         unit="months",
         task="ibutsu_server.tasks.db.prune_old_results",
-        batch_rows=2000,
+        batch_rows=10_000,
         help="results and their artifacts",
     ),
     RetentionRule(

@@ -44,7 +44,7 @@ class Row:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or NONE
     return NONE if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
 
 

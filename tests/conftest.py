@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 TEMPLATE = "ibutsu_tasks_test_template"
 SETTING_PREFIXES = ("CELERY_", "POSTGRES", "SQLALCHEMY_", "FLOWER_", "IBUTSU_TASKS_", "REMAP_SIGTERM")
 _numbers = itertools.count(1)
+
+# A busy machine is no finding: no example has a time limit.
+hypothesis_settings.register_profile("tests", deadline=None)
+hypothesis_settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +55,19 @@ def servers() -> Iterator[LocalServers]:
             _create_template(running.database_url)
             yield running
     finally:
+        discard(data_dir)
+
+
+@pytest.fixture(scope="session")
+def used_data_dir() -> Iterator[Path]:
+    """A data directory that has been in use before, to be copied: the tables are there, nothing runs."""
+    with tempfile.TemporaryDirectory(prefix="ibutsu-tasks-test-") as directory:
+        data_dir = Path(directory) / "used"
+        with LocalServers(data_dir) as servers:
+            engine = create_engine(servers.database_url)
+            create_tables(engine)
+            engine.dispose()
+        yield data_dir
         discard(data_dir)
 
 

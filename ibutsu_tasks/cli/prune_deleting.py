@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.cli.output import plain
 from ibutsu_tasks.operations import prune_indexes, pruning
 from ibutsu_tasks.operations.prune_history import PruneHistory, Starter
+from ibutsu_tasks.operations.prune_results import PruneSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ibutsu_tasks.cli.prune_archive import PruneArchive
     from ibutsu_tasks.cli.prune_stopping import StopRequest
     from ibutsu_tasks.cli.state import CliState
-    from ibutsu_tasks.operations.prune_results import PrunePlan, PruneSummary
+    from ibutsu_tasks.operations.prune_results import PrunePlan
     from ibutsu_tasks.resources import Resources
     from ibutsu_tasks.retention import RetentionRule
 
@@ -47,6 +48,12 @@ class Deleter:
             if plan.missing_indexes:
                 with self._history.recorded(plan.rule, plan.age_days, self._starter):
                     raise prune_indexes.refusal(plan.rule, plan.missing_indexes[0])
+
+    def record_nothing_due(self, plans: Sequence[PrunePlan]) -> None:
+        """Put on record that there was nothing to delete, which settles a prune that failed before."""
+        for plan in plans:
+            with self._history.recorded(plan.rule, plan.age_days, self._starter) as record:
+                record.end(PruneSummary(plan.rule, plan.age_days, cutoff=plan.cutoff))
 
     def delete_all(self, plans: Sequence[tuple[RetentionRule, PrunePlan]]) -> list[PruneSummary]:
         """Prune by each rule in order. Raises what `pruning.prune` raises."""

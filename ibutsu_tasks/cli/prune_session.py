@@ -65,6 +65,8 @@ def delete_rows(
                     return ExitCode.BAD_NEWS
                 rules = [rule for rule, _ in ages]
                 summaries = deleter.delete_all(list(zip(rules, plans, strict=True)))
+            else:
+                deleter.record_nothing_due(plans)
             if vacuum and not stop.is_made():
                 vacuumed = _vacuum(state, resources, summaries)
     code = _end(state, plans, summaries, vacuumed, kept)

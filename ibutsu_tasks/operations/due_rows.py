@@ -40,7 +40,7 @@ from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -49,10 +49,10 @@ Membership = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
 """Turns a column that names a parent into the condition that this parent is among those taken."""
 
 
-def among(ids: Sequence[str]) -> Membership:
+def among(ids: Iterable[UUID | str]) -> Membership:
     """Take the parents with these ids."""
     # One text for all of them: bound one by one, they cost more than the rows they find.
-    array = cast(literal(f"{{{','.join(ids)}}}"), ARRAY(Uuid()))
+    array = cast(literal(f"{{{','.join(map(str, ids))}}}"), ARRAY(Uuid()))
     return lambda column: column == any_(array)
 
 
@@ -129,8 +129,7 @@ class DueRows:
 
     def lock_roots(self, session: Session, rows: Sequence[RowPlace]) -> list[RowPlace]:
         """Lock those of the rows that are where they were and still due, passing over others' rows."""
-        query = select(*_place(self.root)).where(_is_at(self.root, rows), *self.conditions(self.root, {}))
-        return _places(session, query.with_for_update(skip_locked=True))
+        return _lock(session, self.root, rows, *self.conditions(self.root, {}))
 
     def list_hanging(
         self, session: Session, table: Table, parents: Mapping[Table, Sequence[str]], limit: int
@@ -146,10 +145,7 @@ class DueRows:
         rows: Sequence[RowPlace],
     ) -> list[RowPlace]:
         """Lock those of the rows that still hang on these parents, passing over others' rows."""
-        if not rows:
-            return []
-        query = select(*_place(table)).where(_is_at(table, rows), self._hangs(table, parents))
-        return _places(session, query.with_for_update(skip_locked=True))
+        return _lock(session, table, rows, self._hangs(table, parents)) if rows else []
 
     def list_free(self, session: Session, table: Table, rows: Sequence[RowPlace]) -> list[RowPlace]:
         """Give those of the rows on which nothing in the rule's tables hangs any more."""
@@ -196,11 +192,28 @@ def _project_of(table: Table) -> ColumnElement[str]:
 
 
 def _place(table: Table) -> tuple[ColumnElement[Any], ...]:
-    return (cast(literal_column(f"{table.name}.ctid"), Text), cast(table.c.id, Text), size_bytes(table))
+    return (_ctid(table), _id(table), size_bytes(table))
 
 
 def _places(session: Session, query: Select[*tuple[Any, ...]]) -> list[RowPlace]:
     return [RowPlace(*row) for row in session.execute(query)]
+
+
+def _lock(
+    session: Session, table: Table, rows: Sequence[RowPlace], *conditions: ColumnElement[bool]
+) -> list[RowPlace]:
+    query = select(_ctid(table), _id(table)).where(_is_at(table, rows), *conditions)
+    locked = {(place, row_id) for place, row_id in session.execute(query.with_for_update(skip_locked=True))}
+    # Where a row was, another may lie by now.
+    return [row for row in rows if (row.place, row.id) in locked]
+
+
+def _ctid(table: Table) -> ColumnElement[str]:
+    return cast(literal_column(f"{table.name}.ctid"), Text)
+
+
+def _id(table: Table) -> ColumnElement[str]:
+    return cast(table.c.id, Text)
 
 
 def _is_at(table: Table, rows: Sequence[RowPlace]) -> ColumnElement[bool]:

@@ -43,7 +43,8 @@ class WatchedContent:
 
     def wrote(self, results: int) -> None:
         """Tell how many test cases are done."""
-        self._results = results
+        # A batch on its way to the database is in none of the numbers.
+        self._results = max(self._results, results)
         self._tell()
 
     def _tell(self) -> None:

@@ -162,9 +162,7 @@ class BatchPruner:
         return self._lock(session, [row for row in roots if UUID(row.id) in unchanged])
 
     def _lock(self, session: Session, roots: Sequence[RowPlace]) -> dict[Table, _Level]:
-        wanted = {row.id for row in roots}
-        locked = self.due.lock_roots(session, roots)
-        levels = {self.due.root: _Level([row for row in locked if row.id in wanted])}
+        levels = {self.due.root: _Level(self.due.lock_roots(session, roots))}
         for table in self.due.tables[1:]:
             levels[table] = self._lock_hanging(session, table, levels)
         return levels

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import signal
 import subprocess
 from contextlib import closing
 from datetime import timedelta
@@ -16,9 +18,13 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.cli.output import format_bytes
 from ibutsu_tasks.database.models import Artifact, Result, Run
+from ibutsu_tasks.operations.prune_history import read_history
+from ibutsu_tasks.operations.prune_lock import take_prune_lock
+from ibutsu_tasks.operations.prune_record import PruneState
 from ibutsu_tasks.operations.run_summary import complete
 from tests.commands import PROGRAM, role, run, services, type_at_the_question, until
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
+from tests.slow_files import files_left, store_slow_files
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -173,6 +179,38 @@ def test_rows_in_use_are_left_and_the_command_says_so(environment: dict[str, str
     assert done.returncode == 1
     assert "1 due rows of runs are in use and were left." in done.stderr
     assert counts(engine)[0] == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_it_between_batches_and_the_same_command_goes_on(
+    environment: dict[str, str], session: Session, number: int, code: int
+) -> None:
+    store_slow_files(session, 5000)
+    with role("prune", "files", "--yes", env=environment, cwd=Path(environment["HOME"])) as command:
+        until(lambda: 0 < files_left(session) < 5000)
+        assert command.stop(number) == code
+    left = files_left(session)
+    assert 0 < left < 5000
+    assert "the same command goes on from there" in command.output
+    assert f"Deleted {5000 - left:,} rows" in command.output
+    assert "Traceback" not in command.output
+    session.execute(text("drop trigger slow on artifacts"))
+    session.commit()
+    assert prune(environment, "files", "--yes").returncode == 0
+    assert files_left(session) == 0
+
+
+def test_a_second_prune_is_told_that_one_is_running(
+    environment: dict[str, str], engine: Engine, session: Session
+) -> None:
+    store_slow_files(session, 1)
+    with Session(engine) as holder:
+        take_prune_lock(holder)
+        done = prune(environment, "files", "--yes")
+    assert done.returncode == 1
+    assert "Another prune is running since" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files_left(session) == 1
 
 
 @pytest.mark.parametrize(
@@ -349,6 +387,87 @@ def test_enqueue_to_a_dead_broker_is_code_4(environment: dict[str, str]) -> None
     assert done.returncode == 4
     assert "127.0.0.1:1" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_history_shows_what_went_and_what_failed(
+    environment: dict[str, str], broker_url: str, engine: Engine
+) -> None:
+    environment["CELERY_BROKER_URL"] = broker_url
+    assert "No prune is on record." in prune(environment, "--history").stderr
+    done = prune(environment, "runs", "--yes", "--vacuum")
+    assert done.returncode == 0
+    assert "Vacuuming artifacts" in done.stderr
+    assert re.search(r"Vacuumed .*runs \(", done.stderr)
+    assert "Nothing is due." in prune(environment, "runs", "--yes").stderr
+    with engine.begin() as connection:
+        connection.execute(text("drop index ix_artifacts_result_id"))
+    refused = prune(environment, "runs", "--yes")
+    assert (refused.returncode, "CREATE INDEX CONCURRENTLY" in refused.stderr) == (1, True)
+
+    table = prune(environment, "--history")
+    document = json.loads(prune(environment, "runs", "--history", "--json").stdout)
+
+    lines = table.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[-1] for line in lines[1:4]] == ["failed", "done", "done"]
+    assert [line.split()[2:4] for line in lines[2:4]] == [["runs", "0"], ["runs", "3"]]
+    assert "no index begins with artifacts.result_id" in " ".join(table.stdout.split())
+    failed, _, good = document["prunes"]
+    assert (failed["state"], failed["sentence"][:19]) == ("failed", "runs is not pruned:")
+    assert good["deleted"] == {"runs": 1, "results": 1, "artifacts": 1}
+    assert json.loads(prune(environment, "files", "--history", "--json").stdout) == {"prunes": []}
+
+
+def test_history_needs_a_broker(environment: dict[str, str]) -> None:
+    assert prune(environment, "--history").returncode == 3
+    done = prune(environment | {"CELERY_BROKER_URL": "redis://:hunter2@127.0.0.1:1/0"}, "--history")
+    assert (done.returncode, "127.0.0.1:1" in done.stderr, "hunter2" in done.stderr) == (4, True, False)
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_without_a_broker_it_prunes_and_says_that_no_record_is_kept(
+    environment: dict[str, str], engine: Engine
+) -> None:
+    environment["CELERY_BROKER_URL"] = "redis://:hunter2@127.0.0.1:1/0"
+    done = prune(environment, "all", "--yes")
+    assert done.returncode == 0
+    assert done.stderr.count("No record of this prune is kept") == 1
+    assert "hunter2" not in done.stderr
+    assert counts(engine) == (1, 1, 1)
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_a_plan_says_which_index_is_missing(environment: dict[str, str], engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("drop index ix_results_run_id"))
+    done = prune(environment, "all", "--dry-run")
+    assert done.returncode == 1
+    assert "Refused: runs: no index begins with results.run_id" in done.stderr
+    assert "CREATE INDEX CONCURRENTLY ix_results_run_id ON results (run_id);" in done.stderr
+    assert counts(engine) == (2, 2, 2)
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_nothing_deleted_nothing_vacuumed(environment: dict[str, str]) -> None:
+    done = prune(environment, "files", "--older-than", "500d", "--yes", "--vacuum")
+    assert done.returncode == 0
+    assert "Nothing was deleted, so nothing is vacuumed." in done.stderr
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_a_killed_prune_is_on_record_without_an_end(
+    environment: dict[str, str], broker_url: str, engine: Engine
+) -> None:
+    environment["CELERY_BROKER_URL"] = broker_url
+    with Session(engine) as other, build_client(broker_url) as client:
+        other.execute(text("lock table runs in row exclusive mode; select 1 from runs for update"))
+        with role("prune", "runs", "--yes", env=environment, cwd=Path(environment["HOME"])) as running:
+            until(lambda: read_history(client))
+            running.process.kill()
+        [record] = read_history(client)
+    assert (record.written_state, record.ended) == (PruneState.RUNNING, None)
+    assert record.state(record.seen + timedelta(hours=1)) is PruneState.LOST
 
 
 def _queued(broker_url: str) -> list[dict[str, Any]]:

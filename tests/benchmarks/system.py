@@ -179,10 +179,10 @@ class Bench:
         assert self._execute("show fsync") == "on"
 
     @contextmanager
-    def system(self) -> Iterator[BenchSystem]:
-        """Give a fresh database with the contract's tables and indexes, and an empty Redis database."""
+    def system(self, template_url: str | None = None) -> Iterator[BenchSystem]:
+        """Give a fresh database, as `database` does, and an empty Redis database."""
         number = next(self._numbers)
-        with self.database() as database_url:
+        with self.database(template_url) as database_url:
             engine = create_engine(database_url)
             broker_url = self.servers.broker_url.replace(
                 "virtual_host=0", f"virtual_host={number % REDIS_DATABASES}"
@@ -197,15 +197,20 @@ class Bench:
                 engine.dispose()
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """Give the address of a fresh database with the contract's tables and indexes."""
+    def database(self, template_url: str | None = None) -> Iterator[str]:
+        """Give the address of a fresh database with the contract's tables and indexes, or of a copy.
+
+        Nobody may be connected to the template; the copy is on the disk when it is given.
+        """
         name = f"bench_{next(self._numbers)}"
-        self._execute(f"create database {name} template template0")
+        template = make_url(template_url).database if template_url else "template0"
+        self._execute(f"create database {name} template {template} strategy file_copy")
         url = make_url(self.servers.database_url).set(database=name)
         try:
-            engine = create_engine(url)
-            create_tables(engine)
-            engine.dispose()
+            if template_url is None:
+                engine = create_engine(url)
+                create_tables(engine)
+                engine.dispose()
             yield url.render_as_string(hide_password=False)
         finally:
             self._execute(f"drop database {name} with (force)")

@@ -50,6 +50,7 @@ def test_serves_both_and_leaves_no_process(data_dir: Path) -> None:
     assert server_processes(data_dir) == []
 
 
+@pytest.mark.usefixtures("used")
 def test_listens_on_private_unix_sockets_alone(data_dir: Path) -> None:
     with LocalServers(data_dir) as servers:
         sockets = Path(servers.valkey.socket).parent
@@ -79,6 +80,7 @@ def test_path_with_spaces_quotes_and_200_characters(data_dir: Path) -> None:
     assert server_processes(long) == []
 
 
+@pytest.mark.usefixtures("used")
 def test_holders_share_and_the_last_one_stops(data_dir: Path, hold: Callable[..., Holder]) -> None:
     first, second = hold(), hold()
     assert first.urls() == second.urls()
@@ -88,6 +90,7 @@ def test_holders_share_and_the_last_one_stops(data_dir: Path, hold: Callable[...
     assert server_processes(data_dir) == []
 
 
+@pytest.mark.usefixtures("used")
 def test_kill_of_the_first_holder_does_not_keep_the_servers(
     data_dir: Path, hold: Callable[..., Holder]
 ) -> None:
@@ -100,6 +103,7 @@ def test_kill_of_the_first_holder_does_not_keep_the_servers(
     assert server_processes(data_dir) == []
 
 
+@pytest.mark.usefixtures("used")
 def test_orphans_are_adopted_and_stopped(data_dir: Path, hold: Callable[..., Holder]) -> None:
     only = hold()
     urls = only.urls()
@@ -112,6 +116,7 @@ def test_orphans_are_adopted_and_stopped(data_dir: Path, hold: Callable[..., Hol
     assert server_processes(data_dir) == []
 
 
+@pytest.mark.usefixtures("used")
 def test_killed_servers_leave_nothing_in_the_way(data_dir: Path, hold: Callable[..., Holder]) -> None:
     holder = hold()
     holder.urls()
@@ -123,6 +128,7 @@ def test_killed_servers_leave_nothing_in_the_way(data_dir: Path, hold: Callable[
         assert ask(servers, "SELECT 1") == "1"
 
 
+@pytest.mark.usefixtures("used")
 def test_a_stranger_with_the_noted_pid_is_left_alone(data_dir: Path) -> None:
     with LocalServers(data_dir):
         note = (data_dir / "postgresql" / "postmaster.pid").resolve()
@@ -136,13 +142,14 @@ def test_a_stranger_with_the_noted_pid_is_left_alone(data_dir: Path) -> None:
         stranger.kill()
 
 
+@pytest.mark.usefixtures("used")
 def test_a_frozen_server_is_replaced(data_dir: Path, hold: Callable[..., Holder]) -> None:
     holder = hold()
     holder.urls()
     holder.kill()
     for process in server_processes(data_dir):
         process.suspend()
-    with LocalServers(data_dir, start_timeout_seconds=3) as servers:
+    with LocalServers(data_dir, start_timeout_seconds=6) as servers:
         assert ask(servers, "SELECT 1") == "1"
     assert server_processes(data_dir) == []
 
@@ -157,6 +164,7 @@ def test_reset_is_refused_while_in_use_and_empties_afterwards(data_dir: Path) ->
         assert ask(servers, "SELECT to_regclass('gone') IS NULL") == "True"
 
 
+@pytest.mark.usefixtures("used")
 def test_reset_ends_orphans(data_dir: Path, hold: Callable[..., Holder]) -> None:
     holder = hold()
     holder.urls()
@@ -166,6 +174,7 @@ def test_reset_ends_orphans(data_dir: Path, hold: Callable[..., Holder]) -> None
     assert not (data_dir / "postgresql").exists()
 
 
+@pytest.mark.usefixtures("used")
 def test_damaged_data_are_named_with_the_log_and_the_way_out(data_dir: Path) -> None:
     with LocalServers(data_dir):
         pass
@@ -177,6 +186,7 @@ def test_damaged_data_are_named_with_the_log_and_the_way_out(data_dir: Path) -> 
     assert server_processes(data_dir) == []
 
 
+@pytest.mark.usefixtures("used")
 @pytest.mark.parametrize("mode", [0o755, 0o000, 0o777])
 def test_a_changed_mode_of_the_cluster_is_put_right(data_dir: Path, mode: int) -> None:
     with LocalServers(data_dir) as servers:
@@ -188,6 +198,7 @@ def test_a_changed_mode_of_the_cluster_is_put_right(data_dir: Path, mode: int) -
     assert stat.S_IMODE(cluster.stat().st_mode) == 0o700
 
 
+@pytest.mark.usefixtures("used")
 def test_a_fault_that_is_no_damage_offers_no_reset(data_dir: Path) -> None:
     with LocalServers(data_dir):
         pass
@@ -221,6 +232,7 @@ def test_a_file_in_place_of_the_cluster_is_named(data_dir: Path) -> None:
     (data_dir / "postgresql").unlink()
 
 
+@pytest.mark.usefixtures("used")
 def test_damaged_broker_data_are_named(data_dir: Path) -> None:
     with LocalServers(data_dir):
         pass
@@ -230,6 +242,7 @@ def test_damaged_broker_data_are_named(data_dir: Path) -> None:
         LocalServers(data_dir).start()
 
 
+@pytest.mark.usefixtures("used")
 def test_data_of_another_major_version_are_refused(data_dir: Path) -> None:
     with LocalServers(data_dir):
         pass

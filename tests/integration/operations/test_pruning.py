@@ -272,7 +272,10 @@ def test_many_rows_go_in_small_transactions(
 
 def test_more_rows_than_one_batch(engine: Engine, session: Session) -> None:
     same = days_ago(100)
-    rows = [{"id": uuid4(), "upload_date": same, "content": b"x"} for _ in range(FILES.batch_rows * 2 + 1)]
+    rows = [
+        {"id": uuid4(), "upload_date": same, "content": b"x"}
+        for _ in range(prune_tuning.START_WEIGHT * 4 + 1)
+    ]
     session.bulk_insert_mappings(Artifact, rows)
     session.commit()
     assert prune(engine, FILES).rows_of("artifacts") == len(rows)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.database.models import Run
-from ibutsu_tasks.locks import QUIET_SECONDS
+from ibutsu_tasks.locks import LONGEST_WAIT_SECONDS, QUIET_SECONDS
 from tests.commands import until
 from tests.factories import make_result, make_run
 from tests.pass_counting import COUNT_PASSES, FORGET_PASSES, bursts_in, passes_of
@@ -35,7 +35,9 @@ def test_a_storm_of_requests_costs_two_passes_a_run(system: System) -> None:
         assert [system.tests_of(run_id) for run_id in ids] == [MESSAGES // RUNS] * RUNS
         until(lambda: False, 2 * QUIET_SECONDS)
         for run_id in ids:
-            assert passes_of(system.session, run_id) <= 2 * bursts_in(moments[run_id])
+            # A slow machine makes a burst so long that it is looked at before its end.
+            looks_between = (moments[run_id][-1] - moments[run_id][0]) // LONGEST_WAIT_SECONDS
+            assert passes_of(system.session, run_id) <= 2 * bursts_in(moments[run_id]) + looks_between
     finally:
         system.session.rollback()
         system.session.execute(FORGET_PASSES)

@@ -9,19 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.database.models import Base
-from ibutsu_tasks.errors import RefusedError, UsageError
+from ibutsu_tasks.errors import RefusedError, SettingsError, UsageError
 from ibutsu_tasks.operations.due_rows import DueRows
-from ibutsu_tasks.operations.pruning import PruneSummary, cutoff_at
+from ibutsu_tasks.operations.prune_ages import cutoff_at
+from ibutsu_tasks.operations.pruning import PruneSummary
 from ibutsu_tasks.retention import (
     RETENTION_RULES,
     RULES_BY_NAME,
+    ProjectAge,
     RetentionRule,
     check_age,
     find_rules,
     parse_age,
+    parse_project_ages,
     task_argument,
 )
 from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.settings import load_settings
 
 NOW = datetime(2026, 11, 21, 12)  # noqa: DTZ001 - the database's times are naive UTC
 CASES = pytest.mark.parametrize("rule", RETENTION_RULES, ids=lambda rule: rule.name)
@@ -133,6 +137,7 @@ def test_summary_is_json_with_every_key() -> None:
         "left": 0,
         "seconds": 1.235,
         "skipped": None,
+        "stopped": False,
     }
     assert summary.as_json().keys() == replace(summary, skipped="Skipped", cutoff=None).as_json().keys()
     assert (summary.rows_of("artifacts"), summary.rows_of("runs")) == (3, 0)
@@ -195,3 +200,31 @@ def test_the_command_refuses_what_the_rule_refuses(rule: RetentionRule) -> None:
     check_age(rule, rule.minimum_age_days)
     with pytest.raises(UsageError, match=f"floor of the rule {rule.name}"):
         check_age(rule, rule.minimum_age_days - 1)
+
+
+def test_ages_of_projects_are_read_and_shown() -> None:
+    ages = parse_project_ages(" demo:results=5months, a:b c:runs = NEVER ,,demo:files=12w")
+    assert ages == (
+        ProjectAge("demo", "results", 150),
+        ProjectAge("a:b c", "runs", None),
+        ProjectAge("demo", "files", 84),
+    )
+    assert ",".join(map(str, ages)) == "demo:results=150d,a:b c:runs=never,demo:files=84d"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("demo", "must be PROJECT:RULE=AGE"),
+        (":runs=400d", "must be PROJECT:RULE=AGE"),
+        ("demo:result=200d", "names no rule"),
+        ("demo:all=400d", "names no rule"),
+        ("demo:results=soon", "is not an age"),
+        ("demo:results=90d", "below the floor"),
+        ("demo:results=200d,demo:results=never", "two ages for demo:results"),
+    ],
+)
+def test_a_wrong_age_of_a_project_is_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        load_settings(environ={"IBUTSU_TASKS_RETENTION": text})
+    assert "IBUTSU_TASKS_RETENTION" in str(caught.value)

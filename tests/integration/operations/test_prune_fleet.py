@@ -1,0 +1,249 @@
+"""A prune beside others: one at a time, stopped and gone on with, waiting; projects with their own ages."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from ibutsu_tasks.database.models import Artifact, Import, Result, Run
+from ibutsu_tasks.errors import BusyError, DatabaseUnreachableError, RefusedError
+from ibutsu_tasks.operations import prune_plan, prune_pressure, prune_tuning, prune_watch, pruning
+from ibutsu_tasks.operations.prune_lock import PRUNE_LOCK, take_prune_lock
+from ibutsu_tasks.retention import RULES_BY_NAME, parse_project_ages
+from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Engine
+
+    from ibutsu_tasks.resources import Resources
+
+FILES, RESULTS, RUNS, IMPORTS = (RULES_BY_NAME[name] for name in ("files", "results", "runs", "imports"))
+
+
+@contextmanager
+def another_prune(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as holder:
+        take_prune_lock(holder)
+        yield holder
+
+
+def store_files(session: Session, number: int) -> None:
+    old = utc_now() - timedelta(days=200)
+    rows = [{"id": uuid4(), "upload_date": old, "content": b"x"} for _ in range(number)]
+    session.bulk_insert_mappings(Artifact, rows)
+    session.commit()
+
+
+def files_left(session: Session) -> int:
+    session.rollback()
+    return len(session.scalars(select(Artifact.id)).all())
+
+
+def test_a_second_prune_is_told_since_when_and_by_whom_and_may_run_later(
+    engine: Engine, session: Session, resources: Resources
+) -> None:
+    store_files(session, 1)
+    with another_prune(engine) as holder:
+        holder.execute(text("set application_name = 'ibutsu-tasks/prune@elsewhere'"))
+        with pytest.raises(
+            BusyError, match=r"running since 20\d\d-.* UTC \(ibutsu-tasks/prune@elsewhere\)\."
+        ):
+            pruning.prune(resources.session, FILES, 90)
+    assert files_left(session) == 1
+    assert pruning.prune(resources.session, FILES, 90).rows_of("artifacts") == 1
+
+
+def test_the_lock_keeps_nothing_from_being_vacuumed(engine: Engine, session: Session) -> None:
+    with another_prune(engine) as holder:
+        pid = holder.scalar(text("select pg_backend_pid()"))
+        query = "select state, backend_xmin, backend_xid from pg_stat_activity where pid = :pid"
+        assert session.execute(text(query), {"pid": pid}).one() == ("idle in transaction", None, None)
+        timeouts = "select current_setting('idle_in_transaction_session_timeout')"
+        assert holder.scalar(text(timeouts)) == "0"
+
+
+def test_a_prune_that_loses_its_lock_stops(
+    engine: Engine, session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_files(session, 1500)
+    monkeypatch.setattr(prune_watch, "LOOK_SECONDS", 0)
+    query = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = :low"
+
+    def lose(_: object) -> None:
+        with engine.begin() as connection:
+            connection.execute(text(query), {"low": PRUNE_LOCK & 0xFFFFFFFF})
+
+    with pytest.raises(DatabaseUnreachableError):
+        pruning.prune(resources.session, FILES, 90, on_progress=lose)
+    assert 0 < files_left(session) < 1500
+
+
+def test_it_stops_between_batches_and_the_same_call_goes_on(session: Session, resources: Resources) -> None:
+    store_files(session, 1500)
+    told: list[pruning.PruneProgress] = []
+
+    def prune() -> pruning.PruneSummary:
+        return pruning.prune(
+            resources.session, FILES, 90, on_progress=told.append, should_stop=lambda: len(told) == 2
+        )
+
+    first = prune()
+    assert first.stopped
+    assert told[-1].batches == 2
+    assert first.rows_of("artifacts") == told[-1].rows == 1500 - files_left(session)
+    assert first.as_json()["stopped"] is True
+    second = prune()
+    assert not second.stopped
+    assert first.rows_of("artifacts") + second.rows_of("artifacts") == 1500
+    assert files_left(session) == 0
+
+
+def test_it_waits_for_autovacuum_says_so_and_not_for_ever(
+    session: Session,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store_files(session, 1)
+    monkeypatch.setattr(prune_pressure, "MAX_DEAD_ROWS", -1)
+    monkeypatch.setattr(prune_watch, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(prune_watch, "MAX_PAUSES_SECONDS", 0.05)
+    told: list[pruning.PruneProgress] = []
+
+    summary = pruning.prune(resources.session, FILES, 90, on_progress=told.append)
+
+    assert (summary.left, summary.rows_of("artifacts")) == (0, 1)
+    assert "dead rows of artifacts wait for autovacuum" in str(told[-1].waiting_for)
+    assert "goes on after pauses" in caplog.text
+
+
+def test_a_pause_ends_when_it_is_asked_to_stop(
+    session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_files(session, 1500)
+    monkeypatch.setattr(prune_pressure, "MAX_DEAD_ROWS", -1)
+    told: list[pruning.PruneProgress] = []
+    summary = pruning.prune(
+        resources.session,
+        FILES,
+        90,
+        on_progress=told.append,
+        should_stop=lambda: bool(told and told[-1].waiting_for),
+    )
+    assert summary.stopped
+    assert files_left(session) > 0
+
+
+def test_a_slot_nobody_reads_is_not_waited_for(
+    session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune_pressure, "MAX_LAG_BYTES", -1)
+    session.execute(text("select pg_create_physical_replication_slot('abandoned', true)"))
+    session.commit()
+    try:
+        with resources.session() as looking:
+            assert prune_pressure.what_is_behind(looking, ["artifacts"]) is None
+    finally:
+        session.execute(text("select pg_drop_replication_slot('abandoned')"))
+        session.commit()
+
+
+def test_large_content_makes_small_batches(
+    session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune_tuning, "BYTES_PER_WEIGHT", 10)
+    result = make_result(session, make_run(session), start_time=utc_now() - timedelta(days=200))
+    for _ in range(20):
+        make_artifact(session, result, content=uuid4().bytes * 100, upload_date=utc_now())
+    session.commit()
+    told: list[pruning.PruneProgress] = []
+    summary = pruning.prune(resources.session, RESULTS, 150, on_progress=told.append)
+    assert dict(summary.deleted) == {"results": 1, "artifacts": 20}
+    assert len(told) >= 3
+
+
+def _store_run(session: Session, project_id: UUID | None, days: int) -> UUID:
+    return make_run(session, project_id=project_id, start_time=utc_now() - timedelta(days=days)).id
+
+
+def _store_result(session: Session, project_id: UUID | None, days: int) -> UUID:
+    run = make_run(session, project_id=project_id)
+    return make_result(session, run, start_time=utc_now() - timedelta(days=days)).id
+
+
+def _store_file_of_run(session: Session, project_id: UUID | None, days: int) -> UUID:
+    run = make_run(session, project_id=project_id)
+    return make_artifact(session, run=run, upload_date=utc_now() - timedelta(days=days)).id
+
+
+def _store_file_of_result(session: Session, project_id: UUID | None, days: int) -> UUID:
+    result = make_result(session, make_run(session, project_id=project_id))
+    return make_artifact(session, result, upload_date=utc_now() - timedelta(days=days)).id
+
+
+def _store_import(session: Session, project_id: UUID | None, days: int) -> UUID:
+    data = {"project_id": str(project_id)} if project_id else {}
+    return make_import(session, b"x", data=data, created=utc_now() - timedelta(days=days)).id
+
+
+@pytest.mark.parametrize(
+    ("rule", "table", "store"),
+    [
+        (RUNS, Run, _store_run),
+        (RESULTS, Result, _store_result),
+        (FILES, Artifact, _store_file_of_run),
+        (FILES, Artifact, _store_file_of_result),
+        (IMPORTS, Import, _store_import),
+    ],
+)
+def test_a_project_has_its_own_age(
+    session: Session,
+    resources: Resources,
+    rule: Any,
+    table: Any,
+    store: Callable[[Session, UUID | None, int], UUID],
+) -> None:
+    other, shorter, longer, kept = (
+        make_project(session, name).id for name in ("other", "short", "long", "keep")
+    )
+    least, usual, most = rule.minimum_age_days, rule.minimum_age_days + 30, rule.minimum_age_days + 60
+    ages = parse_project_ages(
+        f"short:{rule.name}={least}d,{longer}:{rule.name}={most}d,keep:{rule.name}=never"
+    )
+    rows = {
+        (project, days): store(session, project, days)
+        for project in (None, other, shorter, longer, kept)
+        for days in (least + 1, usual + 1, most + 1)
+    }
+    session.commit()
+
+    plan = prune_plan.plan(session, rule, usual, project_ages=ages)
+    summary = pruning.prune(resources.session, rule, usual, project_ages=ages)
+
+    due_from = {None: usual, other: usual, shorter: least, longer: most, kept: 10**6}
+    stays = {row_id for (project, days), row_id in rows.items() if days < due_from[project]}
+    session.rollback()
+    assert stays <= set(session.scalars(select(table.id)))
+    assert set(rows.values()) & set(session.scalars(select(table.id))) == stays
+    assert plan.tables[0].rows == summary.rows_of(rule.table) == len(rows) - len(stays)
+
+
+def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Resources) -> None:
+    store_files(session, 1)
+    ages = parse_project_ages("dmeo:files=never")
+    for ask in (
+        lambda: prune_plan.plan(session, FILES, 90, project_ages=ages),
+        lambda: pruning.prune(resources.session, FILES, 90, project_ages=ages),
+    ):
+        with pytest.raises(RefusedError, match="names the project 'dmeo', which does not exist"):
+            ask()
+    assert files_left(session) == 1
+    assert pruning.prune(resources.session, IMPORTS, 7, project_ages=ages).left == 0

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ibutsu_tasks.operations.prune_tuning import (
+    BYTES_PER_WEIGHT,
+    HIGHEST_WEIGHT,
+    LOWEST_WEIGHT,
+    START_WEIGHT,
+    TARGET_SECONDS,
+    BatchTuner,
+)
+
+
+def run_batches(tuner: BatchTuner, seconds_per_row: float, number: int) -> list[float]:
+    """Feed it full batches of a database this fast; give how long each took."""
+    times = []
+    for _ in range(number):
+        times.append(0.005 + tuner.weight * seconds_per_row)
+        tuner.take_note(tuner.weight, times[-1])
+    return times
+
+
+def test_it_starts_small_and_grows_to_its_time() -> None:
+    tuner = BatchTuner()
+    times = run_batches(tuner, 0.0001, 10)
+    assert tuner.weight > START_WEIGHT
+    assert times == sorted(times)
+    assert times[-1] <= TARGET_SECONDS * 1.1
+
+
+def test_it_shrinks_at_once_when_the_database_slows_down() -> None:
+    tuner = BatchTuner()
+    run_batches(tuner, 0.00002, 10)
+    assert tuner.weight == HIGHEST_WEIGHT
+    times = run_batches(tuner, 0.00008, 4)
+    assert times[0] < 1
+    assert times[-1] <= TARGET_SECONDS * 1.1
+
+
+def test_a_small_last_batch_changes_nothing() -> None:
+    tuner = BatchTuner()
+    tuner.take_note(3, 0.005)
+    assert tuner.weight == START_WEIGHT
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e4)), max_size=50))
+def test_it_stays_within_its_bounds(batches: list[tuple[float, float]]) -> None:
+    tuner = BatchTuner()
+    for weight, seconds in batches:
+        tuner.take_note(weight, seconds)
+        assert LOWEST_WEIGHT <= tuner.weight <= HIGHEST_WEIGHT
+
+
+@given(st.lists(st.integers(0, 10_000_000), max_size=2000))
+def test_a_batch_is_bounded_in_rows_and_bytes_and_takes_one_row_at_least(sizes: list[int]) -> None:
+    tuner = BatchTuner()
+    fitting = tuner.fitting(sizes)
+    assert bool(fitting) == bool(sizes)
+    taken = sizes[:fitting]
+    assert fitting <= 1 or fitting + sum(taken) / BYTES_PER_WEIGHT <= tuner.weight + 1e-6
+    rest = sizes[fitting : fitting + 1]
+    assert not rest or fitting + 1 + sum(taken + rest) / BYTES_PER_WEIGHT > tuner.weight
