@@ -118,7 +118,8 @@ class ArchiveKeeper:
     def _archive(self, part: Part) -> frozenset[UUID]:
         try:
             written = self._write(part)
-        except NotArchivableError as error:
+        except (NotArchivableError, ValueError) as error:
+            # The driver has no value for a time before Christ or after the year 9999.
             self._refuse(_roots(part), f"run {part.run_id} has no archive: {error}")
             return frozenset()
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, Text, case, cast, exists, func, or_, select
@@ -28,6 +29,8 @@ PAGE_ROWS = 50
 
 INLINE_BYTES = 64 * 1024
 SLICE_BYTES = 8 * 1024**2
+
+_INFINITE_TIMES = (datetime.max, datetime.min)  # noqa: DTZ901 - what the driver reads infinity as
 
 RUNS, RESULTS, ARTIFACTS = table_of(Run), table_of(Result), table_of(Artifact)
 
@@ -158,4 +161,6 @@ def _values(table: Table, row: RowMapping) -> dict[str, Any]:
 def _as_archived(column: ColumnElement[Any], value: Any) -> Any:
     if _is_json(column):
         return json_column(value)
+    if value in _INFINITE_TIMES:
+        raise ValueError(f"its {column.name} is infinite")
     return number_column(value) if isinstance(value, float) else value

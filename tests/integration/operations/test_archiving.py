@@ -418,6 +418,19 @@ def test_a_run_that_no_import_would_take_stays_and_is_named(
     assert [path.name for path in tmp_path.iterdir()] == [f"{small.id}.tar.gz"]
 
 
+@pytest.mark.parametrize("moment", ["-infinity", "0044-03-15 BC"])
+def test_a_time_that_python_has_no_word_for_saves_its_run(
+    engine: Engine, session: Session, tmp_path: Path, moment: str
+) -> None:
+    run = make_run(session, start_time=OLD)
+    session.execute(text("update runs set start_time = cast(:moment as timestamp)"), {"moment": moment})
+    session.commit()
+    keeper = keeper_of(engine, RUNS, tmp_path, archives := Archives())
+    assert keeper.keep([run.id]) == set()
+    assert f"run {run.id} has no archive: " in archives.reasons[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("damage", ["cut off", "changed"])
 def test_a_file_damaged_on_its_way_to_the_disk_saves_its_run(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
