@@ -21,62 +21,18 @@ from ibutsu_tasks import setting_values as values
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.retention import ProjectAge, parse_project_ages
-from ibutsu_tasks.setting_values import MASK, NONE, mask_passwords
+from ibutsu_tasks.setting_rows import Row, as_text, setting
+from ibutsu_tasks.setting_values import MASK, mask_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a setting is: where it is read from, what it means, how it is checked."""
-
-    name: str
-    variables: tuple[str, ...]
-    default_text: str
-    unit: str
-    help: str
-    secret: bool
-    parse: Callable[[str], Any]
-    flag: str | None = None
-    """The command-line option that sets it, where there is one."""
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(str, value)) or NONE
-    return NONE if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
-
-
-def _setting(
-    variables: str,
-    default: Any,
-    help_text: str,
-    *,
-    parse: Callable[[str], Any] = values.text,
-    unit: str = "",
-    secret: bool = False,
-    default_text: str | None = None,
-    flag: str | None = None,
-) -> Any:
-    shown = default_text if default_text is not None else _as_text(default)
-    metadata = {
-        "variables": tuple(variables.split()),
-        "parse": parse,
-        "unit": unit,
-        "help": help_text,
-        "secret": secret,
-        "default_text": shown,
-        "flag": flag,
-    }
-    return field(default=default, metadata=metadata)
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that can be set from outside. Build it with `load_settings`."""
 
-    broker_url: str | None = _setting(
+    broker_url: str | None = setting(
         "CELERY_BROKER_URL",
         None,
         "Redis URL of the queue.",
@@ -84,7 +40,7 @@ class Settings:
         secret=True,
         flag="--broker-url",
     )
-    result_backend: str | None = _setting(
+    result_backend: str | None = setting(
         "CELERY_RESULT_BACKEND CELERY_RESULT_BACKEND_URL",
         None,
         "Redis URL of the task results.",
@@ -92,7 +48,7 @@ class Settings:
         secret=True,
         default_text="the broker URL",
     )
-    database_url: str | None = _setting(
+    database_url: str | None = setting(
         "SQLALCHEMY_DATABASE_URI",
         None,
         "URL of the database; wins over its parts below.",
@@ -100,46 +56,46 @@ class Settings:
         secret=True,
         flag="--database-url",
     )
-    postgresql_host: str | None = _setting(
+    postgresql_host: str | None = setting(
         "POSTGRESQL_HOST POSTGRES_HOST", None, "Database host, or the directory of its unix socket."
     )
-    postgresql_port: int = _setting(
+    postgresql_port: int = setting(
         "POSTGRESQL_PORT POSTGRES_PORT", 5432, "Database port.", parse=values.whole_number(1)
     )
-    postgresql_user: str | None = _setting("POSTGRESQL_USER POSTGRES_USER", None, "Database user.")
-    postgresql_password: str | None = _setting(
+    postgresql_user: str | None = setting("POSTGRESQL_USER POSTGRES_USER", None, "Database user.")
+    postgresql_password: str | None = setting(
         "POSTGRESQL_PASSWORD POSTGRES_PASSWORD", None, "Database password.", secret=True
     )
-    postgresql_database: str | None = _setting(
+    postgresql_database: str | None = setting(
         "POSTGRESQL_DATABASE POSTGRESQL_DB POSTGRES_DATABASE POSTGRES_DB", None, "Database name."
     )
-    postgresql_sslmode: str | None = _setting(
+    postgresql_sslmode: str | None = setting(
         "POSTGRESQL_SSLMODE POSTGRES_SSLMODE",
         None,
         "TLS to the database.",
         parse=values.one_of(("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
         default_text="prefer",
     )
-    flower_basic_auth: str | None = _setting(
+    flower_basic_auth: str | None = setting(
         "FLOWER_BASIC_AUTH", None, "`user:password` of the Flower page.", parse=values.basic_auth, secret=True
     )
-    flower_address: str = _setting(
+    flower_address: str = setting(
         "FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on.", flag="--address"
     )
-    flower_port: int = _setting(
+    flower_port: int = setting(
         "FLOWER_PORT", 5555, "Port Flower listens on.", parse=values.whole_number(1), flag="--port"
     )
-    flower_url: str | None = _setting(
+    flower_url: str | None = setting(
         "IBUTSU_TASKS_FLOWER_URL", None, "Where `doctor` finds Flower; unset: not checked.", secret=True
     )
-    worker_concurrency: int | str = _setting(
+    worker_concurrency: int | str = setting(
         "CELERY_WORKER_CONCURRENCY",
         1,
         "Tasks a worker runs at a time, or `auto`.",
         parse=values.concurrency,
         flag="--concurrency",
     )
-    worker_queues: tuple[str, ...] = _setting(
+    worker_queues: tuple[str, ...] = setting(
         "CELERY_WORKER_QUEUES",
         ("celery",),
         "Queues a worker consumes, separated by commas.",
@@ -147,49 +103,49 @@ class Settings:
         default_text="celery",
         flag="--queues",
     )
-    worker_hostname: str | None = _setting(
+    worker_hostname: str | None = setting(
         "CELERY_WORKER_HOSTNAME",
         None,
         "Node name of a worker.",
         default_text="celery@HOST",
         flag="--hostname",
     )
-    worker_prefetch_multiplier: int = _setting(
+    worker_prefetch_multiplier: int = setting(
         "CELERY_WORKER_PREFETCH_MULTIPLIER",
         1,
         "Messages a worker holds per process.",
         parse=values.whole_number(1),
         flag="--prefetch-multiplier",
     )
-    worker_max_tasks_per_child: int | None = _setting(
+    worker_max_tasks_per_child: int | None = setting(
         "CELERY_WORKER_MAX_TASKS_PER_CHILD",
         None,
         "Tasks after which a worker process is replaced.",
         parse=values.whole_number(1),
         flag="--max-tasks-per-child",
     )
-    worker_soft_shutdown_seconds: float = _setting(
+    worker_soft_shutdown_seconds: float = setting(
         "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
         20.0,
         "What a running task is given on SIGQUIT before its message goes back to the queue.",
         parse=values.seconds,
         unit="s",
     )
-    log_level: str = _setting(
+    log_level: str = setting(
         "CELERY_WORKER_LOGLEVEL",
         "info",
         "Log level of worker and beat.",
         parse=values.one_of(values.LOG_LEVELS),
         flag="--loglevel",
     )
-    log_format: str = _setting(
+    log_format: str = setting(
         "IBUTSU_TASKS_LOG_FORMAT",
         "text",
         "`text`, or `json` for one object per line.",
         parse=values.one_of(values.LOG_FORMATS),
         flag="--log-format",
     )
-    task_time_limit_seconds: float | None = _setting(
+    task_time_limit_seconds: float | None = setting(
         "CELERY_TASK_TIME_LIMIT",
         None,
         "A task is killed after this.",
@@ -197,7 +153,7 @@ class Settings:
         unit="s",
         flag="--time-limit",
     )
-    task_soft_time_limit_seconds: float | None = _setting(
+    task_soft_time_limit_seconds: float | None = setting(
         "CELERY_TASK_SOFT_TIME_LIMIT",
         None,
         "A task is asked to end after this.",
@@ -205,46 +161,46 @@ class Settings:
         unit="s",
         flag="--soft-time-limit",
     )
-    task_max_retries: int = _setting(
+    task_max_retries: int = setting(
         "IBUTSU_TASKS_MAX_RETRIES",
         150,
         "Tries after an unreachable service; 150 last about half a day.",
         parse=values.whole_number(0),
     )
-    result_expires_seconds: float = _setting(
+    result_expires_seconds: float = setting(
         "CELERY_RESULT_EXPIRES", 86400.0, "How long task results are kept.", parse=values.seconds, unit="s"
     )
-    import_max_unpacked_bytes: int = _setting(
+    import_max_unpacked_bytes: int = setting(
         "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
         4 * 1024**3,
         "What an archive may unpack to.",
         parse=values.whole_number(1),
         unit="bytes",
     )
-    import_max_members: int = _setting(
+    import_max_members: int = setting(
         "IBUTSU_TASKS_IMPORT_MAX_MEMBERS", 500_000, "Files an archive may hold.", parse=values.whole_number(1)
     )
-    query_max_rows: int = _setting(
+    query_max_rows: int = setting(
         "IBUTSU_TASKS_QUERY_MAX_ROWS",
         50_000,
         "Largest page `query_task` answers.",
         parse=values.whole_number(1),
     )
-    query_max_bytes: int = _setting(
+    query_max_bytes: int = setting(
         "IBUTSU_TASKS_QUERY_MAX_BYTES",
         64_000_000,
         "Metadata a page of `query_task` may hold.",
         parse=values.whole_number(1),
         unit="bytes",
     )
-    retention: tuple[ProjectAge, ...] = _setting(
+    retention: tuple[ProjectAge, ...] = setting(
         "IBUTSU_TASKS_RETENTION",
         (),
         "Ages of projects that differ from a rule's: `demo:results=120d,archive:runs=never`.",
         parse=parse_project_ages,
         default_text="none",
     )
-    data_dir: Path = _setting(
+    data_dir: Path = setting(
         "IBUTSU_TASKS_DATA_DIR",
         Path(),
         "Where `up` keeps its data.",
@@ -328,7 +284,7 @@ class Settings:
         """Give the value of a setting as it may be shown: secrets masked, `–` when unset."""
         value, row = getattr(self, name), rows()[name]
         if value is None or not row.secret:
-            return _as_text(value)
+            return as_text(value)
         if name == "flower_basic_auth":
             return f"{value.partition(':')[0]}:{MASK}"
         return mask_passwords(value) if "://" in value else MASK
