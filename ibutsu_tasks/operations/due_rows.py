@@ -196,14 +196,16 @@ def _place(table: Table) -> tuple[ColumnElement[Any], ...]:
 
 
 def _places(session: Session, query: Select[*tuple[Any, ...]]) -> list[RowPlace]:
-    return [RowPlace(*row) for row in session.execute(query)]
+    # All at once: iterating over a result asks the driver for every row by itself.
+    return [RowPlace(*row) for row in session.execute(query).all()]
 
 
 def _lock(
     session: Session, table: Table, rows: Sequence[RowPlace], *conditions: ColumnElement[bool]
 ) -> list[RowPlace]:
     query = select(_ctid(table), _id(table)).where(_is_at(table, rows), *conditions)
-    locked = {(place, row_id) for place, row_id in session.execute(query.with_for_update(skip_locked=True))}
+    found = session.execute(query.with_for_update(skip_locked=True)).all()
+    locked = {(place, row_id) for place, row_id in found}
     # Where a row was, another may lie by now.
     return [row for row in rows if (row.place, row.id) in locked]
 
