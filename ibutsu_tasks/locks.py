@@ -40,7 +40,7 @@ class RunLock:
     Whoever wants a run recomputed writes a note first. The holder reads the note, recomputes, and takes
     the note away only if nobody has written a newer one meanwhile, so the last state always wins and a
     killed holder leaves its note behind. After a pass, one message at a time is out to look again once
-    the run has been quiet: a burst of any number of requests costs two passes.
+    the run has been quiet: a burst of any number of requests costs two passes, however long one takes.
     """
 
     def __init__(self, client: Redis, run_id: str) -> None:
@@ -61,9 +61,10 @@ class RunLock:
             self._client.set(self._pass_key, 1, px=round(QUIET_SECONDS * 1000))
         return note.encode() if isinstance(note, str) else note
 
-    def settle_note(self, note: bytes) -> None:
-        """Take `note` away after a pass that began with it, unless a newer one replaced it."""
-        self._client.eval(_DELETE_IF_EQUAL, 1, self._note_key, note)
+    def settle_note(self, note: bytes) -> bool:
+        """Take `note` away after a pass that began with it; False when a newer one has replaced it."""
+        was_deleted = self._client.eval(_DELETE_IF_EQUAL, 1, self._note_key, note)
+        return bool(was_deleted) or not self._client.exists(self._note_key)
 
     def undo_pass(self) -> None:
         """Take back that a pass began: it came to nothing, and whoever tries it again is not early."""
@@ -73,9 +74,15 @@ class RunLock:
         """Say whether a pass began a moment ago, or a message is out to look again."""
         return bool(self._client.exists(self._pass_key, self._recheck_key))
 
-    def claim_recheck(self) -> bool:
-        """Say whether the caller is to send the message that looks again; one caller at a time is."""
-        return bool(self._client.set(self._recheck_key, 1, nx=True, px=_RECHECK_TTL_MILLISECONDS))
+    def claim_recheck(self, message_id: str) -> bool:
+        """Say whether the caller is to send the message that looks again; one message at a time has it sent.
+
+        A message that is run again because its worker died, or the broker failed, before it was sent has it
+        sent once more.
+        """
+        if self._client.set(self._recheck_key, message_id, nx=True, px=_RECHECK_TTL_MILLISECONDS):
+            return True
+        return bool(self._client.get(self._recheck_key) == message_id.encode())
 
     def must_wait_longer(self) -> bool:
         """Say whether who looks again comes too early: the run changed a moment ago, and not for long."""

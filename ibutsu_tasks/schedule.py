@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SECONDS_PER_DAY = 24 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Daily:
@@ -13,12 +15,22 @@ class Daily:
     minute: int = 0
     day_of_week: int | None = None
 
+    @property
+    def period_seconds(self) -> int:
+        """The time from one run to the next."""
+        return SECONDS_PER_DAY * (1 if self.day_of_week is None else 7)
+
 
 @dataclass(frozen=True, slots=True)
 class Every:
     """At multiples of a number of minutes past the hour."""
 
     minutes: int
+
+    @property
+    def period_seconds(self) -> int:
+        """The time from one run to the next."""
+        return self.minutes * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,11 @@ class ScheduleRow:
     when: Daily | Every
     task: str
     args: tuple[int, ...] = ()
+
+    @property
+    def period_seconds(self) -> int:
+        """The time from one run to the next."""
+        return self.when.period_seconds
 
 
 SATURDAY = 6

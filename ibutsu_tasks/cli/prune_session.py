@@ -6,97 +6,133 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import RedisError
+
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli import prune_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.prune_archive import PruneArchive
+from ibutsu_tasks.cli.prune_deleting import Deleter
 from ibutsu_tasks.cli.prune_stopping import StopRequest
-from ibutsu_tasks.operations import prune_plan, pruning
+from ibutsu_tasks.errors import IbutsuTasksError
+from ibutsu_tasks.operations import prune_plan, vacuuming
+from ibutsu_tasks.operations.prune_history import read_history
+from ibutsu_tasks.operations.prune_speed import measured_speed
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.retention import task_argument
 from ibutsu_tasks.sending import messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ibutsu_tasks.cli.state import CliState
+    from ibutsu_tasks.operations.prune_record import PruneRecord
     from ibutsu_tasks.operations.prune_results import PrunePlan, PruneSummary
+    from ibutsu_tasks.operations.vacuuming import Vacuumed
     from ibutsu_tasks.retention import RetentionRule
 
     Ages = Sequence[tuple[RetentionRule, int]]
 
+RECORDS_MEASURED = 200
+"""Records of earlier prunes that are read for their speed."""
 
-def delete_rows(state: CliState, ages: Ages, *, dry_run: bool, yes: bool) -> ExitCode:
-    """Show what is due, ask, delete it; `ages` are days.
 
-    Raises ConfirmationNeededError when nobody can be asked, and what `pruning` raises.
+def delete_rows(
+    state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, archive: Path | None, yes: bool
+) -> ExitCode:
+    """Show what is due, ask, delete it; `ages` are days. `archive` takes archives of what goes.
+
+    Raises ConfirmationNeededError when nobody can be asked, RefusedError when an index is missing or the
+    archives cannot be written, and what `pruning` raises.
     """
     # One moment for all: what is shown is what goes, however long the answer takes.
     now = datetime.now(UTC).replace(tzinfo=None)
     with closing(Resources(state.settings, "prune")) as resources:
-        plans = [_plan(resources, rule, age_days, now) for rule, age_days in ages]
+        kept = PruneArchive(resources, state.output, archive) if archive else None
+        plans = _plan(resources, ages, now)
         if not state.output.json_wanted:
             prune_view.show_plans(state.output, plans)
         summaries: list[PruneSummary] = []
+        vacuumed: list[Vacuumed] = []
         stop = StopRequest()
-        if not dry_run and any(plan.rows for plan in plans):
-            if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
-                state.output.say("Nothing was deleted.")
-                return ExitCode.BAD_NEWS
-            with stop:
-                for (rule, _), plan in zip(ages, plans, strict=True):
-                    if not stop.is_made():
-                        summaries.append(_delete(state, resources, rule, plan, now, stop))
-    code = _end(state, plans, summaries)
+        if not dry_run:
+            deleter = Deleter(state, resources, now, stop, kept)
+            deleter.refuse_without_indexes(plans)
+            if any(plan.rows for plan in plans):
+                if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
+                    state.output.say("Nothing was deleted.")
+                    return ExitCode.BAD_NEWS
+                rules = [rule for rule, _ in ages]
+                summaries = deleter.delete_all(list(zip(rules, plans, strict=True)))
+            else:
+                deleter.record_nothing_due(plans)
+            if vacuum and not stop.is_made():
+                vacuumed = _vacuum(state, resources, summaries)
+    code = _end(state, plans, summaries, vacuumed, kept)
     if stop.exit_code is not None:
         state.output.say("[yellow]Stopped.[/] What is deleted stays so; the same command goes on from there.")
     return stop.exit_code or code
 
 
-def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> PrunePlan:
-    with resources.session() as session:
-        return prune_plan.plan(session, rule, age_days, project_ages=resources.settings.retention, now=now)
+def _plan(resources: Resources, ages: Ages, now: datetime) -> list[PrunePlan]:
+    records, project_ages = _known_records(resources), resources.settings.retention
+    plans = []
+    for rule, age_days in ages:
+        speed = measured_speed(records, rule.name)
+        with resources.session() as session:
+            plans.append(
+                prune_plan.plan(session, rule, age_days, project_ages=project_ages, now=now, speed=speed)
+            )
+    return plans
 
 
-def _delete(
+def _known_records(resources: Resources) -> list[PruneRecord]:
+    """Give the last records; none when there is no broker to ask, which a plan does not need."""
+    try:
+        return read_history(resources.redis, RECORDS_MEASURED)
+    except (RedisError, OSError, IbutsuTasksError):
+        return []
+
+
+def _vacuum(state: CliState, resources: Resources, summaries: Sequence[PruneSummary]) -> list[Vacuumed]:
+    tables = dict.fromkeys(table for one in summaries for table, rows in one.deleted.items() if rows)
+    if not tables:
+        state.output.say("Nothing was deleted, so nothing is vacuumed.")
+        return []
+
+    def on_table(table: str) -> None:
+        state.output.say(f"Vacuuming {table}")
+
+    return vacuuming.vacuum(resources.engine, tables, on_table=on_table)
+
+
+def _end(
     state: CliState,
-    resources: Resources,
-    rule: RetentionRule,
-    plan: PrunePlan,
-    now: datetime,
-    stop: StopRequest,
-) -> PruneSummary:
-    with state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step):
-
-        def on_progress(progress: pruning.PruneProgress) -> None:
-            waits = f" (waiting: {progress.waiting_for})" if progress.waiting_for else ""
-            bar.update(step, completed=progress.rows, description=f"deleting {rule.name}{waits}")
-
-        return pruning.prune(
-            resources.session,
-            rule,
-            plan.age_days,
-            project_ages=resources.settings.retention,
-            now=now,
-            on_progress=on_progress,
-            should_stop=stop.is_made,
-        )
-
-
-def _end(state: CliState, plans: Sequence[PrunePlan], summaries: Sequence[PruneSummary]) -> ExitCode:
+    plans: Sequence[PrunePlan],
+    summaries: Sequence[PruneSummary],
+    vacuumed: Sequence[Vacuumed],
+    archive: PruneArchive | None,
+) -> ExitCode:
     if state.output.json_wanted:
         document = {
             "plan": [plan.as_json() for plan in plans],
             "result": [summary.as_json() for summary in summaries],
+            "vacuum": [table.as_json() for table in vacuumed],
+            "archive": archive.as_json() if archive else None,
         }
         state.output.show_json(document)
     elif summaries:
         prune_view.show_summaries(state.output, summaries)
     elif not any(plan.rows for plan in plans):
         state.output.say("Nothing is due.")
-    held_up = [summary for summary in summaries if summary.left]
-    for summary in held_up:
-        prune_view.say_what_is_left(state.output, summary)
-    return ExitCode.BAD_NEWS if held_up else ExitCode.DONE
+    is_bad = [
+        prune_view.say_what_is_missing(state.output, plans),
+        prune_view.say_what_is_left(state.output, summaries),
+        prune_view.say_what_was_vacuumed(state.output, vacuumed),
+        archive is not None and archive.show(),
+    ]
+    return ExitCode.BAD_NEWS if any(is_bad) else ExitCode.DONE
 
 
 def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> ExitCode:

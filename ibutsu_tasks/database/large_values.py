@@ -29,7 +29,9 @@ _ROW_HEAD = struct.Struct("!hiii")
 """The number of fields, the length and value of the first (`at`), the length of the second."""
 
 
-def read_into(file: IO[bytes], session: Session, column: InstrumentedAttribute[bytes | None], row_id: UUID) -> None:
+def read_into(
+    file: IO[bytes], session: Session, column: InstrumentedAttribute[bytes | None], row_id: UUID
+) -> None:
     """Write the value of a column into a file that is at position 0.
 
     Raises DBAPIError as a statement of SQLAlchemy would.

@@ -24,7 +24,7 @@ def _document_encoder() -> Callable[[Any, int], Iterable[str]]:
         return lambda value, _level: _ENCODER.iterencode(value)
     quote = json.encoder.encode_basestring
     encoder: Callable[[Any, int], Iterable[str]] = make(
-        None, _ENCODER.default, quote, None, ":", ",", False, False, False  # noqa: FBT003 - it takes no names
+        None, _ENCODER.default, quote, None, ":", ",", False, False, False
     )
     return encoder
 

@@ -12,6 +12,7 @@ from ibutsu_tasks.doctor.broker import check_broker
 from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.doctor.database import check_database
 from ibutsu_tasks.doctor.flower import check_flower
+from ibutsu_tasks.doctor.prunes import check_prunes
 from ibutsu_tasks.doctor.report import Report
 from ibutsu_tasks.doctor.running import Check, Round
 from ibutsu_tasks.doctor.settings import check_settings, obstacles
@@ -35,6 +36,10 @@ def _broker(_: Settings) -> tuple[str, ...]:
     return ("broker",)
 
 
+def _broker_and_database(_: Settings) -> tuple[str, ...]:
+    return ("broker", "database")
+
+
 def _broker_when_shared(settings: Settings) -> tuple[str, ...]:
     return ("broker",) if settings.backend_url == settings.broker_url else ()
 
@@ -45,6 +50,7 @@ SERVICE_CHECKS = {
     "database": Check(check_database, needs=_nothing),
     "workers": Check(check_workers, needs=_broker),
     "beat": Check(check_beat, needs=_broker),
+    "prunes": Check(check_prunes, needs=_broker_and_database),
     "flower": Check(check_flower, needs=_nothing),
 }
 

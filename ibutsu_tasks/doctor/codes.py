@@ -41,6 +41,7 @@ LETTERS = {
     "database": "D",
     "workers": "W",
     "beat": "T",
+    "prunes": "P",
     "flower": "F",
 }
 """The letter of each check's codes."""
@@ -141,6 +142,11 @@ _OTHERS = {
     "IBT-T01": ("beat", Severity.FAILURE, Verdict.BAD_NEWS, "no beat leads"),
     "IBT-T02": ("beat", Severity.WARNING, Verdict.GOOD, "the clocks of two machines differ"),
     "IBT-T19": ("beat", Severity.FAILURE, Verdict.UNREACHABLE, "the broker failed in the middle"),
+    "IBT-P01": ("prunes", Severity.FAILURE, Verdict.BAD_NEWS, "the last prune of a rule failed"),
+    "IBT-P02": ("prunes", Severity.FAILURE, Verdict.BAD_NEWS, "the last prune of a rule was killed"),
+    "IBT-P03": ("prunes", Severity.FAILURE, Verdict.BAD_NEWS, "a setting keeps prunes from running"),
+    "IBT-P10": ("prunes", Severity.WARNING, Verdict.GOOD, "old rows heap up: no prune has taken them"),
+    "IBT-P19": ("prunes", Severity.FAILURE, Verdict.UNREACHABLE, "a service failed in the middle"),
     "IBT-F01": ("flower", Severity.FAILURE, Verdict.UNREACHABLE, "Flower does not answer"),
     "IBT-F02": ("flower", Severity.FAILURE, Verdict.BAD_NEWS, "Flower is not healthy"),
     "IBT-F03": ("flower", Severity.FAILURE, Verdict.BAD_NEWS, "Flower is open to everybody"),

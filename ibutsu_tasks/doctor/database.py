@@ -16,7 +16,7 @@ from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.doctor.schema import judge_schema, read_schema
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL, Connection, Engine
 
     from ibutsu_tasks.settings import Settings
 
@@ -39,16 +39,8 @@ class ServerState:
 
 def check_database(settings: Settings) -> list[Finding]:
     """Connect, ask for the server's state and read the catalogue; nothing is written."""
-    url = make_url(settings.require_database())
-    engine = create_engine(
-        url,
-        poolclass=NullPool,
-        hide_parameters=True,
-        connect_args={
-            "connect_timeout": DATABASE_CONNECT_SECONDS,
-            "application_name": "ibutsu-tasks/doctor",
-        },
-    )
+    engine = open_engine(settings)
+    url = engine.url
     try:
         with engine.connect() as connection:
             return _examine(connection, settings, url)
@@ -56,6 +48,19 @@ def check_database(settings: Settings) -> list[Finding]:
         return [explain(error, settings, url)]
     finally:
         engine.dispose()
+
+
+def open_engine(settings: Settings) -> Engine:
+    """Describe connections that are given up early and not kept."""
+    return create_engine(
+        make_url(settings.require_database()),
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": DATABASE_CONNECT_SECONDS,
+            "application_name": "ibutsu-tasks/doctor",
+        },
+    )
 
 
 def _examine(connection: Connection, settings: Settings, url: URL) -> list[Finding]:

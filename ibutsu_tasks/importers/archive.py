@@ -21,12 +21,15 @@ from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import storable_text
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
-from ibutsu_tasks.importers.tar_stream import Member, TarStream
+from ibutsu_tasks.importers.tar_stream import TarStream
 from ibutsu_tasks.importers.values import column_text, indexed, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+    from ibutsu_tasks.importers.tar_recorder import Members
+    from ibutsu_tasks.importers.tar_stream import Member
 
 
 def parse_archive(content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedRun:
@@ -112,7 +115,7 @@ class _ArchiveReader:
 
     def _members(self, kinds: set[Kind]) -> Iterator[ParsedResult | ParsedArtifact]:
         layout = Layout(self._upload.filename, Findings())  # the survey has told what is out of place
-        stream = TarStream(
+        stream = self._survey.recorded or TarStream(
             self._content, self._upload.filename, self._limits, careful=self._upload.keeps_partial
         )
         for member in stream.members():
@@ -127,7 +130,7 @@ class _ArchiveReader:
             if row is not None:
                 yield row
 
-    def _result(self, place: Place, member: Member, stream: TarStream) -> ParsedResult | None:
+    def _result(self, place: Place, member: Member, stream: Members) -> ParsedResult | None:
         result_id = self._result_id(place)
         if result_id is None or place.result_folder is None or place.result_folder.int in self._done_folders:
             return None
@@ -139,7 +142,7 @@ class _ArchiveReader:
             return archived
         return result_row(document, result_id, self.run.id, self._upload, self._findings)
 
-    def _artifact(self, place: Place, member: Member, stream: TarStream) -> ParsedArtifact | None:
+    def _artifact(self, place: Place, member: Member, stream: Members) -> ParsedArtifact | None:
         result_id = self._result_id(place)
         if place.result_folder is not None and result_id is None:
             return None

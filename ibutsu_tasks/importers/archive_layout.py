@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.findings import Findings, shown
@@ -27,8 +26,7 @@ class Kind(Enum):
     ARTIFACT = "artifact"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A file that belongs to the run, or to the result in `result_folder`."""
 
     kind: Kind

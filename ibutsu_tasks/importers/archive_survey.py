@@ -11,16 +11,19 @@ from ibutsu_tasks.importers.archive_rows import data_of, id_of, start_time_of
 from ibutsu_tasks.importers.archived_rows import read_run
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
-from ibutsu_tasks.importers.tar_stream import Member, TarStream
+from ibutsu_tasks.importers.tar_recorder import TarRecorder
+from ibutsu_tasks.importers.tar_stream import TarStream
 from ibutsu_tasks.importers.values import column_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, Upload
+    from ibutsu_tasks.importers.tar_recorder import Members
+    from ibutsu_tasks.importers.tar_stream import Member
 
 
-def read_document(stream: TarStream, member: Member, limits: ImportLimits) -> dict[str, Any]:
+def read_document(stream: Members, member: Member, limits: ImportLimits) -> dict[str, Any]:
     """Read the current member as a row. Raises `BrokenDocumentError`."""
     if member.size_bytes > limits.document_bytes:
         raise BrokenDocumentError(f"is larger than {limits.document_bytes:,} bytes")
@@ -37,6 +40,8 @@ class Survey:
         self.project: str | None = None
         self.broken: InvalidImportError | None = None
         """Why the archive ended early, for an upload that `keeps_partial`."""
+        self.recorded: Members | None = None
+        """The archive once more, when it is small."""
         self.result_ids: dict[int, int | None] = {}
         """Result id by folder, as integers; None for a result that is left out."""
         self._upload = upload
@@ -72,13 +77,20 @@ class Survey:
         self._check()
 
     def _read_members(self, content: IO[bytes]) -> None:
-        stream = TarStream(content, self._upload.filename, self._limits, careful=self._upload.keeps_partial)
-        for member in stream.members():
+        is_careful = self._upload.keeps_partial
+        stream = TarStream(content, self._upload.filename, self._limits, careful=is_careful)
+        # Where the archive may be cut off, its last member must not be read for nothing.
+        recorder = None if is_careful else TarRecorder(stream)
+        self._take_members(recorder or stream)
+        self.recorded = recorder and recorder.recorded
+
+    def _take_members(self, members: Members) -> None:
+        for member in members.members():
             place = self._layout.place(member)
             if place is not None:
-                self._take(place, member, stream)
+                self._take(place, member, members)
 
-    def _take(self, place: Place, member: Member, stream: TarStream) -> None:
+    def _take(self, place: Place, member: Member, stream: Members) -> None:
         folder = place.result_folder
         if place.kind is Kind.RUN:
             self._take_run(member, stream)
@@ -89,14 +101,14 @@ class Survey:
         elif folder.int not in self.result_ids:
             self._early_folders.add(folder.int)
 
-    def _take_run(self, member: Member, stream: TarStream) -> None:
+    def _take_run(self, member: Member, stream: Members) -> None:
         try:
             self.run_document = read_document(stream, member, self._limits)
             self.archived = read_run(self.run_document, member.comment, self._upload)
         except BrokenDocumentError as error:
             self._findings.note("run", f"{shown(member.path)} {error}; the run was made from its results")
 
-    def _take_result(self, folder: UUID, member: Member, stream: TarStream) -> None:
+    def _take_result(self, folder: UUID, member: Member, stream: Members) -> None:
         if folder.int in self.result_ids:
             self._findings.note("twice", f"{shown(member.path)} is there twice; the first was taken")
             return

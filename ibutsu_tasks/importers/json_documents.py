@@ -15,9 +15,16 @@ MAX_VALUES = 300_000
 
 # PostgreSQL's jsonb takes neither NUL nor lone surrogates.
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
-_DECODER = json.JSONDecoder(parse_constant=lambda _name: None)
-# What may become such a character (escapes, encoded surrogates) or an infinity.
-_SUSPECT = re.compile(rb"\\u|\xed|\x00|[eE]\+?[0-9]{3}|[0-9]{300}")
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _name: None)
+# What may become such a character: escapes, encoded surrogates, itself.
+_SUSPECT = (b"\\u", b"\xed", b"\x00")
 
 
 class BrokenDocumentError(ValueError):
@@ -54,14 +61,13 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 def _is_plain(data: bytes) -> bool:
     """Tell that nothing in a document needs a walk through its values, as is so for nearly all."""
-    return not _SUSPECT.search(data) and data.count(b"{") + data.count(b"[") <= MAX_DEPTH
+    is_storable = not any(suspect in data for suspect in _SUSPECT)
+    return is_storable and data.count(b"{") + data.count(b"[") <= MAX_DEPTH
 
 
 def _storable(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return storable_text(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if depth > MAX_DEPTH:
         raise BrokenDocumentError("is nested too deeply")
     if isinstance(value, dict):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import tarfile
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _NAME, _SIZE, _CHECKSUM, _MAGIC, _PREFIX = (
     slice(100),
@@ -19,8 +19,7 @@ _KIND = slice(156, 157)
 _BINARY_SIZE = 0x80
 
 
-@dataclass(frozen=True, slots=True)
-class TarHeader:
+class TarHeader(NamedTuple):
     """What a header says; `kind` is one of tarfile's type constants."""
 
     name: str

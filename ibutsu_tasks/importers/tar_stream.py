@@ -11,8 +11,7 @@ import io
 import re
 import tarfile
 import zlib
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.findings import shown
@@ -34,8 +33,7 @@ _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
 _PAX_RECORD = re.compile(rb"([0-9]{1,9}) ([^=]*)=")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A file of the archive, by the parts of its path, or a directory.
 
     `comment` is the record of that name in its PAX header.

@@ -66,7 +66,7 @@ class ArchiveKeeper:
     """Archives the rows of one rule, run by run, before they go.
 
     A file is complete before it gets its name, and a file that is there is never changed: an equal one
-    serves, beside another one the new one gets a number.
+    serves, beside another one the new one gets a number. `should_stop` is asked before each file.
     """
 
     def __init__(
@@ -76,14 +76,21 @@ class ArchiveKeeper:
         directory: Path,
         limits: ImportLimits,
         archives: Archives,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._open_session = open_session
         self._table = table
         self._directory = directory
         self._limits = limits
         self._archives = archives
+        self._should_stop = should_stop
         self._refused: set[UUID] = set()
         self._since = 0
+
+    @property
+    def refused(self) -> int:
+        """The number of rows that stay because no archive of them could be made."""
+        return len(self._refused)
 
     def keep(self, root_ids: Sequence[UUID]) -> Collection[UUID]:
         """Archive these rows with what hangs on them; give those whose archive is in its place.
@@ -99,6 +106,8 @@ class ArchiveKeeper:
         )
         kept: set[UUID] = set()
         for part in parts:
+            if self._should_stop():
+                break
             kept |= self._archive(part)
         return kept
 
@@ -109,7 +118,8 @@ class ArchiveKeeper:
     def _archive(self, part: Part) -> frozenset[UUID]:
         try:
             written = self._write(part)
-        except NotArchivableError as error:
+        except (NotArchivableError, ValueError) as error:
+            # The driver has no value for a time before Christ or after the year 9999.
             self._refuse(_roots(part), f"run {part.run_id} has no archive: {error}")
             return frozenset()
         except OSError as error:
@@ -177,11 +187,12 @@ def _part_of_artifacts(run_id: UUID, ids: Sequence[UUID]) -> Part:
 
 
 def _select_run_ids(table: str, root_ids: Sequence[UUID]) -> Select[UUID, UUID | None]:
+    chosen = among([str(row_id) for row_id in root_ids])
     if table == "results":
-        return select(RESULTS.c.id, RESULTS.c.run_id).where(among(root_ids)(RESULTS.c.id))
+        return select(RESULTS.c.id, RESULTS.c.run_id).where(chosen(RESULTS.c.id))
     run_id = func.coalesce(RESULTS.c.run_id, ARTIFACTS.c.run_id)
     joined = ARTIFACTS.outerjoin(RESULTS, RESULTS.c.id == ARTIFACTS.c.result_id)
-    return select(ARTIFACTS.c.id, run_id).select_from(joined).where(among(root_ids)(ARTIFACTS.c.id))
+    return select(ARTIFACTS.c.id, run_id).select_from(joined).where(chosen(ARTIFACTS.c.id))
 
 
 def _roots(part: Part) -> Collection[UUID]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, Text, case, cast, exists, func, or_, select
@@ -28,6 +29,8 @@ PAGE_ROWS = 50
 
 INLINE_BYTES = 64 * 1024
 SLICE_BYTES = 8 * 1024**2
+
+_INFINITE_TIMES = (datetime.max, datetime.min)  # noqa: DTZ901 - what the driver reads infinity as
 
 RUNS, RESULTS, ARTIFACTS = table_of(Run), table_of(Result), table_of(Artifact)
 
@@ -110,11 +113,14 @@ class PartReader:
 
     def _of_results(self) -> list[ColumnElement[bool]]:
         ids = self.part.result_ids
-        return [RESULTS.c.run_id == self.part.run_id, *([] if ids is None else [among(ids)(RESULTS.c.id)])]
+        return [
+            RESULTS.c.run_id == self.part.run_id,
+            *([] if ids is None else [among(list(map(str, ids)))(RESULTS.c.id)]),
+        ]
 
     def _chosen(self) -> list[ColumnElement[bool]]:
         ids = self.part.artifact_ids
-        return [] if ids is None else [among(ids)(ARTIFACTS.c.id)]
+        return [] if ids is None else [among(list(map(str, ids)))(ARTIFACTS.c.id)]
 
     def _artifacts(self, query: Select[Any]) -> Iterator[StoredArtifact]:
         for row in self._stream(query.order_by(ARTIFACTS.c.result_id, ARTIFACTS.c.id)):
@@ -155,4 +161,6 @@ def _values(table: Table, row: RowMapping) -> dict[str, Any]:
 def _as_archived(column: ColumnElement[Any], value: Any) -> Any:
     if _is_json(column):
         return json_column(value)
+    if value in _INFINITE_TIMES:
+        raise ValueError(f"its {column.name} is infinite")
     return number_column(value) if isinstance(value, float) else value

@@ -16,6 +16,7 @@ from ibutsu_tasks.operations.import_records import find_locked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
 IN_MEMORY_BYTES = 8 * 1024**2
@@ -49,7 +50,7 @@ def _content_row(session: Session, import_id: UUID) -> tuple[UUID, bytes | None]
     is_small = func.octet_length(ImportFile.content) <= SMALL_BYTES
     query = (
         select(ImportFile.id, case((is_small, ImportFile.content)))
-        .where(ImportFile.import_id == import_id, ImportFile.content.is_not(None))
+        .where(*_with_content(import_id))
         .order_by(ImportFile.id)
         .limit(1)
     )
@@ -57,13 +58,13 @@ def _content_row(session: Session, import_id: UUID) -> tuple[UUID, bytes | None]
     return None if row is None else (row[0], row[1])
 
 
-def drop_content(session: Session, import_id: UUID) -> int:
-    """Forget an import's content and keep its rows; give the number of bytes."""
-    of_import = (ImportFile.import_id == import_id, ImportFile.content.is_not(None))
-    size = func.coalesce(func.sum(func.octet_length(ImportFile.content)), 0)
-    size_bytes = session.execute(select(size).where(*of_import)).scalar_one()
-    session.execute(update(ImportFile).where(*of_import).values(content=None))
-    return int(size_bytes)
+def drop_content(session: Session, import_id: UUID) -> None:
+    """Forget an import's content and keep its rows."""
+    session.execute(update(ImportFile).where(*_with_content(import_id)).values(content=None))
+
+
+def _with_content(import_id: UUID) -> tuple[ColumnElement[bool], ...]:
+    return (ImportFile.import_id == import_id, ImportFile.content.is_not(None))
 
 
 def clear_content(session: Session, import_id: str) -> str:
@@ -79,7 +80,9 @@ def clear_content(session: Session, import_id: str) -> str:
         return f"Import {import_id} not found"
     if row.status != "done":
         return f"Import {import_id} status is {row.status}, not clearing content"
-    size_bytes = drop_content(session, row.id)
+    size = func.coalesce(func.sum(func.octet_length(ImportFile.content)), 0)
+    size_bytes = session.execute(select(size).where(*_with_content(row.id))).scalar_one()
+    drop_content(session, row.id)
     if not size_bytes:
         return f"No content to clear for import {import_id}"
     return f"Cleared {size_bytes} bytes from import_file for import {import_id}"

@@ -93,7 +93,7 @@ class RowWriter:
         self._batch = _Batch()
         self._writing: Future[None] | None = None
         self.written = WrittenRows()
-        self._references = References(session, self.written.missing)
+        self.references = References(session, self.written.missing)
 
     def write(self, rows: Iterable[ParsedResult | ParsedArtifact]) -> WrittenRows:
         """Consume all rows."""
@@ -222,6 +222,7 @@ class RowWriter:
         return {"result_id": result_id, "run_id": run_id}
 
     def _existing(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
-        """Give the id when there is such a row; the session is asked, so nothing is being written meanwhile."""
-        self._wait()
-        return self._references.check(model, row_id)
+        """Give the id when there is such a row. Nothing is being written while the session is asked."""
+        if not self.references.knows(model, row_id):
+            self._wait()
+        return self.references.check(model, row_id)

@@ -15,7 +15,7 @@ from ibutsu_tasks.database.storable import storable_json
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
+from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, ParsedRun, Upload
 from ibutsu_tasks.operations import imported_runs, restored_runs, run_summary
 from ibutsu_tasks.operations.import_files import drop_content, open_content
 from ibutsu_tasks.operations.import_progress import WatchedContent
@@ -23,13 +23,13 @@ from ibutsu_tasks.operations.import_records import data_of, locked_row
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
 from ibutsu_tasks.operations.partial_import import PARTIAL, WholeRows, keeps_partial
 from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
-from ibutsu_tasks.operations.references import References
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.models import Import, Run
     from ibutsu_tasks.operations.import_progress import OnProgress
+    from ibutsu_tasks.operations.references import References
 
 REFUSED_VALUE_CLASSES = ("22", "54")
 """SQLSTATE classes of a value that PostgreSQL does not take: data exception, limit exceeded."""
@@ -174,25 +174,22 @@ class _Import:
             chosen_project_id=project_id if parsed.archived else None,
         )
         rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
-        written = RowWriter(self._session, target, content.wrote).write(rows)
+        writer = RowWriter(self._session, target, content.wrote)
+        written = writer.write(rows)
         partial = rows.sentence(written.results)
-        is_restored = self._restore(run, parsed, target, written) and partial is None
-        if not parsed.archived:
+        is_restored = False
+        if parsed.archived is not None and partial is None:
+            is_restored = self._restore(run, parsed.archived, target, writer.references)
+        else:
             imported_runs.finish(self._session, run, parsed, self._project(parsed), partial)
-        elif partial is not None:
-            run.data = {**(run.data or {}), PARTIAL: partial}
         for left in sorted(written.left_runs):
             run_summary.refresh(self._session, left)
         self._warnings += parsed.warnings + written.too_large + written.missing
         self._finish_row(run.id, partial, is_restored=is_restored)
         return self._summary(run, format_name, written, partial, is_restored=is_restored)
 
-    def _restore(self, run: Run, parsed: ParsedRun, target: RowTarget, written: WrittenRows) -> bool:
-        """Write the row of an archived run, if it is one; say whether it has its right summary with that."""
-        archived = parsed.archived
-        if archived is None:
-            return False
-        references = References(self._session, written.missing)
+    def _restore(self, run: Run, archived: ArchivedRun, target: RowTarget, references: References) -> bool:
+        """Write the row of an archived run; say whether it has its right summary with that."""
         arguments = (self._session, run, archived, target.chosen_project_id, references)
         if target.run_existed:
             return not restored_runs.merge(*arguments)

@@ -42,7 +42,12 @@ def check_indexes(session: Session, rule: RetentionRule) -> None:
     """Raise RefusedError, naming the first one and what makes it, when `rule` lacks an index."""
     missing = missing_indexes(read_catalogue(session.connection()), [rule])
     if missing:
-        raise RefusedError(f"{rule.name} is not pruned: {describe(missing[0])}", mend(missing[0]))
+        raise refusal(rule.name, missing[0])
+
+
+def refusal(rule_name: str, index: MissingIndex) -> RefusedError:
+    """Give the error of a prune that lacks an index."""
+    return RefusedError(f"{rule_name} is not pruned: {describe(index)}", mend(index))
 
 
 def describe(index: MissingIndex) -> str:

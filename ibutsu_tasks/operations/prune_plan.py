@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
+from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.due_rows import row_date, size_bytes
 from ibutsu_tasks.operations.prune_ages import find_due_rows
 from ibutsu_tasks.operations.prune_batches import COUNT_TIMEOUT_SECONDS, set_timeouts
+from ibutsu_tasks.operations.prune_indexes import missing_indexes
 from ibutsu_tasks.operations.prune_results import PrunePlan, TablePlan
+from ibutsu_tasks.operations.prune_speed import DEFAULT_SPEED, PruneSpeed
 from ibutsu_tasks.operations.pruning import explain
 
 if TYPE_CHECKING:
@@ -32,8 +35,9 @@ def plan(
     *,
     project_ages: Sequence[ProjectAge] = (),
     now: datetime | None = None,
+    speed: PruneSpeed = DEFAULT_SPEED,
 ) -> PrunePlan:
-    """Count what `prune` would delete at `age_days`, changing nothing.
+    """Count what `prune` would delete at `age_days`, changing nothing; `speed` is what is to be expected.
 
     Raises RefusedError when the age is below the rule's floor or not in the calendar, when a project of
     `project_ages` does not exist, or when PostgreSQL refuses to count.
@@ -44,10 +48,11 @@ def plan(
     due = find_due_rows(session, rule, age_days, project_ages, now=now)
     set_timeouts(session, COUNT_TIMEOUT_SECONDS)
     try:
+        missing = missing_indexes(read_catalogue(session.connection()), [rule])
         tables = tuple(_count(session, due, table) for table in due.tables)
     except DBAPIError as error:
         raise explain(error, f"Counting what {rule.name} would delete failed") from error
-    return PrunePlan(rule.name, age_days, due.cutoff, tables)
+    return PrunePlan(rule.name, age_days, due.cutoff, tables, missing, speed)
 
 
 def _count(session: Session, due: DueRows, table: Table) -> TablePlan:

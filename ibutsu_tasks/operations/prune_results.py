@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.operations.prune_speed import DEFAULT_SPEED, PruneSpeed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from ibutsu_tasks.database.indexes import MissingIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +27,27 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a rule would delete: rows of its own table first, then of what hangs on them."""
+    """What a rule would delete: rows of its own table first, then of what hangs on them.
+
+    With `missing_indexes` it would refuse to.
+    """
 
     rule: str
     age_days: int
     cutoff: datetime
     tables: tuple[TablePlan, ...]
+    missing_indexes: tuple[MissingIndex, ...] = ()
+    speed: PruneSpeed = DEFAULT_SPEED
 
     @property
     def rows(self) -> int:
         """Rows of all tables."""
         return sum(table.rows for table in self.tables)
+
+    @property
+    def expected_seconds(self) -> float:
+        """The time it would take."""
+        return self.speed.seconds_for(self.rows)
 
     def as_json(self) -> dict[str, Any]:
         """Give the plan as JSON values; dates are ISO 8601 in UTC."""
@@ -46,6 +60,10 @@ class PrunePlan:
             "older_than_days": self.age_days,
             "cutoff": _iso(self.cutoff),
             "rows": self.rows,
+            "expected_seconds": round(self.expected_seconds, 1),
+            "rows_per_second": round(self.speed.rows_per_second),
+            "prunes_measured": self.speed.prunes,
+            "missing_indexes": [asdict(index) for index in self.missing_indexes],
             "tables": tables,
         }
 

@@ -24,6 +24,10 @@ class References:
         self._missing = missing
         self._found: dict[tuple[str, UUID], bool] = {}
 
+    def knows(self, model: type[Project | Result | Run], row_id: UUID | None) -> bool:
+        """Say whether `check` answers without asking the database."""
+        return row_id is None or (model.__tablename__, row_id) in self._found
+
     def check(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
         """Give the id, or None when there is no such row; then a sentence goes to `missing`."""
         if row_id is None:
@@ -35,6 +39,5 @@ class References:
             if not self._found[key] and len(self._missing) < MAX_SENTENCES:
                 self._missing.append(
                     f"The archive refers to {row_id} of {model.__tablename__}, which is not there; left out."
-                    " Import the archive again once it is."
                 )
         return row_id if self._found[key] else None

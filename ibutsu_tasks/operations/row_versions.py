@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ARRAY, Uuid, bindparam, text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
     from uuid import UUID
 
     from sqlalchemy.orm import Session
@@ -37,7 +37,7 @@ def first_open_transaction(session: Session) -> int:
     return int(session.execute(query).scalar_one())
 
 
-def unchanged_since(session: Session, table: str, row_ids: Collection[UUID], since: int) -> Sequence[UUID]:
+def unchanged_since(session: Session, table: str, row_ids: Collection[UUID], since: int) -> set[UUID]:
     """Give those of the rows of `table` that, with all that hangs on them, have no version from `since` on.
 
     A row that is gone is no change. One written while `since` was taken may be taken for changed, never
@@ -50,4 +50,4 @@ def unchanged_since(session: Session, table: str, row_ids: Collection[UUID], sin
     conditions = " and ".join(["root.id = any(:ids)", f"not {_NEW.format(row='root')}", *touched])
     query = text(f"select root.id from {table} root where {conditions}")  # noqa: S608 - names of our own tables
     bound = query.bindparams(bindparam("ids", type_=ARRAY(Uuid()))).columns(id=Uuid())
-    return session.scalars(bound, {"ids": list(row_ids), "since": since}).all()
+    return set(session.scalars(bound, {"ids": list(row_ids), "since": since}))

@@ -107,9 +107,10 @@ def refresh(session: Session, run_id: str | UUID) -> dict[str, Any] | None:
     totals = count_results(session, run.id)
     if keeps_counts_of_file(run, totals):
         return run.summary
+    # Looked for first: a query in between would write the run twice, into fourteen indexes each time.
+    earliest = earliest_result(session, run.id)
     run.summary = complete(totals.counts, collected_before(run))
     run.duration = totals.duration_seconds
-    earliest = earliest_result(session, run.id)
     if earliest is not None:
         _copy_from(earliest, run)
     session.flush()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 from celery import shared_task
 
 from ibutsu_tasks.errors import BusyError, TaskArgumentsError
 from ibutsu_tasks.operations import import_files, pruning, seeding
+from ibutsu_tasks.operations.prune_history import PruneHistory, Starter
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.tasks.prune_state import PruneState
@@ -32,14 +34,24 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> pruning.PruneSumm
         age_days = int(str(age)) * rule.days_per_unit
     except ValueError:
         raise TaskArgumentsError(f"{rule.unit} must be a whole number, not {age!r}.") from None
-    summary = pruning.prune(
-        task.resources.session,
-        rule,
-        age_days,
-        project_ages=task.resources.settings.retention,
-        on_progress=PruneState(task).tell,
-        should_stop=is_shutting_down,
-    )
+    told = PruneState(task)
+    history = PruneHistory(lambda: task.resources.redis, logger.warning)
+    starter = Starter("task", task.request.hostname or socket.gethostname(), task.request.id)
+    with history.recorded(rule.name, age_days, starter) as record:
+
+        def on_progress(progress: pruning.PruneProgress) -> None:
+            told.tell(progress)
+            record.on_progress(progress.rows)
+
+        summary = pruning.prune(
+            task.resources.session,
+            rule,
+            age_days,
+            project_ages=task.resources.settings.retention,
+            on_progress=on_progress,
+            should_stop=is_shutting_down,
+        )
+        record.end(summary)
     if summary.stopped:
         raise BusyError(f"The worker stops; {sum(summary.deleted.values())} rows of {rule.name} are deleted.")
     if summary.left:

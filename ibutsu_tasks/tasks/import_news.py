@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from celery import states
-from celery.backends.redis import RedisBackend
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.job_updates import JobUpdate, publish
+from ibutsu_tasks.tasks.running_state import store_running_state
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -63,28 +61,8 @@ class ImportNews:
         update = JobUpdate(self._task_id, self._import_id, status, self._done, self._total, worker)
         try:
             publish(resources.brief_redis, update)
-            if state is not None and not request.ignore_result:
-                _store_state(self._task, self._task_id, state)
+            if state is not None:
+                store_running_state(self._task, self._task_id, state)
         except (RedisError, OSError) as error:
             self._is_mute = True
             logger.warning("the progress of import %s is not told any more: %s", self._import_id, error)
-
-
-def _store_state(task: DatabaseTask, task_id: str, facts: dict[str, Any]) -> None:
-    """Store the task's state as Celery's backend does, within our own time limit.
-
-    It is `STARTED`, as Celery's own state of a running task: to any other that it does not know, the Ibutsu
-    server answers as to a failure, and looks for a traceback.
-    """
-    if not isinstance(task.backend, RedisBackend):
-        return
-    backend: Any = task.backend
-    told = {"pid": os.getpid(), "hostname": task.request.hostname} | facts
-    nothing_yet: dict[str, Any] = {"traceback": None, "children": [], "date_done": None}
-    meta = {"status": states.STARTED, "result": told, "task_id": task_id, **nothing_yet}
-    key, encoded = backend.get_key_for_task(task_id), backend.encode(meta)
-    pipeline = task.resources.brief_backend.pipeline(transaction=False)
-    pipeline.set(key, encoded, ex=backend.expires or None)
-    # Whoever waits for the result listens to its key.
-    pipeline.publish(key, encoded)
-    pipeline.execute()

@@ -7,7 +7,9 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.tasks.base import TRANSIENT_ERRORS
+from redis.exceptions import RedisError
+
+from ibutsu_tasks.tasks.running_state import store_running_state
 
 if TYPE_CHECKING:
     from ibutsu_tasks.operations.pruning import PruneProgress
@@ -15,12 +17,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROGRESS = "PROGRESS"
 INTERVAL_SECONDS = 0.5
 
 
 class PruneState:
-    """Tells how far a prune is as the state `PROGRESS` of its task, at most twice a second."""
+    """Tells how far a prune is in the state of its task, `STARTED`, at most twice a second."""
 
     def __init__(self, task: DatabaseTask) -> None:
         self._task = task
@@ -32,6 +33,6 @@ class PruneState:
             return
         self._next = time.monotonic() + INTERVAL_SECONDS
         try:
-            self._task.update_state(state=PROGRESS, meta=asdict(progress))
-        except TRANSIENT_ERRORS as error:
+            store_running_state(self._task, str(self._task.request.id), asdict(progress))
+        except (RedisError, OSError) as error:
             logger.warning("could not store how far the prune is: %s", error)

@@ -37,23 +37,27 @@ def update_run(self: DatabaseTask, run_id: str) -> dict[str, Any] | None:
         if lock.is_in_burst():
             _look_again_later(self, lock, run_id)
             return None
-    return _pass_while_changing(self, lock, run_id)
+    return _pass_once(self, lock, run_id)
 
 
-def _pass_while_changing(task: DatabaseTask, lock: RunLock, run_id: str) -> dict[str, Any] | None:
-    summary = None
-    while note := lock.begin_pass():
-        with lock.try_hold() as held:
-            if not held:
-                _look_again_later(task, lock, run_id)
-                break
-            try:
-                summary = _refresh(task, run_id)
-            except Exception:
-                lock.undo_pass()
-                raise
-            lock.settle_note(note)
+def _pass_once(task: DatabaseTask, lock: RunLock, run_id: str) -> dict[str, Any] | None:
+    note = lock.begin_pass()
+    if note is None:
+        return None
+    with lock.try_hold() as held:
+        summary = _refresh_or_undo(task, lock, run_id) if held else None
+    if not held or not lock.settle_note(note):
+        # Not at once: what changed meanwhile may go on changing, and its last pass sees it all.
+        _look_again_later(task, lock, run_id)
     return summary
+
+
+def _refresh_or_undo(task: DatabaseTask, lock: RunLock, run_id: str) -> dict[str, Any] | None:
+    try:
+        return _refresh(task, run_id)
+    except Exception:
+        lock.undo_pass()
+        raise
 
 
 def _refresh(task: DatabaseTask, run_id: str) -> dict[str, Any] | None:
@@ -62,7 +66,7 @@ def _refresh(task: DatabaseTask, run_id: str) -> dict[str, Any] | None:
 
 
 def _look_again_later(task: DatabaseTask, lock: RunLock, run_id: str) -> None:
-    if lock.claim_recheck():
+    if lock.claim_recheck(str(task.request.id)):
         _send_recheck(task, run_id)
 
 

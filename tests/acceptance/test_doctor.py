@@ -62,11 +62,11 @@ def test_all_good(broker_url: str, database_url: str) -> None:
     assert (table.returncode, document.returncode) == (0, 0)
     assert table.stderr == ""
     assert max(map(len, table.stdout.splitlines())) <= TERMINAL_WIDTH
-    assert table.stdout.splitlines()[-1].startswith("1 skipped, 6 in order in")
+    assert table.stdout.splitlines()[-1].startswith("1 skipped, 7 in order in")
     assert "Try:" not in table.stdout
     assert json.loads(document.stdout)["verdict"] == "good"
     assert set(codes(document).values()) == {
-        *("IBT-S00", "IBT-B00", "IBT-R00", "IBT-D00", "IBT-W00", "IBT-T00", "IBT-F80"),
+        *("IBT-S00", "IBT-B00", "IBT-R00", "IBT-D00", "IBT-W00", "IBT-T00", "IBT-P00", "IBT-F80"),
     }
 
 
@@ -76,7 +76,7 @@ def test_bad_news_come_with_the_command_that_mends_them(broker_url: str, empty_d
     for command in ("db create", "worker", "beat"):
         assert f"`ibutsu-tasks {command}`" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= TERMINAL_WIDTH
-    assert done.stdout.splitlines()[-1].startswith("3 failed, 1 skipped, 3 in order in")
+    assert done.stdout.splitlines()[-1].startswith("3 failed, 1 skipped, 4 in order in")
 
 
 def test_dead_services() -> None:
@@ -93,6 +93,7 @@ def test_dead_services() -> None:
         "database": "IBT-D01",
         "workers": "IBT-W80",
         "beat": "IBT-T80",
+        "prunes": "IBT-P80",
         "flower": "IBT-F80",
     }
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 from contextlib import closing
@@ -15,8 +16,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.cli.output import format_bytes
 from ibutsu_tasks.database.models import Artifact, Result, Run
+from ibutsu_tasks.operations.prune_history import read_history
 from ibutsu_tasks.operations.prune_lock import take_prune_lock
+from ibutsu_tasks.operations.prune_record import PruneState
+from ibutsu_tasks.operations.run_summary import complete
 from tests.commands import PROGRAM, role, run, services, type_at_the_question, until
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 from tests.slow_files import files_left, store_slow_files
@@ -80,11 +85,12 @@ def test_a_dry_run_shows_what_would_go_and_deletes_nothing(
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert [line.split()[:3] for line in lines[2:]] == [
+    assert [line.split()[:3] for line in lines[2:5]] == [
         ["runs", "runs", "1"],
         ["runs", "results", "1"],
         ["runs", "artifacts", "1"],
     ]
+    assert lines[5:] == ["runs: less than 1 s at 10,000 rows/s (a default, for none is on record)"]
     assert counts(engine) == (2, 2, 2)
 
 
@@ -219,7 +225,13 @@ def test_a_second_prune_is_told_that_one_is_running(
         (["files", "--older-than", "59d"], "younger than 2 months are never deleted"),
         (["imports", "--older-than", "0months"], "is not an age"),
         (["all", "--older-than", "5months"], "the floor of the rule runs"),
-        (["files", "--enqueue", "--dry-run"], "do not go together"),
+        (["files", "--enqueue", "--dry-run"], "--dry-run and --enqueue do not go together"),
+        (["files", "--vacuum", "--dry-run"], "--dry-run and --vacuum do not go together"),
+        (["files", "--vacuum", "--enqueue"], "--enqueue and --vacuum do not go together"),
+        ([], "Name a rule: imports, files, results, runs or all"),
+        (["--dry-run"], "Name a rule"),
+        (["--history", "--dry-run"], "--history deletes nothing, so --dry-run does not go with it"),
+        (["fils", "--history"], "Did you mean 'files'?"),
         (["files", "--enqueue", "--older-than", "100d"], "--older-than 4months"),
     ],
 )
@@ -255,6 +267,77 @@ def test_an_unreachable_database_is_code_4(environment: dict[str, str]) -> None:
     assert done.returncode == 4
     assert "127.0.0.1:1" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_what_is_archived_comes_back_by_import(
+    environment: dict[str, str], broker_url: str, database_url: str, session: Session
+) -> None:
+    environment |= services(broker_url, database_url)
+    old = utc_now() - timedelta(days=400)
+    run_row = make_run(session, start_time=old, summary=complete({"tests": 1}, 1), duration=1.0)
+    make_artifact(session, make_result(session, run_row), upload_date=old, filename="../shot.png")
+    make_import(session, b"x", created=old)
+    session.commit()
+    before = rows(session)
+    directory = Path(environment["HOME"]) / "archives"
+
+    done = prune(environment, "all", "--archive", str(directory), "--yes")
+
+    assert (done.returncode, rows(session)) == (0, [[], [], []])
+    paths = sorted(directory.iterdir())
+    size_bytes = sum(path.stat().st_size for path in paths)
+    told = " ".join(done.stderr.split())
+    assert f"New archives in {directory}: 3 ({format_bytes(size_bytes)})." in told
+    assert done.stderr.count("Import records are deleted without an archive.") == 1
+    with role("worker", env=environment, cwd=directory):
+        imported = run("import", *map(str, paths), env=environment, cwd=directory)
+    assert imported.returncode == 0, imported.stderr
+    assert rows(session) == before
+
+
+def rows(session: Session) -> list[list[str]]:
+    """Every row as PostgreSQL writes it."""
+    session.rollback()
+    return [
+        list(session.scalars(text(f"select t::text from {table} t order by id")))  # noqa: S608
+        for table in ("runs", "results", "artifacts")
+    ]
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_what_has_no_archive_is_named_and_left(environment: dict[str, str], session: Session) -> None:
+    orphan = make_artifact(session, upload_date=utc_now() - timedelta(days=100))
+    session.commit()
+    done = prune(environment, "files", "--archive", "archives", "--yes", "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert (document["result"][0]["deleted"], document["result"][0]["left"]) == ({"artifacts": 1}, 0)
+    archive = document["archive"]
+    assert (archive["files"], archive["refused"], len(archive["reasons"])) == (1, 1, 1)
+    assert "belong to no run" in archive["reasons"][0]
+    assert "Due rows left for want of an archive: 1." in done.stderr
+    assert orphan.id in session.scalars(select(Artifact.id)).all()
+
+
+@pytest.mark.usefixtures("old_rows")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["runs", "--archive", "d", "--dry-run"], 2, "--dry-run and --archive do not go together"),
+        (["runs", "--archive", "d", "--enqueue"], 2, "--enqueue and --archive do not go together"),
+        (["imports", "--archive", "d"], 2, "import records are never archived"),
+        (["--history", "--archive", "d"], 2, "--archive does not go with it"),
+        (["runs", "--archive", "/proc/nowhere", "--yes"], 1, "cannot be written to /proc/nowhere: "),
+    ],
+)
+def test_an_archive_that_cannot_be_is_a_sentence(
+    environment: dict[str, str], engine: Engine, arguments: list[str], code: int, words: str
+) -> None:
+    done = prune(environment, *arguments)
+    assert done.returncode == code
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert counts(engine) == (2, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +387,87 @@ def test_enqueue_to_a_dead_broker_is_code_4(environment: dict[str, str]) -> None
     assert done.returncode == 4
     assert "127.0.0.1:1" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_history_shows_what_went_and_what_failed(
+    environment: dict[str, str], broker_url: str, engine: Engine
+) -> None:
+    environment["CELERY_BROKER_URL"] = broker_url
+    assert "No prune is on record." in prune(environment, "--history").stderr
+    done = prune(environment, "runs", "--yes", "--vacuum")
+    assert done.returncode == 0
+    assert "Vacuuming artifacts" in done.stderr
+    assert re.search(r"Vacuumed .*runs \(", done.stderr)
+    assert "Nothing is due." in prune(environment, "runs", "--yes").stderr
+    with engine.begin() as connection:
+        connection.execute(text("drop index ix_artifacts_result_id"))
+    refused = prune(environment, "runs", "--yes")
+    assert (refused.returncode, "CREATE INDEX CONCURRENTLY" in refused.stderr) == (1, True)
+
+    table = prune(environment, "--history")
+    document = json.loads(prune(environment, "runs", "--history", "--json").stdout)
+
+    lines = table.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[-1] for line in lines[1:4]] == ["failed", "done", "done"]
+    assert [line.split()[2:4] for line in lines[2:4]] == [["runs", "0"], ["runs", "3"]]
+    assert "no index begins with artifacts.result_id" in " ".join(table.stdout.split())
+    failed, _, good = document["prunes"]
+    assert (failed["state"], failed["sentence"][:19]) == ("failed", "runs is not pruned:")
+    assert good["deleted"] == {"runs": 1, "results": 1, "artifacts": 1}
+    assert json.loads(prune(environment, "files", "--history", "--json").stdout) == {"prunes": []}
+
+
+def test_history_needs_a_broker(environment: dict[str, str]) -> None:
+    assert prune(environment, "--history").returncode == 3
+    done = prune(environment | {"CELERY_BROKER_URL": "redis://:hunter2@127.0.0.1:1/0"}, "--history")
+    assert (done.returncode, "127.0.0.1:1" in done.stderr, "hunter2" in done.stderr) == (4, True, False)
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_without_a_broker_it_prunes_and_says_that_no_record_is_kept(
+    environment: dict[str, str], engine: Engine
+) -> None:
+    environment["CELERY_BROKER_URL"] = "redis://:hunter2@127.0.0.1:1/0"
+    done = prune(environment, "all", "--yes")
+    assert done.returncode == 0
+    assert done.stderr.count("No record of this prune is kept") == 1
+    assert "hunter2" not in done.stderr
+    assert counts(engine) == (1, 1, 1)
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_a_plan_says_which_index_is_missing(environment: dict[str, str], engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("drop index ix_results_run_id"))
+    done = prune(environment, "all", "--dry-run")
+    assert done.returncode == 1
+    assert "Refused: runs: no index begins with results.run_id" in done.stderr
+    assert "CREATE INDEX CONCURRENTLY ix_results_run_id ON results (run_id);" in done.stderr
+    assert counts(engine) == (2, 2, 2)
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_nothing_deleted_nothing_vacuumed(environment: dict[str, str]) -> None:
+    done = prune(environment, "files", "--older-than", "500d", "--yes", "--vacuum")
+    assert done.returncode == 0
+    assert "Nothing was deleted, so nothing is vacuumed." in done.stderr
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_a_killed_prune_is_on_record_without_an_end(
+    environment: dict[str, str], broker_url: str, engine: Engine
+) -> None:
+    environment["CELERY_BROKER_URL"] = broker_url
+    with Session(engine) as other, build_client(broker_url) as client:
+        other.execute(text("lock table runs in row exclusive mode; select 1 from runs for update"))
+        with role("prune", "runs", "--yes", env=environment, cwd=Path(environment["HOME"])) as running:
+            until(lambda: read_history(client))
+            running.process.kill()
+        [record] = read_history(client)
+    assert (record.written_state, record.ended) == (PruneState.RUNNING, None)
+    assert record.state(record.seen + timedelta(hours=1)) is PruneState.LOST
 
 
 def _queued(broker_url: str) -> list[dict[str, Any]]:

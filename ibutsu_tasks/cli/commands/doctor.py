@@ -41,13 +41,14 @@ def doctor(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run these checks alone: settings, broker, backend, database, workers, beat, flower.",
+            help="Run these checks alone: settings, broker, backend, database, workers, beat, prunes,"
+            " flower.",
             metavar="CHECK[,CHECK]",
         ),
     ] = None,
     json_wanted: JsonOption = False,
 ) -> None:
-    """Check settings, broker, result backend, database, workers, beat and Flower.
+    """Check settings, broker, result backend, database, workers, beat, prunes and Flower.
 
     Each finding says what mends it. Ends within 10 seconds whatever the network does, with 1 when
     something is wrong, 3 when settings are missing, 4 when a service cannot be reached.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,21 +27,42 @@ def _complete_rule(incomplete: str) -> list[str]:
 def prune(
     context: typer.Context,
     rule: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="RULE", help=f"What to delete. {_LISTED}; `all` of them.", autocompletion=_complete_rule
+            metavar="RULE",
+            help=f"What to delete. {_LISTED}; `all` of them.",
+            autocompletion=_complete_rule,
+            show_default=False,
         ),
-    ],
+    ] = None,
     older_than: Annotated[
         str | None,
         typer.Option(
             metavar="AGE", help="Delete what is older: 90d, 12w, 5months (of 30 days).", show_default=False
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would go and how long it would take, and stop.")
+    ] = False,
     yes: YesOption = False,
     enqueue: Annotated[
         bool, typer.Option("--enqueue", help="Send the task to the workers instead, without counting.")
+    ] = False,
+    vacuum: Annotated[
+        bool, typer.Option("--vacuum", help="Vacuum the tables afterwards, so that new rows take the room.")
+    ] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write an archive of each run that goes, or of what goes of it, to this directory first;"
+            " `import` brings it back.",
+            show_default=False,
+        ),
+    ] = None,
+    history: Annotated[
+        bool,
+        typer.Option("--history", help="Show the last prunes, of commands and tasks, and delete nothing."),
     ] = False,
     json_wanted: JsonOption = False,
 ) -> None:
@@ -48,14 +71,54 @@ def prune(
     Works on the database itself, so it also serves when no worker runs. Never deletes what is younger
     than a rule's floor. What somebody else is using is left for the next time, and the exit code is 1.
     """
-    rules = find_rules(rule)
+    if history:
+        _refuse_beside_history(
+            {
+                "--older-than": older_than,
+                "--dry-run": dry_run,
+                "--enqueue": enqueue,
+                "--vacuum": vacuum,
+                "--archive": archive,
+            }
+        )
+        from ibutsu_tasks.cli import prune_history
+
+        state = state_of(context, json_wanted=json_wanted)
+        raise typer.Exit(prune_history.show(state, [one.name for one in find_rules(rule or ALL_RULES)]))
+    rules = find_rules(_given(rule))
     ages = [(one, one.default_age_days if older_than is None else parse_age(older_than)) for one in rules]
     for one, age_days in ages:
         check_age(one, age_days)
-    if enqueue and dry_run:
-        raise UsageError("--dry-run and --enqueue do not go together.", "Leave one of them out.")
-    from ibutsu_tasks.cli import prune_session
+    _refuse_together({"--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum})
+    for name, is_given in (("--dry-run", dry_run), ("--enqueue", enqueue)):
+        _refuse_together({name: is_given, "--archive": archive is not None})
+    from ibutsu_tasks.cli import prune_archive, prune_session
 
+    if archive is not None:
+        prune_archive.check_rules(rules)
     state = state_of(context, json_wanted=json_wanted)
-    run = prune_session.send_tasks if enqueue else partial(prune_session.delete_rows, dry_run=dry_run)
-    raise typer.Exit(run(state, ages, yes=yes))
+    delete = partial(prune_session.delete_rows, dry_run=dry_run, vacuum=vacuum, archive=archive)
+    raise typer.Exit((prune_session.send_tasks if enqueue else delete)(state, ages, yes=yes))
+
+
+def _given(rule: str | None) -> str:
+    if rule is None:
+        raise UsageError(
+            f"Name a rule: {', '.join(RULES_BY_NAME)} or {ALL_RULES}.",
+            "`ibutsu-tasks prune all --dry-run` shows what is due, `prune --history` what went.",
+        )
+    return rule
+
+
+def _refuse_together(options: Mapping[str, bool]) -> None:
+    given = [name for name, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} do not go together.", "Leave one of them out.")
+
+
+def _refuse_beside_history(options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(
+            f"--history deletes nothing, so {given[0]} does not go with it.", "Leave one of them out."
+        )

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
+from ibutsu_tasks.database import large_values
 from ibutsu_tasks.database.models import ImportFile
 from ibutsu_tasks.operations import import_files
 from ibutsu_tasks.operations.import_files import clear_content, open_content
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def test_slices_add_up_to_the_content(
     session: Session, monkeypatch: pytest.MonkeyPatch, size_bytes: int
 ) -> None:
-    monkeypatch.setattr(import_files, "SLICE_BYTES", 100)
+    monkeypatch.setattr(large_values, "SLICE_BYTES", 100)
+    monkeypatch.setattr(import_files, "SMALL_BYTES", 50)
     monkeypatch.setattr(import_files, "IN_MEMORY_BYTES", 250)
     stored = os.urandom(size_bytes)
     row = make_import(session, stored)

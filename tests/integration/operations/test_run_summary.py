@@ -137,6 +137,16 @@ def test_statements_do_not_grow_with_the_results(session: Session, engine: Engin
     assert len(statements) == 5, statements
 
 
+def test_a_run_is_written_once(session: Session, engine: Engine) -> None:
+    run = make_run(session, start_time=NOON)
+    make_result(session, run, start_time=NOON - timedelta(hours=1))
+    session.commit()
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    refresh(session, run.id)
+    assert len([statement for statement in statements if statement.startswith("UPDATE")]) == 1
+
+
 def test_results_with_a_start_time_keep_it(session: Session) -> None:
     run = make_run(session, start_time=NOON)
     result = make_result(session, run, start_time=NOON + timedelta(hours=1))

@@ -35,7 +35,7 @@ def test_a_worker_told_to_stop_leaves_the_rest_to_the_next_one(settings: Setting
             def state() -> dict[str, Any]:
                 return dict(json.loads(client.get(key) or b"{}"))
 
-            until(lambda: state().get("status") == "PROGRESS" and files_left(session) < ROWS)
+            until(lambda: state().get("status") == "STARTED" and files_left(session) < ROWS)
             told = state()["result"]
             assert worker.stop() == 0
         assert told["rule"] == "files"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select
@@ -166,6 +166,14 @@ class Fleet:
         if self.workers[number].message is not None:
             self.queue[:0] = filter(None, [self.workers[number].kill()])
 
+    def die(self, steps: int) -> None:
+        """Kill a worker's process in the middle of the next message."""
+        self.step(0)
+        for _ in range(steps):
+            if self.workers[0].message is not None:
+                self.step(0)
+        self.kill(0)
+
     def lose(self, number: int) -> None:
         """Kill a whole worker."""
         if self.workers[number].message is not None:
@@ -208,6 +216,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("insert"), WORKERS),
     st.tuples(st.just("run"), WORKERS),
     st.tuples(st.sampled_from(["kill", "lose"]), WORKERS),
+    st.tuples(st.just("die"), st.integers(0, 15)),
     st.tuples(st.just("wait"), st.sampled_from([200, 1100, 6000])),
 )
 MAX_ACTIONS = 40
@@ -223,6 +232,8 @@ def workers(settings: Settings) -> Iterator[tuple[list[Worker], list[Message]]]:
         worker.app.resources.close()
 
 
+# Dies between its claim to have the run looked at again and the message that does so.
+@example(actions=[("insert", 0), ("run", 0), ("insert", 0), ("die", 3)])
 @given(actions=st.lists(ACTIONS, max_size=MAX_ACTIONS))
 @hypothesis_settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]

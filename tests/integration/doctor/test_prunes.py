@@ -1,0 +1,56 @@
+"""The check of the prunes on real rows and real records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.doctor import examine
+from ibutsu_tasks.doctor.codes import Verdict
+from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.operations.prune_history import PruneHistory, Starter
+from ibutsu_tasks.retention import parse_project_ages
+from tests.factories import make_project, make_result, make_run, utc_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.settings import Settings
+
+
+def codes(settings: Settings) -> list[str]:
+    return [item.code for item in examine(settings, ["prunes"]).findings]
+
+
+def test_rows_that_heap_up_and_a_prune_that_failed(settings: Settings, session: Session) -> None:
+    assert codes(settings) == ["IBT-P00"]
+    # Due, and the next prune of the schedule takes it.
+    make_result(session, make_run(session), start_time=utc_now() - timedelta(days=151))
+    session.commit()
+    assert codes(settings) == ["IBT-P00"]
+    make_result(session, make_run(session), start_time=utc_now() - timedelta(days=158))
+    session.commit()
+    assert codes(settings) == ["IBT-P10"]
+    with build_client(settings.require_broker()) as client:
+        history = PruneHistory(lambda: client, pytest.fail)
+        with pytest.raises(RefusedError), history.recorded("results", 150, Starter("command", "here")):
+            raise RefusedError("It was refused.")
+    report = examine(settings, ["prunes"])
+    assert [item.code for item in report.findings] == ["IBT-P01"]
+    assert "It was refused." in report.findings[0].seen
+    assert report.verdict is Verdict.BAD_NEWS
+
+
+def test_projects_with_ages_of_their_own(settings: Settings, session: Session) -> None:
+    project = make_project(session, "kept")
+    make_run(session, project_id=project.id, start_time=utc_now() - timedelta(days=400))
+    session.commit()
+    assert codes(settings) == ["IBT-P10"]
+    assert codes(replace(settings, retention=parse_project_ages("kept:runs=never"))) == ["IBT-P00"]
+    report = examine(replace(settings, retention=parse_project_ages("gone:runs=never")), ["prunes"])
+    assert [item.code for item in report.findings] == ["IBT-P03"]
+    assert "'gone'" in report.findings[0].seen
