@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.operations.due_rows import DueRows
 
-# What a plan costs must not hang on statistics nobody has gathered yet: every step has its index.
-_SETTINGS = {
+SETTINGS = {
     "lock_timeout": "100ms",
     "statement_timeout": "750ms",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+"""What a sweep sets for its transaction. It is to be short; and as every step of it has an index, statistics
+that nobody has gathered yet must not lead PostgreSQL to read a whole table instead."""
 
 DISTURBED_SQLSTATES = frozenset({"23503", "40P01", "55P03", "57014"})
 """Something hangs on a row that would go, somebody holds one, or there is no end to it in the time given."""
@@ -58,7 +59,7 @@ def sweep(session: Session, due: DueRows, after: RowKey | None, limit: int, hang
     """
     statement = _statement(due, after, limit, hanging_limit)
     try:
-        session.execute(select(*(func.set_config(*setting, True) for setting in _SETTINGS.items())))
+        session.execute(select(*(func.set_config(*setting, True) for setting in SETTINGS.items())))
         date, row_id, *counted = session.execute(statement).one()
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) in DISTURBED_SQLSTATES:

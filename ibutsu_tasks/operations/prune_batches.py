@@ -28,7 +28,7 @@ COUNT_TIMEOUT_SECONDS = 300
 """Counting reads every due row; it changes nothing and holds no row's lock."""
 
 HANGING_FACTOR = 2
-"""More rows than this times a batch's weight hang on it: far from what was learned of earlier rows."""
+"""A sweep is given up where so many times its weight hangs on its rows: they are not like those before."""
 
 PASSES = 4
 PAUSE_SECONDS = 1
@@ -72,10 +72,11 @@ class BatchPruner:
     """Deletes batch after batch, each in a transaction of its own.
 
     A batch is swept: its rows, the oldest that are left, go by one statement with all that hangs on them.
-    Where somebody's work is in its way, or too much hangs there for one transaction, it is taken back and
-    goes row by row. Then rows are locked from the top down and deleted from the bottom up. Nobody can hang
-    a new row on a locked one, rows locked by others are passed over, and a row goes only when nothing hangs
-    on it any more: so no batch fails or waits for long because of somebody else's work.
+    Where somebody's work is in its way, or too much hangs there for one transaction, the sweep is rolled
+    back and its rows are taken apart: locked from the top down and deleted from the bottom up. Nobody can
+    hang a new row on a locked one, rows locked by others are passed over, and a row goes only when nothing
+    hangs on it any more: so no batch fails or waits for long because of somebody else's work. With a keeper
+    all rows go that way.
 
     `goes_on` is called between batches with the number of rows deleted so far; False ends the prune.
     """
