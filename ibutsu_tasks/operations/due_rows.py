@@ -56,6 +56,13 @@ def among(ids: Iterable[UUID | str]) -> Membership:
     return lambda column: column == any_(array)
 
 
+class RowKey(NamedTuple):
+    """Where a row of the rule's table stands among the due ones: the oldest first."""
+
+    date: datetime
+    id: UUID
+
+
 class RowPlace(NamedTuple):
     """Where a row lies in its table (`ctid`), its id, its stored size, and in the rule's table its date.
 
@@ -66,6 +73,11 @@ class RowPlace(NamedTuple):
     id: str
     size_bytes: int
     date: datetime | None = None
+
+    @property
+    def key(self) -> RowKey | None:
+        """Where it stands among the due ones; None outside the rule's table."""
+        return None if self.date is None else RowKey(self.date, UUID(self.id))
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ class DueRows:
 
     def select_all(self, table: Table) -> Select[UUID]:
         """Select the ids of every row of `table` the rule takes."""
-        parents = {parent: _chosen_by(self.select_all(parent)) for _, parent in self._links(table)}
+        parents = {parent: chosen_by(self.select_all(parent)) for _, parent in self._links(table)}
         conditions = self.conditions(table, parents)
         if len(conditions) == 1:
             return select(table.c.id).where(conditions[0])
@@ -119,13 +131,19 @@ class DueRows:
         either = union(*(select(table.c.id).where(condition) for condition in conditions)).subquery()
         return select(either.c.id)
 
-    def choose_roots(self, session: Session, after: RowPlace | None, limit: int) -> list[RowPlace]:
+    def choose_roots(self, session: Session, after: RowKey | None, limit: int) -> list[RowPlace]:
         """Give the next rows of the rule's table, oldest first, without locking them."""
+        return _places(session, self.next_roots(after, limit, *_place(self.root), self.root_date))
+
+    def next_roots(
+        self, after: RowKey | None, limit: int, *columns: ColumnElement[Any]
+    ) -> Select[*tuple[Any, ...]]:
+        """Select these columns of the next rows of the rule's table, oldest first."""
         key = (self.root_date, self.root.c.id)
-        query = select(*_place(self.root), self.root_date).where(*self.conditions(self.root, {}))
+        query = select(*columns).where(*self.conditions(self.root, {}))
         if after is not None:
-            query = query.where(tuple_(*key) > tuple_(after.date, literal(UUID(after.id), Uuid())))
-        return _places(session, query.order_by(*key).limit(limit))
+            query = query.where(tuple_(*key) > tuple_(after.date, literal(after.id, Uuid())))
+        return query.order_by(*key).limit(limit)
 
     def lock_roots(self, session: Session, rows: Sequence[RowPlace]) -> list[RowPlace]:
         """Lock those of the rows that are where they were and still due, passing over others' rows."""
@@ -192,24 +210,27 @@ def _project_of(table: Table) -> ColumnElement[str]:
 
 
 def _place(table: Table) -> tuple[ColumnElement[Any], ...]:
-    return (_ctid(table), _id(table), size_bytes(table))
+    return (cast(ctid(table), Text), _id(table), size_bytes(table))
 
 
 def _places(session: Session, query: Select[*tuple[Any, ...]]) -> list[RowPlace]:
-    return [RowPlace(*row) for row in session.execute(query)]
+    # All at once: iterating over a result asks the driver for every row by itself.
+    return [RowPlace(*row) for row in session.execute(query).all()]
 
 
 def _lock(
     session: Session, table: Table, rows: Sequence[RowPlace], *conditions: ColumnElement[bool]
 ) -> list[RowPlace]:
-    query = select(_ctid(table), _id(table)).where(_is_at(table, rows), *conditions)
-    locked = {(place, row_id) for place, row_id in session.execute(query.with_for_update(skip_locked=True))}
+    query = select(cast(ctid(table), Text), _id(table)).where(_is_at(table, rows), *conditions)
+    found = session.execute(query.with_for_update(skip_locked=True)).all()
+    locked = {(place, row_id) for place, row_id in found}
     # Where a row was, another may lie by now.
     return [row for row in rows if (row.place, row.id) in locked]
 
 
-def _ctid(table: Table) -> ColumnElement[str]:
-    return cast(literal_column(f"{table.name}.ctid"), Text)
+def ctid(table: Table) -> ColumnElement[Any]:
+    """Give the place of a row of `table`, which holds while nobody changes the row."""
+    return literal_column(f"{table.name}.ctid")
 
 
 def _id(table: Table) -> ColumnElement[str]:
@@ -218,12 +239,11 @@ def _id(table: Table) -> ColumnElement[str]:
 
 def _is_at(table: Table, rows: Sequence[RowPlace]) -> ColumnElement[bool]:
     places = ",".join(f'"{row.place}"' for row in rows)
-    return literal_column(f"{table.name}.ctid") == any_(
-        literal(f"{{{places}}}").op("::")(literal_column("tid[]"))
-    )
+    return ctid(table) == any_(literal(f"{{{places}}}").op("::")(literal_column("tid[]")))
 
 
-def _chosen_by(query: Select[UUID]) -> Membership:
+def chosen_by(query: Select[UUID]) -> Membership:
+    """Take the parents whose ids this query gives."""
     return lambda column: column.in_(query)
 
 

@@ -10,24 +10,25 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from ibutsu_tasks.operations.due_sweep import Gone, SweepDisturbedError, sweep
 from ibutsu_tasks.operations.prune_tuning import BatchTuner, weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.operations.due_rows import DueRows, RowPlace
+    from ibutsu_tasks.operations.due_rows import DueRows, RowKey, RowPlace
 
 LOCK_TIMEOUT_SECONDS = 2
 BATCH_TIMEOUT_SECONDS = 30
 COUNT_TIMEOUT_SECONDS = 300
 """Counting reads every due row; it changes nothing and holds no row's lock."""
 
-READ_AHEAD_ROWS = 10_000
-"""Rows of the rule's table looked up at a time."""
+HANGING_FACTOR = 2
+"""A sweep is given up where so many times its weight hangs on its rows: they are not like those before."""
 
 PASSES = 4
 PAUSE_SECONDS = 1
@@ -64,15 +65,18 @@ class _Level:
 
     @property
     def size_bytes(self) -> int:
-        return sum(row.size_bytes for row in self.rows)
+        return _total_size(self.rows)
 
 
 class BatchPruner:
     """Deletes batch after batch, each in a transaction of its own.
 
-    A batch locks its rows from the top down and deletes them from the bottom up. Nobody can hang a new row
-    on a locked one, rows locked by others are passed over, and a row goes only when nothing hangs on it
-    any more: so no batch fails or waits because of somebody else's work.
+    A batch is swept: its rows, the oldest that are left, go by one statement with all that hangs on them.
+    Where somebody's work is in its way, or too much hangs there for one transaction, the sweep is rolled
+    back and its rows are taken apart: locked from the top down and deleted from the bottom up. Nobody can
+    hang a new row on a locked one, rows locked by others are passed over, and a row goes only when nothing
+    hangs on it any more: so no batch fails or waits for long because of somebody else's work. With a keeper
+    all rows go that way.
 
     `goes_on` is called between batches with the number of rows deleted so far; False ends the prune.
     """
@@ -107,28 +111,51 @@ class BatchPruner:
         return left
 
     def _walk(self) -> None:
-        for roots in self._choose_batches():
-            kept = self._keep(roots)
-            again = bool(kept)
-            while again:
-                again = self._delete_some(kept)
-                if not self._goes_on(self.deleted.total()):
-                    self.stopped = True
-                    return
-
-    def _choose_batches(self) -> Iterator[Sequence[RowPlace]]:
-        after: RowPlace | None = None
-        while True:
-            with self._open_session() as session:
-                set_timeouts(session, BATCH_TIMEOUT_SECONDS)
-                ahead = self.due.choose_roots(session, after, READ_AHEAD_ROWS)
-            if not ahead:
+        last: RowKey | None = None
+        while not self.stopped:
+            limit = self._tuner.roots(self.due.rule.batch_rows)
+            roots, weight = self.deleted[self.due.root.name], self._weight
+            try:
+                last = self._sweep(last, limit) if self._keeper is None else self._take_apart(last, limit)
+            except SweepDisturbedError:
+                last = self._take_apart(last, limit)
+            if last is None:
                 return
-            after = ahead[-1]
-            while ahead:
-                fitting = self._tuner.fitting([row.size_bytes for row in ahead[: self.due.rule.batch_rows]])
-                yield ahead[:fitting]
-                ahead = ahead[fitting:]
+            self._tuner.learn_root_weight(self.deleted[self.due.root.name] - roots, self._weight - weight)
+
+    @property
+    def _weight(self) -> float:
+        return weigh(self.deleted.total(), self.size_bytes)
+
+    def _sweep(self, after: RowKey | None, limit: int) -> RowKey | None:
+        """Delete this many rows and all that hangs on them; give the last one, None when none is left."""
+        started = time.monotonic()
+        with self._open_session() as session:
+            last, gone = sweep(session, self.due, after, limit, self._tuner.weight * HANGING_FACTOR)
+        if last is not None:
+            self._take_note(gone, time.monotonic() - started)
+        return last
+
+    def _take_apart(self, after: RowKey | None, limit: int) -> RowKey | None:
+        """Delete as many of these rows as others leave free, and what hangs on them; give the last one."""
+        with self._open_session() as session:
+            set_timeouts(session, BATCH_TIMEOUT_SECONDS)
+            roots: Sequence[RowPlace] = self.due.choose_roots(session, after, limit)
+        last = roots[-1].key if roots else None
+        while roots and not self.stopped:
+            fitting = self._tuner.fitting([row.size_bytes for row in roots])
+            kept = self._keep(roots[:fitting])
+            while kept and self._delete_some(kept):
+                pass
+            roots = roots[fitting:]
+        return last
+
+    def _take_note(self, gone: Mapping[Table, Gone], seconds: float) -> None:
+        rows, size_bytes = (sum(numbers) for numbers in zip(*gone.values(), strict=True))
+        self._tuner.take_note(weigh(rows, size_bytes), seconds)
+        self.deleted.update({table.name: one.rows for table, one in gone.items()})
+        self.size_bytes += size_bytes
+        self.stopped = not self._goes_on(self.deleted.total())
 
     def _keep(self, roots: Sequence[RowPlace]) -> Sequence[RowPlace]:
         if self._keeper is None:
@@ -145,12 +172,14 @@ class BatchPruner:
             if self._keeper is not None:
                 levels = self._without_changed(session, self._keeper, levels)
             gone = self._delete_levels(session, levels)
-        rows, size_bytes = sum(map(len, gone.values())), _total_size(gone.values())
-        self._tuner.take_note(weigh(rows, size_bytes), time.monotonic() - started)
-        self.deleted.update({table.name: len(places) for table, places in gone.items()})
-        self.size_bytes += size_bytes
+        counted = {table: Gone(len(rows), _total_size(rows)) for table, rows in gone.items()}
+        self._take_note(counted, time.monotonic() - started)
         # Once more while it shrinks: more may hang on it than goes in one transaction.
-        return rows > 0 and len(gone[self.due.root]) < len(levels[self.due.root].rows)
+        return (
+            not self.stopped
+            and any(gone.values())
+            and len(gone[self.due.root]) < len(levels[self.due.root].rows)
+        )
 
     def _without_changed(
         self, session: Session, keeper: Keeper, levels: dict[Table, _Level]
@@ -205,8 +234,8 @@ class BatchPruner:
             return session.scalar(select(func.count()).select_from(root)) or 0
 
 
-def _total_size(tables: Collection[Sequence[RowPlace]]) -> int:
-    return sum(row.size_bytes for rows in tables for row in rows)
+def _total_size(rows: Sequence[RowPlace]) -> int:
+    return sum(row.size_bytes for row in rows)
 
 
 def set_timeouts(session: Session, statement_seconds: int) -> None:

@@ -25,11 +25,22 @@ class BatchTuner:
     """Weighs batches and learns from their times; a row weighs 1, and 1 more for every 8 KB it holds.
 
     `weight` is what the next batch may weigh. It starts small, at most doubles from batch to batch, and
-    falls to a quarter at once.
+    falls to a quarter at once. `root_weight` is what a row of the rule's table weighed lately, with all that
+    hung on it.
     """
 
     def __init__(self) -> None:
         self.weight = START_WEIGHT
+        self.root_weight = 1.0
+
+    def roots(self, most: int) -> int:
+        """Give the number of rows of the rule's table to choose next, one to `most`."""
+        return max(1, min(most, int(self.weight / self.root_weight)))
+
+    def learn_root_weight(self, roots: int, weight: float) -> None:
+        """Learn that this many rows of the rule's table weighed this with all that hung on them."""
+        if roots:
+            self.root_weight = max(1.0, weight / roots)
 
     def take_note(self, weight: float, seconds: float) -> None:
         """Learn from a batch that weighed `weight` and took `seconds`."""

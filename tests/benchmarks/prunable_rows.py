@@ -34,6 +34,7 @@ select md5('result' || number)::uuid, r.id, 'TestThing.test_' || n,
        '{}', 0.25 + n % 4, r.start_time + n * interval '1 s', 'ci', 'stage', 'shop'
 from runs r cross join generate_series(0, :per_run - 1) n
 cross join lateral (select cast(r.data->>'number' as int) * :per_run + n as number) as counted
+order by r.start_time, r.id, n
 """
 
 _ARTIFACTS = """

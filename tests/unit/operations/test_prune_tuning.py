@@ -62,3 +62,15 @@ def test_a_batch_is_bounded_in_rows_and_bytes_and_takes_one_row_at_least(sizes: 
     assert fitting <= 1 or fitting + sum(taken) / BYTES_PER_WEIGHT <= tuner.weight + 1e-6
     rest = sizes[fitting : fitting + 1]
     assert not rest or fitting + 1 + sum(taken + rest) / BYTES_PER_WEIGHT > tuner.weight
+
+
+def test_rows_with_much_hanging_on_them_are_chosen_by_the_few() -> None:
+    tuner = BatchTuner()
+    assert tuner.roots(10_000) == START_WEIGHT
+    assert tuner.roots(100) == 100
+    tuner.learn_root_weight(10, 1100)
+    assert tuner.roots(10_000) == START_WEIGHT // 110
+    tuner.learn_root_weight(0, 5)
+    assert tuner.roots(10_000) == START_WEIGHT // 110
+    tuner.learn_root_weight(1, 100_000)
+    assert tuner.roots(10_000) == 1
