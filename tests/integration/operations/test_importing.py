@@ -54,6 +54,12 @@ def count(session: Session, model: Any) -> int | None:
     return session.scalar(select(func.count()).select_from(model))
 
 
+def test_a_run_whose_data_are_no_object_takes_the_files(session: Session) -> None:
+    run = make_run(session, data=["odd"])
+    import_now(session, make_import(session, JUNIT, filename=f"{run.id}.xml"))
+    assert session.get_one(Run, run.id, populate_existing=True).data["component"] == "shop"
+
+
 def test_junit_file_becomes_a_run_with_results_and_artifacts(session: Session) -> None:
     project = make_project(session)
     data = {"project_id": str(project.id), "metadata": {"env": "prod"}, "source": "ci"}
