@@ -59,6 +59,8 @@ class WrittenRows:
     """Sentences about artifacts left out."""
     missing: list[str] = field(default_factory=list)
     """Sentences about what archived rows refer to and is not there."""
+    foreign: list[UUID] = field(default_factory=list)
+    """Artifacts left out because another run has one with the id."""
 
 
 @dataclass(slots=True)
@@ -136,6 +138,7 @@ class RowWriter:
     def _write(self, batch: _Batch) -> None:
         if self._target.keeps_results:
             self._move_existing_results(batch.results)
+            self._leave_foreign_artifacts(batch.artifacts)
         elif self._target.run_existed:
             self._delete_results(batch.results)
         if self._target.keeps_results or self._target.run_existed:
@@ -159,6 +162,22 @@ class RowWriter:
             self.written.left_runs |= {existing[result_id] for result_id in moved} - {None}
         results.discard(existing)
         self.written.results += len(existing)
+
+    def _leave_foreign_artifacts(self, artifacts: CopyBatch) -> None:
+        """Leave alone what belongs to another run: an archive may state the id of any artifact."""
+        run_id = self._target.run_id
+        query = (
+            select(Artifact.id)
+            .outerjoin(Result, Result.id == Artifact.result_id)
+            .where(
+                Artifact.id.in_(artifacts.ids),
+                Artifact.run_id.is_distinct_from(run_id),
+                Result.run_id.is_distinct_from(run_id),
+            )
+        )
+        foreign = list(self._session.scalars(query))
+        artifacts.discard(foreign)
+        self.written.foreign += foreign
 
     def _delete_results(self, results: CopyBatch) -> None:
         if len(results):
