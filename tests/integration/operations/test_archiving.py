@@ -534,6 +534,7 @@ def test_an_artifact_of_another_run_is_not_taken_by_its_id(
     session.expunge_all()
     prune(engine, FILES, tmp_path)
     make_artifact(session, make_result(session, make_run(session)), id=artifact_id, content=b"another's")
+    session.commit()
     before = snapshot(session)["artifacts"]
 
     bring_back(session, tmp_path)
