@@ -528,7 +528,8 @@ def test_what_the_uploader_says_goes_over_an_archived_row(
 def test_an_artifact_of_another_run_is_not_taken_by_its_id(
     engine: Engine, session: Session, tmp_path: Path
 ) -> None:
-    archived = make_artifact(session, make_result(session, make_run(session, start_time=OLD)), upload_date=OLD)
+    result = make_result(session, make_run(session, start_time=OLD))
+    archived = make_artifact(session, result, upload_date=OLD)
     artifact_id = archived.id
     session.commit()
     session.expunge_all()
