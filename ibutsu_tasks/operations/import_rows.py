@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
 from ibutsu_tasks.operations.references import References
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -99,7 +100,7 @@ class RowWriter:
 
     def write(self, rows: Iterable[ParsedResult | ParsedArtifact]) -> WrittenRows:
         """Consume all rows."""
-        with ThreadPoolExecutor(max_workers=1) as executor:
+        with self._writer_thread() as executor:
             for row in rows:
                 if isinstance(row, ParsedResult):
                     self._batch.results.add(self._result_columns(row))
@@ -122,7 +123,7 @@ class RowWriter:
             return
         self._batch.artifacts.add(self._artifact_columns(artifact))
 
-    def _hand_over(self, executor: ThreadPoolExecutor) -> None:
+    def _hand_over(self, executor: Executor) -> None:
         self._wait()
         batch, self._batch = self._batch, _Batch()
         self._writing = executor.submit(self._write, batch)
@@ -131,9 +132,27 @@ class RowWriter:
             self._wait()
 
     def _wait(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    @contextmanager
+    def _writer_thread(self) -> Iterator[Executor]:
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            try:
+                yield executor
+            finally:
+                self._let_it_end()
+
+    def _let_it_end(self) -> None:
+        """Wait for the thread, come what may: who rolls back next uses its connection."""
+        writing = () if self._writing is None else (self._writing,)
+        try:
+            wait(writing)
+        except BaseException:
+            # A time limit, which comes once; a thread whose join it interrupted passes for ended.
+            wait(writing)
+            raise
 
     def _write(self, batch: _Batch) -> None:
         if self._target.keeps_results:
