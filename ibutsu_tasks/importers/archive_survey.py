@@ -81,8 +81,18 @@ class Survey:
         stream = TarStream(content, self._upload.filename, self._limits, careful=is_careful)
         # Where the archive may be cut off, its last member must not be read for nothing.
         recorder = None if is_careful else TarRecorder(stream)
-        self._take_members(recorder or stream)
+        try:
+            self._take_members(recorder or stream)
+        except InvalidImportError:
+            if stream.is_damaged and not is_careful:
+                self._refuse_where_it_breaks(content)
+            raise
         self.recorded = recorder and recorder.recorded
+
+    def _refuse_where_it_breaks(self, content: IO[bytes]) -> None:
+        # A buffer that fails to fill up loses what was whole, and with it the place.
+        for _ in TarStream(content, self._upload.filename, self._limits, careful=True).members():
+            pass
 
     def _take_members(self, members: Members) -> None:
         for member in members.members():

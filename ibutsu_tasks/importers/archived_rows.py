@@ -186,7 +186,7 @@ def _join(
                 columns[name] = _exact(kind, exact[name])
             else:
                 columns[name] = _plain(kind, document[_KEYS.get(name, name)])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return columns if columns["id"] else None
 

@@ -80,6 +80,8 @@ class TarStream:
         self._left_bytes = 0
         self._padding_bytes = 0
         self._stream: IO[bytes] | gzip.GzipFile
+        self.is_damaged = False
+        """Whether it ended where the archive is damaged or cut off, or before that when it is not careful."""
 
     def members(self) -> Iterator[Member]:
         """Yield the members; the data of each can be read until the next is asked for."""
@@ -202,6 +204,7 @@ class TarStream:
         )
 
     def _damage(self, what: str, position: int) -> InvalidImportError:
+        self.is_damaged = True
         return self._refusal(f"the archive is {what} at byte {position:,} of its unpacked form")
 
     def _refusal(self, sentence: str) -> InvalidImportError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -80,6 +81,11 @@ def _outcome(import_id: UUID, row: Import | None, run: Run | None) -> ImportOutc
         warnings=tuple(data.get("warnings") or ()),
         partial=partial if isinstance(partial, str) else None,
         run_id=run.id if run else None,
-        summary=run.summary if run else None,
-        duration_seconds=run.duration if run else None,
+        summary=run.summary if run and isinstance(run.summary, dict) else None,
+        duration_seconds=_finite(run.duration) if run else None,
     )
+
+
+def _finite(seconds: float | None) -> float | None:
+    # Whoever writes through the API may write NaN, and an archive brings it back.
+    return seconds if seconds is not None and math.isfinite(seconds) else None

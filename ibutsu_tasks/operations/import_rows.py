@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
 from ibutsu_tasks.operations.references import References
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -59,6 +60,8 @@ class WrittenRows:
     """Sentences about artifacts left out."""
     missing: list[str] = field(default_factory=list)
     """Sentences about what archived rows refer to and is not there."""
+    foreign: list[UUID] = field(default_factory=list)
+    """Artifacts left out because another run has one with the id."""
 
 
 @dataclass(slots=True)
@@ -97,7 +100,7 @@ class RowWriter:
 
     def write(self, rows: Iterable[ParsedResult | ParsedArtifact]) -> WrittenRows:
         """Consume all rows."""
-        with ThreadPoolExecutor(max_workers=1) as executor:
+        with self._writer_thread() as executor:
             for row in rows:
                 if isinstance(row, ParsedResult):
                     self._batch.results.add(self._result_columns(row))
@@ -120,7 +123,7 @@ class RowWriter:
             return
         self._batch.artifacts.add(self._artifact_columns(artifact))
 
-    def _hand_over(self, executor: ThreadPoolExecutor) -> None:
+    def _hand_over(self, executor: Executor) -> None:
         self._wait()
         batch, self._batch = self._batch, _Batch()
         self._writing = executor.submit(self._write, batch)
@@ -129,13 +132,32 @@ class RowWriter:
             self._wait()
 
     def _wait(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    @contextmanager
+    def _writer_thread(self) -> Iterator[Executor]:
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            try:
+                yield executor
+            finally:
+                self._let_it_end()
+
+    def _let_it_end(self) -> None:
+        """Wait for the thread, come what may: who rolls back next uses its connection."""
+        writing = () if self._writing is None else (self._writing,)
+        try:
+            wait(writing)
+        except BaseException:
+            # A time limit, which comes once; a thread whose join it interrupted passes for ended.
+            wait(writing)
+            raise
 
     def _write(self, batch: _Batch) -> None:
         if self._target.keeps_results:
             self._move_existing_results(batch.results)
+            self._leave_foreign_artifacts(batch.artifacts)
         elif self._target.run_existed:
             self._delete_results(batch.results)
         if self._target.keeps_results or self._target.run_existed:
@@ -159,6 +181,22 @@ class RowWriter:
             self.written.left_runs |= {existing[result_id] for result_id in moved} - {None}
         results.discard(existing)
         self.written.results += len(existing)
+
+    def _leave_foreign_artifacts(self, artifacts: CopyBatch) -> None:
+        """Leave alone what belongs to another run: an archive may state the id of any artifact."""
+        run_id = self._target.run_id
+        query = (
+            select(Artifact.id)
+            .outerjoin(Result, Result.id == Artifact.result_id)
+            .where(
+                Artifact.id.in_(artifacts.ids),
+                Artifact.run_id.is_distinct_from(run_id),
+                Result.run_id.is_distinct_from(run_id),
+            )
+        )
+        foreign = list(self._session.scalars(query))
+        artifacts.discard(foreign)
+        self.written.foreign += foreign
 
     def _delete_results(self, results: CopyBatch) -> None:
         if len(results):

@@ -62,11 +62,16 @@ def finish(
     if project_id is not None and project_id != run.project_id:
         run.project_id = project_id
         _set_project_of_results(session, run)
-    before = {key: value for key, value in (run.data or {}).items() if key != PARTIAL}
     told = {} if partial is None else {PARTIAL: partial}
-    run.data = storable_json(deep_merge(before, parsed.data) | told)
+    run.data = storable_json(deep_merge(data_before(run), parsed.data) | told)
     _summarize(session, run, parsed)
     session.flush()
+
+
+def data_before(run: Run) -> dict[str, Any]:
+    """Give a run's data without the sentence of an import that broke off; none when it is no object."""
+    data = run.data if isinstance(run.data, dict) else {}
+    return {key: value for key, value in data.items() if key != PARTIAL}
 
 
 def _set_project_of_results(session: Session, run: Run) -> None:

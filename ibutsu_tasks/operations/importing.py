@@ -186,6 +186,11 @@ class _Import:
         for left in sorted(written.left_runs):
             run_summary.refresh(self._session, left)
         self._warnings += parsed.warnings + written.too_large + written.missing
+        if written.foreign:
+            self._warnings.append(
+                f"Artifacts left out, because another run has one of the same id: {len(written.foreign):,},"
+                f" the first of them {written.foreign[0]}."
+            )
         self._finish_row(run.id, partial, is_restored=is_restored)
         return self._summary(run, format_name, written, partial, is_restored=is_restored)
 

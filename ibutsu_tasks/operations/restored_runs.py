@@ -13,8 +13,7 @@ from ibutsu_tasks.database.models import Project, Run
 from ibutsu_tasks.importers.parsed import JsonText
 from ibutsu_tasks.importers.values import count
 from ibutsu_tasks.operations import run_summary
-from ibutsu_tasks.operations.imported_runs import deep_merge
-from ibutsu_tasks.operations.partial_import import PARTIAL
+from ibutsu_tasks.operations.imported_runs import data_before, deep_merge
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -51,7 +50,7 @@ def merge(
     if not archived.is_whole:
         return bool(run.summary != _value(columns["summary"]))
     project_id = chosen_project_id or references.check(Project, columns["project_id"])
-    stated = {**columns, "project_id": project_id, "data": deep_merge(_before(run), columns["data"])}
+    stated = {**columns, "project_id": project_id, "data": deep_merge(data_before(run), columns["data"])}
     _write(session, run, {name: value for name, value in stated.items() if value is not None})
     # Results deleted before the run was are in its summary, whether or not they came back already.
     known = max(archived.results, _tests(columns["summary"]))
@@ -60,12 +59,6 @@ def merge(
 
 def _tests(summary: Any) -> int:
     return count(summary.get("tests")) or 0 if isinstance(summary, dict) else 0
-
-
-def _before(run: Run) -> dict[str, Any]:
-    """Give a run's data without the sentence of an import that broke off."""
-    data = run.data if isinstance(run.data, dict) else {}
-    return {key: value for key, value in data.items() if key != PARTIAL}
 
 
 def _value(column: Any) -> Any:

@@ -22,7 +22,7 @@ from sqlalchemy import JSON, func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.copying import copy_rows, table_of
-from ibutsu_tasks.database.models import Artifact, Result, Run
+from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.importers.parsed import AnyNumber, ImportLimits, JsonText
 from ibutsu_tasks.operations import archive_keeper, archived_parts, prune_batches, pruning
@@ -523,6 +523,28 @@ def test_what_the_uploader_says_goes_over_an_archived_row(
             assert row == (project_id, *changed)
         assert session.scalars(select(Run.data)).one().get("k") == (told["metadata"]["k"] if data else None)
         session.commit()
+
+
+def test_an_artifact_of_another_run_is_not_taken_by_its_id(
+    engine: Engine, session: Session, tmp_path: Path
+) -> None:
+    result = make_result(session, make_run(session, start_time=OLD))
+    archived = make_artifact(session, result, upload_date=OLD)
+    artifact_id = archived.id
+    session.commit()
+    session.expunge_all()
+    prune(engine, FILES, tmp_path)
+    make_artifact(session, make_result(session, make_run(session)), id=artifact_id, content=b"another's")
+    session.commit()
+    before = snapshot(session)["artifacts"]
+
+    bring_back(session, tmp_path)
+
+    assert snapshot(session)["artifacts"] == before
+    data = session.scalars(select(Import.data)).one()
+    assert data["warnings"] == [
+        f"Artifacts left out, because another run has one of the same id: 1, the first of them {artifact_id}."
+    ]
 
 
 def test_other_tools_read_the_archive(engine: Engine, session: Session, tmp_path: Path) -> None:

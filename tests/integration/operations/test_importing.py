@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from threading import Barrier
+from threading import Barrier, Event, main_thread
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -17,9 +19,10 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
-from ibutsu_tasks.importers.parsed import ImportLimits
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult
 from ibutsu_tasks.operations import import_rows
 from ibutsu_tasks.operations.import_records import find_locked, mark_failed, parse_import_id, start
+from ibutsu_tasks.operations.import_rows import RowTarget
 from ibutsu_tasks.operations.importing import ImportSummary, run_import
 from ibutsu_tasks.operations.run_summary import complete, refresh
 from tests.commands import until
@@ -27,6 +30,8 @@ from tests.factories import make_import, make_project, make_result, make_run, ut
 from tests.sample_files import ARCHIVE, JUNIT, RESULT_IDS, RUN_ID, archive, result_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
 
 LIMITS = ImportLimits()
@@ -52,6 +57,12 @@ def snapshot(session: Session) -> dict[str, list[Any]]:
 
 def count(session: Session, model: Any) -> int | None:
     return session.scalar(select(func.count()).select_from(model))
+
+
+def test_a_run_whose_data_are_no_object_takes_the_files(session: Session) -> None:
+    run = make_run(session, data=["odd"])
+    import_now(session, make_import(session, JUNIT, filename=f"{run.id}.xml"))
+    assert session.get_one(Run, run.id, populate_existing=True).data["component"] == "shop"
 
 
 def test_junit_file_becomes_a_run_with_results_and_artifacts(session: Session) -> None:
@@ -427,3 +438,46 @@ def test_times_are_utc_whatever_the_session_thinks(session: Session) -> None:
     run = session.scalars(select(Run)).one()
     for moment in (run.start_time, run.created, *session.scalars(select(Artifact.upload_date))):
         assert abs(utc_now() - moment) < timedelta(minutes=1)
+
+
+class TimeLimitError(Exception):
+    """What a signal handler raises, as that of Celery's soft time limit does."""
+
+
+def test_nobody_rolls_back_while_the_thread_writes(
+    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_rows, "BATCH_ROWS", 1)
+    target = RowTarget(
+        make_run(session).id, None, utc_now(), utc_now(), run_existed=False, keeps_results=False
+    )
+    session.commit()
+    unlocked = Event()
+
+    def rows() -> Iterator[ParsedResult]:
+        yield ParsedResult(uuid4(), "t", "passed", 0.0, None, {}, {}, None, None, None)
+        raise InvalidImportError("The file breaks.")
+
+    def interrupt(*_: object) -> None:
+        raise TimeLimitError
+
+    def interrupt_and_unlock(holder: Session) -> None:
+        waits = text("select exists (select from pg_locks where not granted)")
+        until(lambda: holder.scalar(waits), 10)
+        signal.pthread_kill(main_thread().ident or 0, signal.SIGUSR1)
+        time.sleep(0.2)
+        unlocked.set()
+        holder.rollback()
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with Session(engine) as holder, ThreadPoolExecutor(1) as executor:
+            holder.execute(text("lock table results in access exclusive mode"))
+            held = executor.submit(interrupt_and_unlock, holder)
+            with pytest.raises((TimeLimitError, InvalidImportError)):
+                import_rows.RowWriter(session, target).write(rows())
+            assert unlocked.is_set()
+            held.result()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert count(session, Result) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -114,3 +115,10 @@ def test_outcomes_come_in_the_order_asked_for(session: Session) -> None:
     last = outcomes[3]
     assert (last.run_id, last.summary, last.duration_seconds) == (run.id, {"tests": 2}, 1.5)
     assert last.warnings == ("odd",)
+
+
+def test_what_no_summary_and_no_duration_is_counts_as_none(session: Session) -> None:
+    run = make_run(session, summary=["odd"], duration=math.nan)
+    row = make_import(session, None, status="done", data={"run_id": [str(run.id)]})
+    (outcome,) = read_outcomes(session, [row.id])
+    assert (outcome.run_id, outcome.summary, outcome.duration_seconds) == (run.id, None, None)

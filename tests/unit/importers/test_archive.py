@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -283,6 +284,14 @@ def test_files_that_are_no_archives_are_refused(read: Callable[..., Any], tar: C
     ):
         with pytest.raises(InvalidImportError, match=words):
             read(data, "archive")
+
+
+def test_the_place_of_a_break_is_where_its_member_begins(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    raw = tar(run(), (f"{RUN}/random.bin", os.urandom(9_000)), compress=False)
+    with pytest.raises(InvalidImportError, match=r"cut off at byte 1,536 of"):
+        read(gzip.compress(raw)[:-5_000], "archive")
 
 
 def test_bombs_meet_the_limits(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:

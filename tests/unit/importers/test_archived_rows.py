@@ -89,6 +89,13 @@ def test_rows_come_back_as_they_were(read: Callable[..., Any]) -> None:
     assert got.run.warnings == []
 
 
+def test_a_number_no_column_holds_makes_it_an_archive_of_anybody(read: Callable[..., Any]) -> None:
+    path, document, comment = MEMBERS[0]
+    huge = json.dumps(json.loads(document) | {"duration": 10**400}).encode()
+    got = read(pack([(path, huge, comment), *MEMBERS[1:]]), "archive")
+    assert (got.run.archived, got.run.duration_seconds) == (None, None)
+
+
 def test_what_the_uploader_says_lies_over_the_rows(read: Callable[..., Any]) -> None:
     got = read(pack(MEMBERS), "archive", metadata={"env": "stage", "b": 2}, source="ci")
     run, result = got.run.archived.columns, got.results[0].archived
@@ -97,7 +104,7 @@ def test_what_the_uploader_says_lies_over_the_rows(read: Callable[..., Any]) -> 
 
 
 VALUES = st.sampled_from(
-    [None, "", "x", -1, 1e400, True, [], ["exact"], {}, {"a": []}, str(RUN), "9999999-01-01"]
+    [None, "", "x", -1, 1e400, 10**400, True, [], ["exact"], {}, {"a": []}, str(RUN), "9999999-01-01"]
 )
 
 
