@@ -31,6 +31,8 @@ LAYERS = (
     ("importers",),
     ("schedule", "queues", "logs"),
     ("settings",),
+    ("setting_sources",),
+    ("setting_rows",),
     ("stack_record", "setting_values", "retention"),
     ("errors",),
 )

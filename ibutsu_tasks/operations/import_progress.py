@@ -47,6 +47,11 @@ class WatchedContent:
         self._results = max(self._results, results)
         self._tell()
 
+    def ended(self) -> None:
+        """Tell that all is read; of a small archive the last reading was out of memory."""
+        self._read_bytes = self._size_bytes * self._readings
+        self._tell()
+
     def _tell(self) -> None:
         # The beginning of a file is read once more to know its encoding.
         read_bytes = min(self._read_bytes // self._readings, self._size_bytes)

@@ -176,6 +176,7 @@ class _Import:
         rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
         writer = RowWriter(self._session, target, content.wrote)
         written = writer.write(rows)
+        content.ended()
         partial = rows.sentence(written.results)
         is_restored = False
         if parsed.archived is not None and partial is None:

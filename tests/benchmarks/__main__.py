@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ def main() -> int:
         return 0
     names = list(BY_NAME) if ALL in options.names else options.names
     _forget_settings()
+    # So that a benchmark that is ended leaves no server and no worker behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with _bench(options.data_dir) as bench:
         machine, results = machine_line(bench), _run(bench, names)
     _print(options, machine, results)

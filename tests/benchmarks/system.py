@@ -163,7 +163,8 @@ class BenchSystem:
         """Wait for a task's result; give it as Celery stores it."""
         key = f"celery-task-meta-{task_id}"
         deadline = time.monotonic() + timeout_seconds
-        while (stored := self.client.get(key)) is None:
+        # A running import tells there how far it is.
+        while (stored := self.client.get(key)) is None or b'"status": "STARTED"' in stored:
             assert time.monotonic() < deadline, f"{task_id} has not ended"
             time.sleep(POLL_SECONDS)
         assert isinstance(stored, bytes)

@@ -55,7 +55,7 @@ def _measure(system: BenchSystem, worker: BenchWorker, connection: Connection, r
     peak_bytes = peak_rss_bytes(child)
     growth = (peak_bytes - before_bytes) / MEBIBYTE
     return [
-        ratio("one grouped query", ours, limit, "s", at_most=5, peak_rss_bytes=peak_bytes),
+        ratio("grouped query", ours, limit, "s", at_most=5, peak_rss_bytes=peak_bytes),
         single("in the worker", ours * 1000, "ms", at_most=30),
         single("RSS growth", growth, "MiB", at_most=5),
     ]

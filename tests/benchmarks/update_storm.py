@@ -42,7 +42,7 @@ def run(bench: Bench) -> list[Figure]:
         per_burst = max(passes[run_id] / bursts_in(moments[run_id]) for run_id in ids)
         return [
             single("passes a burst", per_burst, "", at_most=2, peak_rss_bytes=worker.peak_rss_bytes()),
-            single("wrong in the end", wrong, "", at_most=0),
+            single("wrong at the end", wrong, "", at_most=0),
             single("passes in all", sum(passes.values()), ""),
             single("storm lasted", max(map(max, moments.values())) - min(map(min, moments.values())), "s"),
         ]

@@ -12,7 +12,8 @@ from ibutsu_tasks.setting_values import NONE
 from ibutsu_tasks.settings import rows
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.settings import Row, Settings
+    from ibutsu_tasks.setting_rows import Row
+    from ibutsu_tasks.settings import Settings
 
 app = command_app()
 
