@@ -33,7 +33,7 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str = "",
     cwd: Path | None = None,
-    timeout_seconds: float = 60,
+    timeout_seconds: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PROGRAM, *arguments],
@@ -74,11 +74,11 @@ class Running:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, timeout_seconds: float = 30) -> None:
+    def wait_for(self, text: str, timeout_seconds: float = 120) -> None:
         until(lambda: text in self.output or self.process.poll() is not None, timeout_seconds)
         assert text in self.output, self.output
 
-    def stop(self, signal_number: int = 15, timeout_seconds: float = 30) -> int:
+    def stop(self, signal_number: int = 15, timeout_seconds: float = 120) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
         code = self.process.wait(timeout_seconds)
@@ -92,7 +92,7 @@ class Running:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, 9)
                 self.process.wait(15)
@@ -126,7 +126,7 @@ def type_at_the_question(env: Mapping[str, str], keys: str, *arguments: str) -> 
 
 
 def _read_terminal(terminal: int) -> str:
-    if not select.select([terminal], [], [], 60)[0]:
+    if not select.select([terminal], [], [], 120)[0]:
         raise TimeoutError("the command neither wrote nor ended")
     try:
         return os.read(terminal, 4096).decode(errors="replace")
@@ -134,7 +134,7 @@ def _read_terminal(terminal: int) -> str:
         return ""
 
 
-def until(condition: Callable[[], object], timeout_seconds: float = 30) -> None:
+def until(condition: Callable[[], object], timeout_seconds: float = 120) -> None:
     """Wait for a condition; the caller asserts what it needs."""
     deadline = time.monotonic() + timeout_seconds
     while not condition() and time.monotonic() < deadline:
