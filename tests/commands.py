@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import select
@@ -9,8 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from unittest.mock import patch
+
+from ibutsu_tasks.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +50,19 @@ def run(
         check=False,
         timeout=timeout_seconds,
     )
+
+
+def run_here(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, where it has long been imported: for what is refused at once."""
+    argv = [PROGRAM, *arguments]
+    with (
+        patch.dict(os.environ, environment(**(env or {}))),
+        patch.object(sys, "argv", argv),
+        redirect_stdout(io.StringIO()) as stdout,
+        redirect_stderr(io.StringIO()) as stderr,
+    ):
+        code = main()
+    return subprocess.CompletedProcess(argv, code, stdout.getvalue(), stderr.getvalue())
 
 
 class Running:
