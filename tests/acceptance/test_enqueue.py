@@ -168,18 +168,18 @@ def test_waiting_ends_with_the_tasks_own_end(env: dict[str, str], session: Sessi
     row = make_run(session)
     make_result(session, row)
     session.commit()
-    done = run("enqueue", "update_run", f"run_id={row.id}", "--wait", "30", env=env)
+    done = run("enqueue", "update_run", f"run_id={row.id}", "--wait", "100", env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tests"] == 1
 
     document = tmp_path / "arguments.json"
     document.write_text('{"page": 1, "page_size": 5}', encoding="utf-8")
     words = ("enqueue", PREFIX + "query.query_task", "tablename=runs", "--args", f"@{document}")
-    done = run(*words, "--wait", "30", env=env)
+    done = run(*words, "--wait", "100", env=env)
     assert [run_["id"] for run_ in json.loads(done.stdout)["runs"]] == [str(row.id)]
 
     missing = json.dumps({"id": str(uuid4())})
-    words = ("enqueue", "run_junit_import", f"import_={missing}", "--wait", "30")
+    words = ("enqueue", "run_junit_import", f"import_={missing}", "--wait", "100")
     done = run(*words, env=env)
     assert (done.returncode, done.stdout) == (1, "")
     assert "run_junit_import failed: There is no import" in done.stderr

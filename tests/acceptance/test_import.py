@@ -263,7 +263,7 @@ def test_a_broker_that_refuses_the_message_leaves_a_pending_row(
         client.delete("celery")
     with role("worker", env=env) as worker:
         worker.wait_for("ready.")
-        words = ("enqueue", "run_junit_import", f'import_={{"id": "{row.id}"}}', "--wait", "30")
+        words = ("enqueue", "run_junit_import", f'import_={{"id": "{row.id}"}}', "--wait", "100")
         assert run(*words, env=env).returncode == 0
     session.refresh(row)
     assert row.status == "done"
