@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import select
@@ -9,8 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from unittest.mock import patch
+
+from ibutsu_tasks.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +38,7 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str = "",
     cwd: Path | None = None,
-    timeout_seconds: float = 60,
+    timeout_seconds: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PROGRAM, *arguments],
@@ -45,6 +50,19 @@ def run(
         check=False,
         timeout=timeout_seconds,
     )
+
+
+def run_here(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, where it has long been imported: for what is refused at once."""
+    argv = [PROGRAM, *arguments]
+    with (
+        patch.dict(os.environ, environment(**(env or {}))),
+        patch.object(sys, "argv", argv),
+        redirect_stdout(io.StringIO()) as stdout,
+        redirect_stderr(io.StringIO()) as stderr,
+    ):
+        code = main()
+    return subprocess.CompletedProcess(argv, code, stdout.getvalue(), stderr.getvalue())
 
 
 class Running:
@@ -74,11 +92,11 @@ class Running:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, timeout_seconds: float = 30) -> None:
+    def wait_for(self, text: str, timeout_seconds: float = 120) -> None:
         until(lambda: text in self.output or self.process.poll() is not None, timeout_seconds)
         assert text in self.output, self.output
 
-    def stop(self, signal_number: int = 15, timeout_seconds: float = 30) -> int:
+    def stop(self, signal_number: int = 15, timeout_seconds: float = 120) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
         code = self.process.wait(timeout_seconds)
@@ -92,7 +110,7 @@ class Running:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, 9)
                 self.process.wait(15)
@@ -126,7 +144,7 @@ def type_at_the_question(env: Mapping[str, str], keys: str, *arguments: str) -> 
 
 
 def _read_terminal(terminal: int) -> str:
-    if not select.select([terminal], [], [], 60)[0]:
+    if not select.select([terminal], [], [], 120)[0]:
         raise TimeoutError("the command neither wrote nor ended")
     try:
         return os.read(terminal, 4096).decode(errors="replace")
@@ -134,7 +152,7 @@ def _read_terminal(terminal: int) -> str:
         return ""
 
 
-def until(condition: Callable[[], object], timeout_seconds: float = 30) -> None:
+def until(condition: Callable[[], object], timeout_seconds: float = 120) -> None:
     """Wait for a condition; the caller asserts what it needs."""
     deadline = time.monotonic() + timeout_seconds
     while not condition() and time.monotonic() < deadline:

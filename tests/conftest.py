@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 TEMPLATE = "ibutsu_tasks_test_template"
 SETTING_PREFIXES = ("CELERY_", "POSTGRES", "SQLALCHEMY_", "FLOWER_", "IBUTSU_TASKS_", "REMAP_SIGTERM")
 _numbers = itertools.count(1)
+
+# A shell that starts the tests in the background has Ctrl-C ignored, in whatever they start, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no finding: no example has a time limit.
 hypothesis_settings.register_profile("tests", deadline=None)

@@ -152,11 +152,11 @@ def own_valkey(*options: str) -> Iterator[int]:
             yield port
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _wait_for_redis(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             with build_client(f"redis://127.0.0.1:{port}/0", 1) as client:

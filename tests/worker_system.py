@@ -62,7 +62,7 @@ class System:
 
     def outcome(self, task_id: str) -> dict[str, Any]:
         key = f"celery-task-meta-{task_id}"
-        until(lambda: json.loads(self.client.get(key) or b"{}").get("status") in {"SUCCESS", "FAILURE"}, 30)
+        until(lambda: json.loads(self.client.get(key) or b"{}").get("status") in {"SUCCESS", "FAILURE"})
         return dict(json.loads(self.client.get(key) or b"{}"))
 
     def run(self, task: str, *args: str, **kwargs: str) -> Any:

@@ -31,7 +31,7 @@ from ibutsu_tasks.local.identity import (
 )
 from ibutsu_tasks.local.leases import Lease, start_lock
 from ibutsu_tasks.local.postgresql import Postgresql
-from ibutsu_tasks.local.starting import Server, ensure_running
+from ibutsu_tasks.local.starting import STOP_SECONDS, Server, ensure_running
 from ibutsu_tasks.local.valkey import Valkey
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 START_TIMEOUT_SECONDS = 30.0
-STOP_TIMEOUT_SECONDS = 8.0
 # One start creates the cluster in seconds; a slow disk may take a minute, and the next one waits for it.
 LOCK_TIMEOUT_SECONDS = 120.0
 
@@ -99,7 +98,7 @@ class LocalServers:
             undo.pop_all()
         self._lease, self._owner_pid = lease, os.getpid()
 
-    def stop(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
         """Leave the servers; the last one to leave stops them, by force after `timeout_seconds`.
 
         Raises LocalServersError when a server cannot even be killed.
@@ -152,7 +151,7 @@ class LocalServers:
         if not server.answers():
             self._say(step)
 
-    def _end_servers(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
+    def _end_servers(self, timeout_seconds: float = STOP_SECONDS) -> None:
         _stop_all((self.postgresql, self.valkey), self.data_dir, timeout_seconds)
 
 
@@ -205,7 +204,7 @@ def _stop_leftovers(data_dir: Path) -> None:
         Postgresql(Placement(data_dir, (data_dir / CLUSTER_LINK).resolve(), sockets), data_dir),
         Valkey(data_dir, data_dir, sockets),
     )
-    _stop_all(leftovers, data_dir, STOP_TIMEOUT_SECONDS)
+    _stop_all(leftovers, data_dir, STOP_SECONDS)
 
 
 def _stop_all(servers: Sequence[Server], data_dir: Path, timeout_seconds: float) -> None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 EXEC_SECONDS = 0.1
 
+RECOVERY_SECONDS = 30.0
+"""For one that runs and does not answer: after a crash it reads its data first."""
+
+STOP_SECONDS = 8.0
+"""For one to end by itself, before it is killed."""
+
 
 class Server(Protocol):
     """What Valkey and PostgreSQL have in common here."""
@@ -48,11 +54,12 @@ class Server(Protocol):
 def ensure_running(server: Server, timeout_seconds: float) -> None:
     """Adopt `server` when it answers, else clear what is left of it and start it.
 
-    Raises LocalServersError with the lines it logged when it does not answer within `timeout_seconds`.
+    Raises LocalServersError with the lines it logged when it does not answer within `timeout_seconds` of
+    being started.
     """
-    if server.answers() or _recovers(server, timeout_seconds):
+    if server.answers() or _recovers(server):
         return
-    server.stop(timeout_seconds)
+    server.stop(STOP_SECONDS)
     log_size_bytes = server.log.stat().st_size
     try:
         server.prepare()
@@ -60,7 +67,7 @@ def ensure_running(server: Server, timeout_seconds: float) -> None:
     except OSError as error:
         raise _failure(server, error.strerror or str(error), log_size_bytes) from None
     if not wait_until(lambda: server.answers() or _has_ended(server, pid), timeout_seconds):
-        server.stop(timeout_seconds)
+        server.stop(STOP_SECONDS)
         raise _failure(server, f"it did not answer within {timeout_seconds:.0f} seconds", log_size_bytes)
     if not server.answers():
         raise _failure(server, "it ended at once", log_size_bytes)
@@ -74,11 +81,10 @@ def _has_ended(server: Server, pid: int) -> bool:
     return server.process(pid) is None
 
 
-def _recovers(server: Server, timeout_seconds: float) -> bool:
-    """Wait for one that runs and does not answer: after a crash it reads its data first."""
+def _recovers(server: Server) -> bool:
     if server.process() is None:
         return False
-    wait_until(lambda: server.answers() or server.process() is None, timeout_seconds)
+    wait_until(lambda: server.answers() or server.process() is None, RECOVERY_SECONDS)
     return server.answers()
 
 

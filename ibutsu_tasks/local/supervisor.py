@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 QUICK_DEATH_SECONDS = 30.0
 MOST_QUICK_DEATHS = 5
+FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 8.0
 
 
@@ -115,7 +116,7 @@ class Supervisor:
         watched.process = None
         is_quick = time.monotonic() - watched.started < QUICK_DEATH_SECONDS
         watched.quick_deaths = watched.quick_deaths + 1 if is_quick else 1
-        pause_seconds = min(0.5 * 2 ** (watched.quick_deaths - 1), LONGEST_PAUSE_SECONDS)
+        pause_seconds = min(FIRST_PAUSE_SECONDS * 2 ** (watched.quick_deaths - 1), LONGEST_PAUSE_SECONDS)
         ended = f"{watched.role.name} {how_it_ended(code)}"
         if watched.quick_deaths >= MOST_QUICK_DEATHS:
             raise _give_up(ended, process)

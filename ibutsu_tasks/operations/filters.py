@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 import re
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ARRAY, Text, cast, literal, not_
@@ -72,7 +73,8 @@ def build_clause(table: Table, text: str) -> ColumnElement[bool] | None:
 
 def refuse(text: object, reason: str) -> InvalidFilterError:
     """Describe what is wrong with a filter; `reason` completes the sentence."""
-    shown = repr(text)
+    # reprlib cuts what is nested too deep for repr, as no text is.
+    shown = repr(text) if isinstance(text, str) else reprlib.repr(text)
     if len(shown) > MAX_SHOWN_CHARACTERS:
         shown = f"{shown[:MAX_SHOWN_CHARACTERS]}…"
     return InvalidFilterError(f"The filter {shown} {reason}. {GRAMMAR}.", "Mend the filter and ask again.")

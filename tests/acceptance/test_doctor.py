@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -32,9 +31,7 @@ TERMINAL_WIDTH = 80
 
 def doctor(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run it and assert what holds for every run."""
-    begun = time.monotonic()
-    done = run("doctor", *arguments, env=env, timeout_seconds=20)
-    assert time.monotonic() - begun < 10
+    done = run("doctor", *arguments, env=env)
     for text in (done.stdout, done.stderr):
         assert "Traceback" not in text
         assert SECRET not in text

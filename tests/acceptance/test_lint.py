@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.commands import PROGRAM, environment, run
+from tests.commands import PROGRAM, environment, run, run_here
 from tests.sample_files import ARCHIVE, JUNIT, RUN_ID
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SAMPLES = Path(__file__).parents[1] / "data" / "junit"
 
 
 def lint_json(*files: Path) -> list[dict[str, Any]]:
-    done = run("lint", "--json", *map(str, files))
+    done = run_here("lint", "--json", *map(str, files))
     found: list[dict[str, Any]] = json.loads(done.stdout)["files"]
     assert done.returncode == (0 if all(one["importable"] for one in found) else 1), done.stderr
     return found
@@ -88,7 +88,7 @@ def test_a_file_that_would_not_import(tmp_path: Path, content: bytes, error: str
     assert error in first["error"]
     assert ("import it with --partial" in first["hint"]) == (first["tests"] == 1)
     assert second["importable"]
-    done = run("lint", str(bad), str(good))
+    done = run_here("lint", str(bad), str(good))
     assert done.returncode == 1
     assert "Would not import:" in done.stdout
     assert "good.xml: JUnit XML" in done.stdout

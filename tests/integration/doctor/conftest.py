@@ -31,7 +31,6 @@ def diagnose() -> Diagnose:
 
     def run(check: str, **values: Any) -> Finding:
         report = examine(load_settings(values, environ={}), [check])
-        assert report.elapsed_seconds < 9
         [found] = [item for item in report.findings if item.check == check]
         assert SECRET not in str(report.as_json())
         assert bool(found.hint) is (found.severity in {Severity.FAILURE, Severity.WARNING})

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 def codes(database_url: str) -> list[str]:
     report = examine(load_settings({"database_url": database_url}, environ={}), ["database"])
-    assert report.elapsed_seconds < 5
     return [item.code for item in report.findings]
 
 

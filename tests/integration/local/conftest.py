@@ -51,12 +51,12 @@ class Holder:
 
     def leave(self) -> str:
         """End it properly; give what it wrote to stderr."""
-        _, errors = self.process.communicate("\n", timeout=60)
+        _, errors = self.process.communicate("\n", timeout=120)
         return errors
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=60)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def main_processes(data_dir: Path) -> list[psutil.Process]:
     return [psutil.Process(int(note.read_text().split()[0])) for note in notes]
 
 
-def wait_for(condition: Callable[[], bool], timeout_seconds: float = 15) -> bool:
+def wait_for(condition: Callable[[], bool], timeout_seconds: float = 120) -> bool:
     deadline = time.monotonic() + timeout_seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -4,6 +4,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from ibutsu_tasks.local import supervisor as supervisor_module
 from ibutsu_tasks.local.leftovers import end_leftover_roles, note_roles
 from ibutsu_tasks.local.processes import ProcessMark
 from ibutsu_tasks.local.roles import BEAT, RoleProcess, role_environment
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from ibutsu_tasks.local.roles import Role
 
 
-def test_gives_up_on_a_role_that_dies_at_once(tmp_path: Path) -> None:
+def test_gives_up_on_a_role_that_dies_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "FIRST_PAUSE_SECONDS", 0.1)
     said: list[str] = []
     failures: list[bool] = []
     restarted: list[Role] = []
@@ -36,12 +38,12 @@ def test_gives_up_on_a_role_that_dies_at_once(tmp_path: Path) -> None:
         on_failure=lambda: failures.append(True),
     )
     supervisor.start()
-    assert wait_for(lambda: bool(failures), 60)
+    assert wait_for(lambda: bool(failures), 120)
     supervisor.stop(lambda: False)
     assert re.search(
         r"beat ended by itself with exit code 3, 5 times[\s\S]*CELERY_BROKER_URL", str(supervisor.failure)
     )
-    assert [line.rpartition(" in ")[2] for line in said] == ["0.5 s", "1.0 s", "2.0 s", "4.0 s"]
+    assert [line.rpartition(" in ")[2] for line in said] == ["0.1 s", "0.2 s", "0.4 s", "0.8 s"]
     assert restarted == [BEAT] * 4
     assert not (tmp_path / "roles.json").exists()
 

@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from sqlalchemy import event, select, text
 
-from ibutsu_tasks.database.models import Base, Result, Run
+from ibutsu_tasks.database.models import Base, Result
 from ibutsu_tasks.errors import InvalidFilterError, RefusedError
 from ibutsu_tasks.operations import paging
 from ibutsu_tasks.operations.filters import build_clauses
@@ -351,43 +348,6 @@ def test_messages_may_carry_numbers_as_texts() -> None:
 def test_messages_with_arguments_of_the_wrong_kind_are_refused(filters: Any, page: Any, words: str) -> None:
     with pytest.raises(RefusedError, match=words):
         PageRequest.from_message(filters, page, 25, False, "results")
-
-
-FIELDS = [*Result.__table__.columns.keys(), *Run.__table__.columns.keys()]
-PATHS = [
-    "metadata.a",
-    "metadata.tags",
-    "summary.tests",
-    "summary.pass_percent",
-    "data.a.b",
-    "metadata.'\"%s:x",
-]
-SIGNS = ["=", "!", ">", "<", ")", ">=", "(", "<=", "~", "*", "%", "@"]
-VALUES = st.text(max_size=20) | st.floats().map(str) | st.datetimes().map(str) | st.uuids().map(str)
-WILD_FILTERS = st.text(max_size=30) | st.tuples(
-    st.sampled_from(FIELDS + PATHS), st.sampled_from(SIGNS), VALUES
-).map("".join)
-
-
-@given(
-    filters=st.lists(WILD_FILTERS, max_size=3),
-    tablename=st.sampled_from(paging.TABLE_NAMES),
-    estimate=st.booleans(),
-)
-@hypothesis_settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_any_filters_run_or_are_refused(
-    session: Session, filters: list[str], tablename: str, *, estimate: bool
-) -> None:
-    session.rollback()
-    run = make_run(session, data={"a": {"b": 1}}, summary={"tests": 1, "pass_percent": 100}, env="x")
-    make_result(session, run, data={"tags": ["a"], "a": "b"}, env="x")
-    try:
-        found = rows(session, *filters, tablename=tablename, estimate=estimate)
-    except InvalidFilterError:
-        return
-    assert len(found) in (0, 1)
 
 
 def test_rows_are_read_in_portions(session: Session, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

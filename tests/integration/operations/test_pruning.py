@@ -285,8 +285,9 @@ def test_more_rows_than_one_batch(engine: Engine, session: Session) -> None:
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("held", ["runs", "results", "artifacts"])
 def test_rows_somebody_else_holds_are_passed_over_and_taken_later(
-    engine: Engine, session: Session, held: str
+    engine: Engine, session: Session, held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(prune_batches, "LOCK_TIMEOUT_SECONDS", 60)
     rows = {"held": _old_tree(session), "free": _old_tree(session)}
     session.commit()
     with Session(engine) as other:
@@ -528,7 +529,7 @@ ARTIFACT_ROWS = st.lists(
 
 @given(RUN_ROWS, RESULT_ROWS, ARTIFACT_ROWS, st.sampled_from([FILES, RESULTS, RUNS]), st.integers(300, 500))
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_what_is_deleted_is_what_was_planned_and_nothing_else(
     engine: Engine,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.settings import Settings
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 120
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> None:
@@ -126,7 +126,9 @@ def test_hard_time_limit_ends_in_error_and_is_told(
         closing(Listener(client)) as listener,
     ):
         publish(settings, upload)
-        wait_for(is_waiting, "the import to reach its artifacts")
+        wait_for(
+            lambda: is_waiting() or status_of(session, upload) == "error", "the import to reach its artifacts"
+        )
         wait_for(lambda: status_of(session, upload) == "error", "the error")
         wait_for(lambda: told.extend(one.status for one in listener.wait(0.1)) or "error" in told, "its word")
     # Celery says so when the time is over, and again when the process is gone.

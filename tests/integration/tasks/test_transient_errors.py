@@ -75,7 +75,7 @@ def test_a_task_waits_for_its_database(
         assert meta(resources, task_id)["status"] == "RETRY"
         assert f"127.0.0.1:{port}" in worker.output
         with forwarding(server, port=port):
-            until(lambda: tests_of(session, run) == 1, 60)
+            until(lambda: tests_of(session, run) == 1)
             assert meta(resources, task_id)["status"] == "SUCCESS"
             assert worker.stop() == 0
     assert tests_of(session, run) == 1
@@ -96,6 +96,6 @@ def test_a_broker_without_memory_loses_no_retry(
         finally:
             resources.redis.config_set("maxmemory", 0)
         with forwarding(server, port=port):
-            until(lambda: tests_of(session, run) == 1, 60)
+            until(lambda: tests_of(session, run) == 1)
             assert worker.stop() == 0
     assert tests_of(session, run) == 1

@@ -31,7 +31,7 @@ def test_a_storm_of_requests_costs_two_passes_a_run(system: System) -> None:
             make_result(system.session, run)
             system.session.commit()
             system.publish("runs.update_run", f'"{run.id}"')
-        until(lambda: [system.tests_of(run_id) for run_id in ids] == [MESSAGES // RUNS] * RUNS, 30)
+        until(lambda: [system.tests_of(run_id) for run_id in ids] == [MESSAGES // RUNS] * RUNS)
         assert [system.tests_of(run_id) for run_id in ids] == [MESSAGES // RUNS] * RUNS
         until(lambda: False, 2 * QUIET_SECONDS)
         for run_id in ids:
