@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ibutsu_tasks.retention import RetentionRule
 
 NOT_ARCHIVED = "imports"
-"""The rule whose rows belong to no run."""
+"""The table, and the rule, whose rows belong to no run."""
 
 
 def check_rules(rules: Sequence[RetentionRule]) -> None:

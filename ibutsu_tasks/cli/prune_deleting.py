@@ -66,9 +66,10 @@ class Deleter:
 
     def _delete(self, rule: RetentionRule, plan: PrunePlan) -> PruneSummary:
         keeper = self._archive.keeper(rule, self._stop.is_made) if self._archive else None
+        starter = replace(self._starter, archives=keeper is not None)
         with (
             self._state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step),
-            self._history.recorded(rule.name, plan.age_days, self._starter) as record,
+            self._history.recorded(rule.name, plan.age_days, starter) as record,
         ):
 
             def on_progress(progress: pruning.PruneProgress) -> None:
@@ -86,9 +87,9 @@ class Deleter:
                 should_stop=self._stop.is_made,
                 keeper=keeper,
             )
-            if keeper:
-                summary = replace(summary, left=max(summary.left - keeper.refused, 0))
             record.end(summary)
+        if keeper:
+            summary = replace(summary, left=max(summary.left - keeper.refused, 0))
         return summary
 
     def _warn(self, sentence: str) -> None:

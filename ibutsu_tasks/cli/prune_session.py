@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli import prune_view
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.prune_archive import PruneArchive
+from ibutsu_tasks.cli.prune_archive import NOT_ARCHIVED, PruneArchive
 from ibutsu_tasks.cli.prune_deleting import Deleter
 from ibutsu_tasks.cli.prune_stopping import StopRequest
 from ibutsu_tasks.errors import IbutsuTasksError
@@ -50,7 +50,7 @@ def delete_rows(
     now = datetime.now(UTC).replace(tzinfo=None)
     with closing(Resources(state.settings, "prune")) as resources:
         kept = PruneArchive(resources, state.output, archive) if archive else None
-        plans = _plan(resources, ages, now)
+        plans = _plan(resources, ages, now, archives=kept is not None)
         if not state.output.json_wanted:
             prune_view.show_plans(state.output, plans)
         summaries: list[PruneSummary] = []
@@ -75,11 +75,12 @@ def delete_rows(
     return stop.exit_code or code
 
 
-def _plan(resources: Resources, ages: Ages, now: datetime) -> list[PrunePlan]:
+def _plan(resources: Resources, ages: Ages, now: datetime, *, archives: bool) -> list[PrunePlan]:
     records, project_ages = _known_records(resources), resources.settings.retention
     plans = []
     for rule, age_days in ages:
-        speed = measured_speed(records, rule.name)
+        is_archived = archives and rule.table != NOT_ARCHIVED
+        speed = measured_speed(records, rule.name, archives=is_archived)
         with resources.session() as session:
             plans.append(
                 prune_plan.plan(session, rule, age_days, project_ages=project_ages, now=now, speed=speed)

@@ -113,12 +113,17 @@ def _failed(record: PruneRecord, now: datetime) -> Finding:
 
 def _is_late(rule: RetentionRule, ended: Sequence[PruneRecord], now: datetime) -> Finding | None:
     row = SCHEDULED[rule.task]
-    good = next((record for record in ended if record.written_state is PruneState.DONE), None)
+    good = next((record for record in ended if _took_all(record)), None)
     if good and (now - good.started).total_seconds() < TOLERATED_PERIODS * row.period_seconds:
         return None
-    last = f"last pruned {good.started:%Y-%m-%d %H:%M} UTC" if good else "no prune of them is on record"
+    none = "no prune on record took them all" if ended else "no prune of them is on record"
+    last = f"last pruned {good.started:%Y-%m-%d %H:%M} UTC" if good else none
     seen = f"Rows of {rule.table} have been due since before the last prune there should be; {last}."
     return finding("IBT-P10", seen, _what_prunes(rule, row))
+
+
+def _took_all(record: PruneRecord) -> bool:
+    return record.written_state is PruneState.DONE and not record.left
 
 
 def _what_prunes(rule: RetentionRule, row: ScheduleRow) -> str:

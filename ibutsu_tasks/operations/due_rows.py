@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -41,9 +42,11 @@ from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from sqlalchemy.orm import Session
+
+BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - the database's times are naive UTC
+"""The first moment Python has a value for."""
 
 Membership = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
 """Turns a column that names a parent into the condition that this parent is among those taken."""
@@ -57,9 +60,12 @@ def among(ids: Iterable[UUID | str]) -> Membership:
 
 
 class RowKey(NamedTuple):
-    """Where a row of the rule's table stands among the due ones: the oldest first."""
+    """Where a row of the rule's table stands among the due ones: the oldest first.
 
-    date: datetime
+    The date is PostgreSQL's text: Python has no value for one before Christ.
+    """
+
+    date: str
     id: UUID
 
 
@@ -72,7 +78,7 @@ class RowPlace(NamedTuple):
     place: str
     id: str
     size_bytes: int
-    date: datetime | None = None
+    date: str | None = None
 
     @property
     def key(self) -> RowKey | None:
@@ -82,11 +88,14 @@ class RowPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class DueRows:
-    """The rows `rule` takes at `cutoff` (naive UTC), and at their own cut-off in some projects, by id."""
+    """The rows `rule` takes at `cutoff` (naive UTC), and at their own cut-off in some projects, by id.
+
+    Where that is None, no row goes.
+    """
 
     rule: RetentionRule
     cutoff: datetime
-    own_cutoffs: Mapping[UUID, datetime] = field(default_factory=dict)
+    own_cutoffs: Mapping[UUID, datetime | None] = field(default_factory=dict)
 
     @cached_property
     def tables(self) -> tuple[Table, ...]:
@@ -119,7 +128,8 @@ class DueRows:
         own = {str(project_id): moment for project_id, moment in self.own_cutoffs.items()}
         cutoff = case(own, value=_project_of(self.root), else_=self.cutoff)
         # The first half is what an index on the date can serve.
-        return and_(self.root_date < max(self.cutoff, *own.values()), self.root_date < cutoff)
+        latest = max([self.cutoff, *(moment for moment in own.values() if moment)])
+        return and_(self.root_date < latest, self.root_date < cutoff)
 
     def select_all(self, table: Table) -> Select[UUID]:
         """Select the ids of every row of `table` the rule takes."""
@@ -133,7 +143,7 @@ class DueRows:
 
     def choose_roots(self, session: Session, after: RowKey | None, limit: int) -> list[RowPlace]:
         """Give the next rows of the rule's table, oldest first, without locking them."""
-        return _places(session, self.next_roots(after, limit, *_place(self.root), self.root_date))
+        return _places(session, self.next_roots(after, limit, *_place(self.root), cast(self.root_date, Text)))
 
     def next_roots(
         self, after: RowKey | None, limit: int, *columns: ColumnElement[Any]
@@ -142,7 +152,8 @@ class DueRows:
         key = (self.root_date, self.root.c.id)
         query = select(*columns).where(*self.conditions(self.root, {}))
         if after is not None:
-            query = query.where(tuple_(*key) > tuple_(after.date, literal(after.id, Uuid())))
+            date = cast(literal(after.date), self.root_date.type)
+            query = query.where(tuple_(*key) > tuple_(date, literal(after.id, Uuid())))
         return query.order_by(*key).limit(limit)
 
     def lock_roots(self, session: Session, rows: Sequence[RowPlace]) -> list[RowPlace]:
@@ -254,6 +265,6 @@ def size_bytes(table: Table) -> ColumnElement[int]:
 
 
 def row_date(table: Table) -> ColumnElement[Any]:
-    """Give the date of a row of `table`, null where the table has none."""
+    """Give the date of a row of `table`, null where the table has none; before Christ counts as year 1."""
     name = DATE_COLUMNS.get(table.name)
-    return null() if name is None else table.c[name]
+    return null() if name is None else func.greatest(table.c[name], BEGINNING)

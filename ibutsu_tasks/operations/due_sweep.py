@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, Select, any_, cast, delete, func, select, union
+from sqlalchemy import CTE, BigInteger, ColumnElement, Select, Text, any_, cast, delete, func, select, union
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.operations.due_rows import RowKey, chosen_by, ctid, size_bytes
@@ -83,7 +83,7 @@ def _statement(
     last = select(chosen.c.date, chosen.c.id).order_by(chosen.c.date.desc(), chosen.c.id.desc()).limit(1)
     counted = [column for rows in gone.values() for column in _count(rows)]
     return select(
-        last.with_only_columns(chosen.c.date).scalar_subquery(),
+        last.with_only_columns(cast(chosen.c.date, Text)).scalar_subquery(),
         last.with_only_columns(chosen.c.id).scalar_subquery(),
         *counted,
     )

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from ibutsu_tasks.retention import ProjectAge, RetentionRule
 
 
-BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - the database's times are naive UTC
-"""Nothing is older."""
-
-
 def cutoff_at(age_days: int, now: datetime | None = None) -> datetime:
     """Give the moment (naive UTC) that lies `age_days` before `now`, which is naive UTC too.
 
@@ -51,10 +47,10 @@ def find_due_rows(
     under another name by now, would go at the age of all others.
     """
     now = now or datetime.now(UTC).replace(tzinfo=None)
-    own: dict[UUID, datetime] = {}
+    own: dict[UUID, datetime | None] = {}
     for one in project_ages:
         if one.rule == rule.name:
-            cutoff = BEGINNING if one.age_days is None else cutoff_at(one.age_days, now)
+            cutoff = None if one.age_days is None else cutoff_at(one.age_days, now)
             own |= dict.fromkeys(_projects_called(session, one.project), cutoff)
     return DueRows(rule, cutoff_at(age_days, now), own)
 

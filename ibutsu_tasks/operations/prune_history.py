@@ -39,11 +39,12 @@ STOPPED = "It was asked to end."
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Who starts a prune: `command` or `task`, on which host or worker, and the task's id."""
+    """Who starts a prune: `command` or `task`, on which host or worker, the task's id, and if it archives."""
 
     by: str
     where: str
     task_id: str | None = None
+    archives: bool = False
 
 
 class PruneHistory:
@@ -116,6 +117,7 @@ class Recording:
             by=starter.by,
             where=starter.where,
             task_id=starter.task_id,
+            archives=starter.archives,
         )
         history.begin(self._record)
 
@@ -137,7 +139,7 @@ class Recording:
             deleted=dict(summary.deleted),
             size_bytes=summary.size_bytes,
             left=summary.left,
-            sentence=summary.skipped or (STOPPED if summary.stopped else None),
+            sentence=_sentence(summary),
         )
         ended_well = PruneState.STOPPED if summary.stopped else PruneState.DONE
         self._end(PruneState.SKIPPED if summary.skipped else ended_well)
@@ -174,6 +176,13 @@ def read_history(client: Redis, limit: int | None = None) -> list[PruneRecord]:
     documents = client.hmget(RECORDS_KEY, ids) if ids else []
     records = [parse_record(document) for document in documents if document]
     return [record for record in records if record is not None]
+
+
+def _sentence(summary: PruneSummary) -> str | None:
+    if summary.stopped:
+        return STOPPED
+    left = f"Due rows left, in use or for want of an archive: {summary.left:,}." if summary.left else None
+    return summary.skipped or left
 
 
 def _utc_now() -> datetime:

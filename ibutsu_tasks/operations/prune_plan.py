@@ -51,7 +51,8 @@ def plan(
         missing = missing_indexes(read_catalogue(session.connection()), [rule])
         tables = tuple(_count(session, due, table) for table in due.tables)
     except DBAPIError as error:
-        raise explain(error, f"Counting what {rule.name} would delete failed") from error
+        failed = f"Counting what {rule.name} would delete failed"
+        raise explain(error, failed, "Nothing was deleted. Mend the cause, then try again.") from error
     return PrunePlan(rule.name, age_days, due.cutoff, tables, missing, speed)
 
 

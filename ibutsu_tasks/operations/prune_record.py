@@ -37,7 +37,7 @@ class PruneRecord:
 
     `rows` of all tables are gone; `deleted` tells them by table once the prune has ended well. `seen` is its
     last sign of life. `sentence` says why it failed, was skipped or stopped. `by` is `command` or `task`,
-    `where` a host or the node name of a worker.
+    `where` a host or the node name of a worker. `archives`: what went was archived first, which takes longer.
     """
 
     id: str
@@ -57,6 +57,7 @@ class PruneRecord:
     left: int = 0
     seconds: float = 0.0
     sentence: str | None = None
+    archives: bool = False
 
     def state(self, now: datetime) -> PruneState:
         """Say what became of it; a running one that is silent for long is lost."""
@@ -85,6 +86,7 @@ class PruneRecord:
             "by": self.by,
             "where": self.where,
             "task_id": self.task_id,
+            "archives": self.archives,
         }
 
 
@@ -110,6 +112,7 @@ def parse_record(document: bytes | str) -> PruneRecord | None:
             left=int(values["left"]),
             seconds=float(values["seconds"]),
             sentence=_text(values["sentence"]),
+            archives=values.get("archives") is True,
         )
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return None

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 DEFAULT_ROWS_PER_SECOND = 10_000.0
 
+ARCHIVED_ROWS_PER_SECOND = 500.0
+"""Each run gets a file of its own, written, read back and synced."""
+
 LEAST_ROWS = 1000
 """A prune of a few rows measures its start and end, not its speed."""
 
@@ -33,19 +36,24 @@ class PruneSpeed:
 
 
 DEFAULT_SPEED = PruneSpeed()
+DEFAULT_ARCHIVED_SPEED = PruneSpeed(ARCHIVED_ROWS_PER_SECOND)
 
 
-def measured_speed(records: Iterable[PruneRecord], rule: str) -> PruneSpeed:
-    """Give the speed of the last prunes by `rule` that were worth measuring; `records` are newest first."""
+def measured_speed(records: Iterable[PruneRecord], rule: str, *, archives: bool = False) -> PruneSpeed:
+    """Give the speed of the last prunes by `rule` that were worth measuring; `records` are newest first.
+
+    Prunes that archive and prunes that do not tell nothing of each other.
+    """
     measured = [
         record
         for record in records
         if record.rule == rule
+        and record.archives is archives
         and record.written_state is PruneState.DONE
         and record.rows >= LEAST_ROWS
         and record.seconds > 0
     ][:PRUNES_LOOKED_AT]
     if not measured:
-        return DEFAULT_SPEED
+        return DEFAULT_ARCHIVED_SPEED if archives else DEFAULT_SPEED
     rate = sum(record.rows for record in measured) / sum(record.seconds for record in measured)
     return PruneSpeed(rate, len(measured))

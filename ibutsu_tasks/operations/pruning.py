@@ -31,6 +31,8 @@ __all__ = ["PruneProgress", "PruneSummary", "explain", "prune"]
 
 logger = logging.getLogger(__name__)
 
+_GOES_ON = "What was deleted before stays deleted. Mend the cause, then prune again."
+
 
 def prune(
     open_session: Callable[[], AbstractContextManager[Session]],
@@ -87,12 +89,12 @@ def _run(pruner: BatchPruner) -> int:
         raise explain(error, f"Pruning {name} stopped after {rows} rows") from error
 
 
-def explain(error: DBAPIError, what_happened: str) -> Exception:
+def explain(error: DBAPIError, what_happened: str, hint: str = _GOES_ON) -> Exception:
     """Give PostgreSQL's sentence without its details, which may quote rows; leave what a retry cures."""
     if is_transient(error):
         return error
     sentence = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     return RefusedError(
         f"{what_happened}: PostgreSQL says: {sentence or type(error.orig).__name__}.",
-        "What was deleted before stays deleted. Mend the cause, then prune again.",
+        hint,
     )

@@ -199,11 +199,21 @@ def test_what_is_written_is_what_is_read() -> None:
 
 
 def measured(
-    rows: int, seconds: float, state: PruneState = PruneState.DONE, rule: str = "runs"
+    rows: int, seconds: float, state: PruneState = PruneState.DONE, rule: str = "runs", **values: Any
 ) -> PruneRecord:
     moment = datetime(2026, 1, 1)  # noqa: DTZ001
     return PruneRecord(
-        "1", rule, 360, moment, moment, "task", "w1", written_state=state, rows=rows, seconds=seconds
+        "1",
+        rule,
+        360,
+        moment,
+        moment,
+        "task",
+        "w1",
+        written_state=state,
+        rows=rows,
+        seconds=seconds,
+        **values,
     )
 
 
@@ -213,8 +223,19 @@ def test_the_speed_is_that_of_the_rules_last_good_prunes() -> None:
         measured(9000, 1, PruneState.FAILED),
         measured(9000, 1, rule="files"),
         measured(9000, 0),
+        measured(1000, 10, archives=True),
     ]
     assert measured_speed(none, "runs") == DEFAULT_SPEED
+    assert measured_speed(none, "runs", archives=True) == PruneSpeed(100, 1)
+    assert measured_speed([], "runs", archives=True).rows_per_second < DEFAULT_SPEED.rows_per_second
     assert measured_speed([*none, measured(2000, 1), measured(4000, 1)], "runs") == PruneSpeed(3000, 2)
     assert PruneSpeed(3000, 2).seconds_for(6000) == 2
     assert measured_speed([measured(1000, 1)] * 10 + [measured(9000, 1)], "runs") == PruneSpeed(1000, 10)
+
+
+def test_rows_left_are_told(client: Redis, history: PruneHistory) -> None:
+    with history.recorded("results", 150, STARTER) as recording:
+        recording.end(summary(left=5))
+    [record] = read_history(client)
+    assert (record.written_state, record.left) == (PruneState.DONE, 5)
+    assert record.sentence == "Due rows left, in use or for want of an archive: 5."

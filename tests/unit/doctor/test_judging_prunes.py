@@ -40,6 +40,8 @@ RUNNING, STOPPED = PruneState.RUNNING, PruneState.STOPPED
         ([record(STOPPED), record(DONE, days=20)], {"runs"}, ["IBT-P10"]),
         ([record(RUNNING, seen=NOW), record(DONE, days=2)], {"runs"}, ["IBT-P00"]),
         ([record(RUNNING), record(DONE, days=2)], {"runs"}, ["IBT-P02"]),
+        ([record(DONE, left=1), record(DONE, days=13.9)], {"runs"}, ["IBT-P00"]),
+        ([record(DONE, left=1), record(DONE, days=14.1)], {"runs"}, ["IBT-P10"]),
         ([record(FAILED), record(FAILED, rule="files")], {"runs", "files"}, ["IBT-P01", "IBT-P01"]),
     ],
 )
