@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -255,10 +256,10 @@ def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Res
 
 @pytest.mark.parametrize("moment", ["0044-03-15 BC", "-infinity"])
 def test_a_date_python_has_no_value_for_goes_and_is_kept_for_ever(
-    session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch, moment: str
+    session: Session, resources: Resources, moment: str
 ) -> None:
-    # The next page begins after such a date.
-    monkeypatch.setattr("ibutsu_tasks.operations.prune_batches.READ_AHEAD_ROWS", 1)
+    # The next batch begins after such a date.
+    rule = replace(RULES_BY_NAME["runs"], batch_rows=1)
     kept = make_project(session, "kept").id
     for project_id in (kept, None, None):
         make_run(session, project_id=project_id)
@@ -266,9 +267,9 @@ def test_a_date_python_has_no_value_for_goes_and_is_kept_for_ever(
     session.commit()
     ages = parse_project_ages("kept:runs=never")
 
-    table = prune_plan.plan(session, RULES_BY_NAME["runs"], 360, project_ages=ages).tables[0]
+    table = prune_plan.plan(session, rule, 360, project_ages=ages).tables[0]
     session.commit()
-    summary = pruning.prune(resources.session, RULES_BY_NAME["runs"], 360, project_ages=ages)
+    summary = pruning.prune(resources.session, rule, 360, project_ages=ages)
 
     assert (table.rows, table.oldest, table.newest) == (2, datetime.min, datetime.min)  # noqa: DTZ901
     assert (summary.rows_of("runs"), summary.left) == (2, 0)
