@@ -101,9 +101,7 @@ class ArchiveKeeper:
         with self._open_session() as session:
             self._since = first_open_transaction(session)
             parts, orphans = _parts(session, self._table, asked)
-        self._refuse(
-            orphans, f"{len(orphans):,} rows of {self._table} belong to no run, so no archive holds them"
-        )
+        self._refuse(orphans, f"{self._table} that belong to no run are in no archive")
         kept: set[UUID] = set()
         for part in parts:
             if self._should_stop():
@@ -162,8 +160,9 @@ class ArchiveKeeper:
             return
         self._refused.update(root_ids)
         self._archives.refused += len(root_ids)
-        if len(self._archives.reasons) < MAX_SENTENCES:
-            self._archives.reasons.append(f"{sentence}.")
+        reasons = self._archives.reasons
+        if len(reasons) < MAX_SENTENCES and f"{sentence}." not in reasons:
+            reasons.append(f"{sentence}.")
 
 
 def _parts(session: Session, table: str, root_ids: Sequence[UUID]) -> tuple[list[Part], list[UUID]]:

@@ -565,3 +565,13 @@ def test_other_tools_read_the_archive(engine: Engine, session: Session, tmp_path
     for document, model in zip(documents, (Run, Result), strict=True):
         assert document.keys() - {"metadata"} <= set(table_of(model).c.keys())
     assert documents[0]["metadata"] == {"a": 1}
+
+
+def test_rows_of_no_run_are_named_once(engine: Engine, session: Session, tmp_path: Path) -> None:
+    orphans = [make_artifact(session, upload_date=OLD).id for _ in range(2)]
+    session.commit()
+    archives = Archives()
+    keeper = keeper_of(engine, FILES, tmp_path, archives)
+    for orphan in orphans:
+        assert keeper.keep([orphan]) == set()
+    assert (archives.refused, len(archives.reasons)) == (2, 1)
