@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 LOCK_TTL_SECONDS = 300
 """The Ibutsu server's own figure: a crashed worker blocks its run for minutes, not for ever."""
 
-NOTE_TTL_SECONDS = 3600
-"""Longer than any lock lives, so that a note outlives the holder it waits for."""
+NOTE_TTL_SECONDS = 86_400
+"""A day: a note must outlive the holder it waits for, and the broker's visibility time-out of an hour, after
+which a message comes again whose whole worker died."""
 
 QUIET_SECONDS = 1.0
 """Changes closer together than this are one burst; its last pass waits until they have ended."""

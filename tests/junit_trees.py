@@ -35,8 +35,8 @@ class Case:
 
     @property
     def traceback(self) -> str:
-        """What its texts are joined to; a skipped test has no traceback."""
-        return "\n".join(text for name, text in self.outcomes if name != "skipped" and text.strip())
+        """What its texts are joined to, those of XML's own white space left out; a skipped test has none."""
+        return "\n".join(text for name, text in self.outcomes if name != "skipped" and text.strip(" \t\r\n"))
 
     def test_id(self, number: int) -> str:
         """Give the id of the case that is the `number`-th of its file."""

@@ -218,7 +218,8 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _unwritable(directory: Path, error: OSError) -> RefusedError:
-    reason = error.strerror or type(error).__name__
+    is_file = isinstance(error, FileExistsError)
+    reason = "it is not a directory" if is_file else error.strerror or type(error).__name__
     return RefusedError(
         f"The archives cannot be written to {directory}: {reason}. Nothing without an archive was deleted.",
         "Free space there or name another directory, then prune again.",

@@ -234,6 +234,8 @@ def workers(settings: Settings) -> Iterator[tuple[list[Worker], list[Message]]]:
 
 # Dies between its claim to have the run looked at again and the message that does so.
 @example(actions=[("insert", 0), ("run", 0), ("insert", 0), ("die", 3)])
+# The message that looks again dies with its whole worker, and comes again after the visibility time-out.
+@example(actions=[("insert", 0), ("die", 4), ("run", 0), ("step", 1), ("lose", 1)])
 @given(actions=st.lists(ACTIONS, max_size=MAX_ACTIONS))
 @hypothesis_settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -6,11 +6,11 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ibutsu_tasks.errors import InvalidImportError
-from tests.junit_trees import SUITES, Suite, as_xml
+from tests.junit_trees import SUITES, Case, Suite, as_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,8 @@ class Dribble(io.BytesIO):
         return super().read(min(self.step, size) if size and size > 0 else size)
 
 
+# A no-break space is text: only XML's own white space is none.
+@example(suite=Suite(None, [Case(None, None, [("error", "\xa0")])]), step=1, encoding="utf-8")
 @settings(deadline=None)
 @given(suite=SUITES, step=st.integers(1, 300), encoding=st.sampled_from(["utf-8", "utf-16", "us-ascii"]))
 def test_every_tree_comes_back(read: Callable[..., Any], suite: Suite, step: int, encoding: str) -> None:
