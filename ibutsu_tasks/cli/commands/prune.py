@@ -23,47 +23,56 @@ def _complete_rule(incomplete: str) -> list[str]:
     return [name for name in (*RULES_BY_NAME, ALL_RULES) if name.startswith(incomplete)]
 
 
+RuleArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RULE",
+        help=f"What to delete. {_LISTED}; `all` of them.",
+        autocompletion=_complete_rule,
+        show_default=False,
+    ),
+]
+OlderThanOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE", help="Delete what is older: 90d, 12w, 5months (of 30 days).", show_default=False
+    ),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would go and how long it would take, and stop.")
+]
+EnqueueOption = Annotated[
+    bool, typer.Option("--enqueue", help="Send the task to the workers instead, without counting.")
+]
+VacuumOption = Annotated[
+    bool, typer.Option("--vacuum", help="Vacuum the tables afterwards, so that new rows take the room.")
+]
+ArchiveOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write an archive of each run that goes, or of what goes of it, to this directory first;"
+        " `import` brings it back.",
+        show_default=False,
+    ),
+]
+HistoryOption = Annotated[
+    bool,
+    typer.Option("--history", help="Show the last prunes, of commands and tasks, and delete nothing."),
+]
+
+
 @app.command()
 def prune(
     context: typer.Context,
-    rule: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RULE",
-            help=f"What to delete. {_LISTED}; `all` of them.",
-            autocompletion=_complete_rule,
-            show_default=False,
-        ),
-    ] = None,
-    older_than: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AGE", help="Delete what is older: 90d, 12w, 5months (of 30 days).", show_default=False
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would go and how long it would take, and stop.")
-    ] = False,
+    rule: RuleArgument = None,
+    older_than: OlderThanOption = None,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
-    enqueue: Annotated[
-        bool, typer.Option("--enqueue", help="Send the task to the workers instead, without counting.")
-    ] = False,
-    vacuum: Annotated[
-        bool, typer.Option("--vacuum", help="Vacuum the tables afterwards, so that new rows take the room.")
-    ] = False,
-    archive: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Write an archive of each run that goes, or of what goes of it, to this directory first;"
-            " `import` brings it back.",
-            show_default=False,
-        ),
-    ] = None,
-    history: Annotated[
-        bool,
-        typer.Option("--history", help="Show the last prunes, of commands and tasks, and delete nothing."),
-    ] = False,
+    enqueue: EnqueueOption = False,
+    vacuum: VacuumOption = False,
+    archive: ArchiveOption = None,
+    history: HistoryOption = False,
     json_wanted: JsonOption = False,
 ) -> None:
     """Delete old rows with everything that hangs on them, after showing what would go.
