@@ -27,6 +27,9 @@ SETTINGS = {
 """What a sweep sets for its transaction. It is to be short; and as every step of it has an index, statistics
 that nobody has gathered yet must not lead PostgreSQL to read a whole table instead."""
 
+COMMIT_TIMEOUT = "30s"
+"""What the sweep's time limit becomes with the statement itself: a commit must not run out of it."""
+
 DISTURBED_SQLSTATES = frozenset({"23503", "40P01", "55P03", "57014"})
 """Something hangs on a row that would go, somebody holds one, or there is no end to it in the time given."""
 
@@ -60,7 +63,7 @@ def sweep(session: Session, due: DueRows, after: RowKey | None, limit: int, hang
     statement = _statement(due, after, limit, hanging_limit)
     try:
         session.execute(select(*(func.set_config(*setting, True) for setting in SETTINGS.items())))
-        date, row_id, *counted = session.execute(statement).one()
+        _, date, row_id, *counted = session.execute(statement).one()
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) in DISTURBED_SQLSTATES:
             raise SweepDisturbedError from error
@@ -83,6 +86,7 @@ def _statement(
     last = select(chosen.c.date, chosen.c.id).order_by(chosen.c.date.desc(), chosen.c.id.desc()).limit(1)
     counted = [column for rows in gone.values() for column in _count(rows)]
     return select(
+        func.set_config("statement_timeout", COMMIT_TIMEOUT, True),
         last.with_only_columns(cast(chosen.c.date, Text)).scalar_subquery(),
         last.with_only_columns(chosen.c.id).scalar_subquery(),
         *counted,

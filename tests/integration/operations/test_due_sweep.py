@@ -160,6 +160,13 @@ def test_without_time_every_row_goes_by_itself(
     assert dict(prune(engine, RESULTS).deleted) == {"results": 1, "artifacts": 2000}
 
 
+def test_the_commit_does_not_run_out_of_the_time_of_the_sweep(engine: Engine, session: Session) -> None:
+    make_old_result(session)
+    with Session(engine) as sweeping:
+        sweep(sweeping, due_results(), None, 100, 100)
+        assert sweeping.scalar(text("show statement_timeout")) == due_sweep.COMMIT_TIMEOUT
+
+
 def test_what_goes_by_itself_with_its_parent_is_counted_too(
     engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
