@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive_layout import Kind, Layout, Place
+from ibutsu_tasks.importers.archive_passes import Pass, StreamedPass
 from ibutsu_tasks.importers.archive_rows import (
     content_type_of,
     data_of,
@@ -15,20 +16,19 @@ from ibutsu_tasks.importers.archive_rows import (
     start_time_of,
     summary_of,
 )
-from ibutsu_tasks.importers.archive_survey import Survey, read_document
+from ibutsu_tasks.importers.archive_survey import Survey
 from ibutsu_tasks.importers.archived_rows import read_artifact, read_result
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import storable_text
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
 from ibutsu_tasks.importers.tar_stream import TarStream
-from ibutsu_tasks.importers.values import column_text, indexed, seconds
+from ibutsu_tasks.importers.values import column_text, derived_id, indexed, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from ibutsu_tasks.importers.tar_recorder import Members
     from ibutsu_tasks.importers.tar_stream import Member
 
 
@@ -107,55 +107,57 @@ class _ArchiveReader:
 
     def _pass(self, kinds: set[Kind]) -> Iterator[ParsedResult | ParsedArtifact]:
         try:
-            yield from self._members(kinds)
+            yield from self._files(kinds)
         except InvalidImportError:
             # The break the survey met, too, which is raised behind the last row.
             if self._survey.broken is None:
                 raise
 
-    def _members(self, kinds: set[Kind]) -> Iterator[ParsedResult | ParsedArtifact]:
-        layout = Layout(self._upload.filename, Findings())  # the survey has told what is out of place
-        stream = self._survey.recorded or TarStream(
-            self._content, self._upload.filename, self._limits, careful=self._upload.keeps_partial
-        )
-        for member in stream.members():
-            place = layout.place(member)
-            if place is None or place.kind not in kinds:
+    def _files(self, kinds: set[Kind]) -> Iterator[ParsedResult | ParsedArtifact]:
+        reading = self._survey.recorded or self._streamed()
+        for place, member in reading.files():
+            if place.kind not in kinds:
                 continue
             row = (
-                self._result(place, member, stream)
+                self._result(place, member, reading)
                 if place.kind is Kind.RESULT
-                else self._artifact(place, member, stream)
+                else self._artifact(place, member, reading)
             )
             if row is not None:
                 yield row
 
-    def _result(self, place: Place, member: Member, stream: Members) -> ParsedResult | None:
+    def _streamed(self) -> StreamedPass:
+        is_careful = self._upload.keeps_partial
+        stream = TarStream(self._content, self._upload.filename, self._limits, careful=is_careful)
+        layout = Layout(self._upload.filename, Findings())  # the survey has told what is out of place
+        return StreamedPass(stream, layout, self._limits)
+
+    def _result(self, place: Place, member: Member, reading: Pass) -> ParsedResult | None:
         result_id = self._result_id(place)
         if result_id is None or place.result_folder is None or place.result_folder.int in self._done_folders:
             return None
         self._done_folders.add(place.result_folder.int)
-        document = read_document(stream, member, self._limits)
+        document = reading.document()
         if self._survey.archived and (
             archived := read_result(document, member.comment, result_id, self._upload)
         ):
             return archived
         return result_row(document, result_id, self.run.id, self._upload, self._findings)
 
-    def _artifact(self, place: Place, member: Member, stream: Members) -> ParsedArtifact | None:
+    def _artifact(self, place: Place, member: Member, reading: Pass) -> ParsedArtifact | None:
         result_id = self._result_id(place)
         if place.result_folder is not None and result_id is None:
             return None
         archived = read_artifact(member.comment) if self._survey.archived else None
         below = storable_text("/".join(place.below))
-        artifact_id = archived["id"] if archived else uuid5(result_id or self.run.id, below)
+        artifact_id = archived["id"] if archived else derived_id(result_id or self.run.id, below)
         if artifact_id.int in self._artifact_ids:
             self._findings.note("artifact twice", f"{shown(member.path)} is there twice; the first was taken")
             return None
         self._artifact_ids.add(artifact_id.int)
         filename = (archived["filename"] or "") if archived else indexed(storable_text(place.below[-1]))
-        small = member.size_bytes <= IN_MEMORY_BYTES
-        content = stream.data(member.size_bytes) if small else self._spool.store(stream.chunks())
+        is_small = member.size_bytes <= IN_MEMORY_BYTES
+        content = reading.data() if is_small else self._spool.store(reading.chunks())
         return ParsedArtifact(
             artifact_id, result_id, filename, content, content_type_of(filename), archived=archived
         )

@@ -6,12 +6,12 @@ from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.archive_layout import Kind, Layout, Place
+from ibutsu_tasks.importers.archive_layout import Kind, Layout
+from ibutsu_tasks.importers.archive_passes import Pass, RecordingPass, StreamedPass
 from ibutsu_tasks.importers.archive_rows import data_of, id_of, start_time_of
 from ibutsu_tasks.importers.archived_rows import read_run
 from ibutsu_tasks.importers.findings import Findings, shown
-from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
-from ibutsu_tasks.importers.tar_recorder import TarRecorder
+from ibutsu_tasks.importers.json_documents import BrokenDocumentError
 from ibutsu_tasks.importers.tar_stream import TarStream
 from ibutsu_tasks.importers.values import column_text
 
@@ -19,15 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, Upload
-    from ibutsu_tasks.importers.tar_recorder import Members
     from ibutsu_tasks.importers.tar_stream import Member
-
-
-def read_document(stream: Members, member: Member, limits: ImportLimits) -> dict[str, Any]:
-    """Read the current member as a row. Raises `BrokenDocumentError`."""
-    if member.size_bytes > limits.document_bytes:
-        raise BrokenDocumentError(f"is larger than {limits.document_bytes:,} bytes")
-    return json_object(stream.data(member.size_bytes))
 
 
 class Survey:
@@ -40,7 +32,7 @@ class Survey:
         self.project: str | None = None
         self.broken: InvalidImportError | None = None
         """Why the archive ended early, for an upload that `keeps_partial`."""
-        self.recorded: Members | None = None
+        self.recorded: Pass | None = None
         """The archive once more, when it is small."""
         self.result_ids: dict[int, int | None] = {}
         """Result id by folder, as integers; None for a result that is left out."""
@@ -69,62 +61,57 @@ class Survey:
     def read(self, content: IO[bytes]) -> None:
         """Go through the archive once. Raises `InvalidImportError`."""
         try:
-            self._read_members(content)
+            self._read_files(content)
         except InvalidImportError as error:
             if not (self._upload.keeps_partial and self._taken_ids):
                 raise
             self.broken = error
         self._check()
 
-    def _read_members(self, content: IO[bytes]) -> None:
+    def _read_files(self, content: IO[bytes]) -> None:
         is_careful = self._upload.keeps_partial
         stream = TarStream(content, self._upload.filename, self._limits, careful=is_careful)
         # Where the archive may be cut off, its last member must not be read for nothing.
-        recorder = None if is_careful else TarRecorder(stream)
+        reading = (StreamedPass if is_careful else RecordingPass)(stream, self._layout, self._limits)
         try:
-            self._take_members(recorder or stream)
+            self._take_files(reading)
         except InvalidImportError:
             if stream.is_damaged and not is_careful:
                 self._refuse_where_it_breaks(content)
             raise
-        self.recorded = recorder and recorder.recorded
+        if isinstance(reading, RecordingPass):
+            self.recorded = reading.recorded
 
     def _refuse_where_it_breaks(self, content: IO[bytes]) -> None:
         # A buffer that fails to fill up loses what was whole, and with it the place.
         for _ in TarStream(content, self._upload.filename, self._limits, careful=True).members():
             pass
 
-    def _take_members(self, members: Members) -> None:
-        for member in members.members():
-            place = self._layout.place(member)
-            if place is not None:
-                self._take(place, member, members)
+    def _take_files(self, reading: Pass) -> None:
+        for (kind, folder, _), member in reading.files():
+            if kind is Kind.RUN:
+                self._take_run(member, reading)
+            elif folder is None:
+                continue
+            elif kind is Kind.RESULT:
+                self._take_result(folder, member, reading)
+            elif folder.int not in self.result_ids:
+                self._early_folders.add(folder.int)
 
-    def _take(self, place: Place, member: Member, stream: Members) -> None:
-        folder = place.result_folder
-        if place.kind is Kind.RUN:
-            self._take_run(member, stream)
-        elif folder is None:
-            return
-        elif place.kind is Kind.RESULT:
-            self._take_result(folder, member, stream)
-        elif folder.int not in self.result_ids:
-            self._early_folders.add(folder.int)
-
-    def _take_run(self, member: Member, stream: Members) -> None:
+    def _take_run(self, member: Member, reading: Pass) -> None:
         try:
-            self.run_document = read_document(stream, member, self._limits)
+            self.run_document = reading.document()
             self.archived = read_run(self.run_document, member.comment, self._upload)
         except BrokenDocumentError as error:
             self._findings.note("run", f"{shown(member.path)} {error}; the run was made from its results")
 
-    def _take_result(self, folder: UUID, member: Member, stream: Members) -> None:
+    def _take_result(self, folder: UUID, member: Member, reading: Pass) -> None:
         if folder.int in self.result_ids:
             self._findings.note("twice", f"{shown(member.path)} is there twice; the first was taken")
             return
         self.result_ids[folder.int] = None
         try:
-            document = read_document(stream, member, self._limits)
+            document = reading.document()
         except BrokenDocumentError as error:
             self._findings.note("result", f"{shown(member.path)} {error}; the result was left out")
             return
