@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
 
+from ibutsu_tasks.database.membership import among
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.archive_check import check_archive
 from ibutsu_tasks.operations.archived_parts import ARTIFACTS, RESULTS, Part, PartReader
-from ibutsu_tasks.operations.due_rows import among
 from ibutsu_tasks.operations.row_versions import first_open_transaction, unchanged_since
 from ibutsu_tasks.operations.run_archive import NotArchivableError, WrittenArchive, write_run
 

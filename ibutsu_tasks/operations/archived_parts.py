@@ -10,10 +10,10 @@ from sqlalchemy import LargeBinary, Text, case, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ibutsu_tasks.database.copying import table_of
+from ibutsu_tasks.database.membership import among
 from ibutsu_tasks.database.models import Artifact, Result, Run
 from ibutsu_tasks.importers.archived_rows import json_column, number_column
 from ibutsu_tasks.importers.parsed import ArchivedRun
-from ibutsu_tasks.operations.due_rows import among
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -6,7 +6,6 @@ them by a foreign key, whatever its own date. What hangs on what is read from th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     Column,
     ColumnElement,
     Select,
@@ -37,26 +35,17 @@ from sqlalchemy import (
     union,
 )
 
+from ibutsu_tasks.database.membership import Membership, among
 from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
 BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - the database's times are naive UTC
 """The first moment Python has a value for."""
-
-Membership = Callable[[ColumnElement[UUID]], ColumnElement[bool]]
-"""Turns a column that names a parent into the condition that this parent is among those taken."""
-
-
-def among(ids: Iterable[UUID | str]) -> Membership:
-    """Take the parents with these ids."""
-    # One text for all of them: bound one by one, they cost more than the rows they find.
-    array = cast(literal(f"{{{','.join(map(str, ids))}}}"), ARRAY(Uuid()))
-    return lambda column: column == any_(array)
 
 
 class RowKey(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, select, update
 
 from ibutsu_tasks.database.copying import CopyBatch
+from ibutsu_tasks.database.membership import among
 from ibutsu_tasks.database.models import Artifact, Project, Result, Run
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
@@ -24,8 +26,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-BATCH_ROWS = 2000
-BATCH_BYTES = 4 * 1024**2
+BATCH_ROWS = 1000
+BATCH_BYTES = 2 * 1024**2
+"""A small import, too, is to be several batches, for the next is read while one is written."""
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""How long Python threads wait for one another; with the usual 5 ms, the one that writes did little else."""
 
 MAX_ARTIFACT_BYTES = 500_000_000
 """PostgreSQL sends a `bytea` as text of twice its size, at most 1 GiB: more could never be read back."""
@@ -138,11 +144,16 @@ class RowWriter:
 
     @contextmanager
     def _writer_thread(self) -> Iterator[Executor]:
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            try:
-                yield executor
-            finally:
-                self._let_it_end()
+        usual_seconds = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        try:
+            with ThreadPoolExecutor(max_workers=1) as executor:
+                try:
+                    yield executor
+                finally:
+                    self._let_it_end()
+        finally:
+            sys.setswitchinterval(usual_seconds)
 
     def _let_it_end(self) -> None:
         """Wait for the thread, come what may: who rolls back next uses its connection."""
@@ -157,22 +168,21 @@ class RowWriter:
     def _write(self, batch: _Batch) -> None:
         if self._target.keeps_results:
             self._move_existing_results(batch.results)
-            self._leave_foreign_artifacts(batch.artifacts)
         elif self._target.run_existed:
             self._delete_results(batch.results)
         if self._target.keeps_results or self._target.run_existed:
-            self._session.execute(delete(Artifact).where(Artifact.id.in_(batch.artifacts.ids)))
+            self._make_way(batch.artifacts)
         self.written.results += batch.results.write(self._session)
         self.written.artifacts += batch.artifacts.write(self._session)
 
     def _move_existing_results(self, results: CopyBatch) -> None:
-        query = select(Result.id, Result.run_id).where(Result.id.in_(results.ids))
+        query = select(Result.id, Result.run_id).where(among(results.ids)(Result.id))
         existing = {row.id: row.run_id for row in self._session.execute(query.with_for_update())}
         moved = {result_id for result_id, run_id in existing.items() if run_id != self._target.run_id}
         if moved:
             self._session.execute(
                 update(Result)
-                .where(Result.id.in_(moved))
+                .where(among(moved)(Result.id))
                 .values(
                     run_id=self._target.run_id,
                     project_id=func.coalesce(self._target.project_id, Result.project_id),
@@ -182,26 +192,27 @@ class RowWriter:
         results.discard(existing)
         self.written.results += len(existing)
 
-    def _leave_foreign_artifacts(self, artifacts: CopyBatch) -> None:
-        """Leave alone what belongs to another run: an archive may state the id of any artifact."""
+    def _make_way(self, artifacts: CopyBatch) -> None:
+        """Delete what is there already, but nothing of another run: an archive may state any id."""
         run_id = self._target.run_id
+        belongs_elsewhere = Artifact.run_id.is_distinct_from(run_id) & Result.run_id.is_distinct_from(run_id)
         query = (
-            select(Artifact.id)
+            select(Artifact.id, belongs_elsewhere.label("is_foreign"))
             .outerjoin(Result, Result.id == Artifact.result_id)
-            .where(
-                Artifact.id.in_(artifacts.ids),
-                Artifact.run_id.is_distinct_from(run_id),
-                Result.run_id.is_distinct_from(run_id),
-            )
+            .where(among(artifacts.ids)(Artifact.id))
         )
-        foreign = list(self._session.scalars(query))
+        existing = {row.id: row.is_foreign for row in self._session.execute(query)}
+        foreign = [artifact_id for artifact_id, is_foreign in existing.items() if is_foreign]
         artifacts.discard(foreign)
         self.written.foreign += foreign
+        if own := existing.keys() - set(foreign):
+            self._session.execute(delete(Artifact).where(among(own)(Artifact.id)))
 
     def _delete_results(self, results: CopyBatch) -> None:
         if len(results):
-            self._session.execute(delete(Artifact).where(Artifact.result_id.in_(results.ids)))
-            self._session.execute(delete(Result).where(Result.id.in_(results.ids)))
+            named = among(results.ids)
+            self._session.execute(delete(Artifact).where(named(Artifact.result_id)))
+            self._session.execute(delete(Result).where(named(Result.id)))
 
     def _report(self) -> None:
         if self._on_progress is None or time.monotonic() - self._reported < PROGRESS_INTERVAL_SECONDS:
