@@ -39,11 +39,13 @@ def make_or_find(session: Session, parsed: ParsedRun, project_id: UUID | None) -
         "created": now,
     }
     new = insert(Run).values(**columns, data={}, summary={}).on_conflict_do_nothing(index_elements=[Run.id])
-    existed = session.scalar(new.returning(Run.id)) is None
+    made = session.scalar(new.returning(Run))
+    if made is not None:
+        return made, False
     run = session.get(Run, parsed.id, with_for_update=True, populate_existing=True)
     if run is None:
         raise LookupError(f"run {parsed.id} vanished between two statements")
-    return run, existed
+    return run, True
 
 
 def finish(
@@ -64,7 +66,9 @@ def finish(
         _set_project_of_results(session, run)
     told = {} if partial is None else {PARTIAL: partial}
     run.data = storable_json(deep_merge(data_before(run), parsed.data) | told)
-    _summarize(session, run, parsed)
+    # Flushed in between, the run would be written twice, into fourteen indexes each time.
+    with session.no_autoflush:
+        _summarize(session, run, parsed)
     session.flush()
 
 
