@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.cli.output import format_bytes, plain
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.operations import importing
-from ibutsu_tasks.operations.archive_keeper import ArchiveKeeper, Archives, prepare
+from ibutsu_tasks.operations.archive_keeper import ArchiveKeeper, Archives, GoesOn, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.resources import Resources
@@ -41,7 +41,7 @@ class PruneArchive:
         self._directory = directory
         self._archives = Archives()
 
-    def keeper(self, rule: RetentionRule, should_stop: Callable[[], bool]) -> ArchiveKeeper | None:
+    def keeper(self, rule: RetentionRule, goes_on: GoesOn) -> ArchiveKeeper | None:
         """Give what archives the rows of a rule; None for import records."""
         if rule.table == NOT_ARCHIVED:
             self._output.say("[dim]Import records are deleted without an archive.[/]")
@@ -49,7 +49,7 @@ class PruneArchive:
         settings = self._resources.settings
         limits = importing.limits(settings.import_max_unpacked_bytes, settings.import_max_members)
         return ArchiveKeeper(
-            self._resources.session, rule.table, self._directory, limits, self._archives, should_stop
+            self._resources.session, rule.table, self._directory, limits, self._archives, goes_on
         )
 
     def as_json(self) -> dict[str, Any]:

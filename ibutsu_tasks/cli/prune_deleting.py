@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.cli.output import plain
 from ibutsu_tasks.operations import prune_indexes, pruning
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from rich.progress import Progress
+
     from ibutsu_tasks.cli.prune_archive import PruneArchive
     from ibutsu_tasks.cli.prune_stopping import StopRequest
     from ibutsu_tasks.cli.state import CliState
+    from ibutsu_tasks.operations.archive_keeper import ArchiveKeeper
     from ibutsu_tasks.operations.prune_results import PrunePlan
     from ibutsu_tasks.resources import Resources
     from ibutsu_tasks.retention import RetentionRule
@@ -65,12 +68,20 @@ class Deleter:
         return summaries
 
     def _delete(self, rule: RetentionRule, plan: PrunePlan) -> PruneSummary:
-        keeper = self._archive.keeper(rule, self._stop.is_made) if self._archive else None
+        with self._state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step):
+
+            def goes_on(doing: str, rows: int) -> bool:
+                bar.update(step, description=f"{doing} an archive: {rows:,} rows")
+                return not self._stop.is_made()
+
+            keeper = self._archive.keeper(rule, goes_on) if self._archive else None
+            return self._prune(rule, plan, keeper, bar, step)
+
+    def _prune(
+        self, rule: RetentionRule, plan: PrunePlan, keeper: ArchiveKeeper | None, bar: Progress, step: Any
+    ) -> PruneSummary:
         starter = replace(self._starter, archives=keeper is not None)
-        with (
-            self._state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step),
-            self._history.recorded(rule.name, plan.age_days, starter) as record,
-        ):
+        with self._history.recorded(rule.name, plan.age_days, starter) as record:
 
             def on_progress(progress: pruning.PruneProgress) -> None:
                 waits = f" (waiting: {progress.waiting_for})" if progress.waiting_for else ""

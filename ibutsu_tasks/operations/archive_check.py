@@ -14,14 +14,19 @@ from ibutsu_tasks.operations.run_archive import NotArchivableError
 from ibutsu_tasks.operations.uploads import MAX_CONTENT_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from uuid import UUID
 
     from ibutsu_tasks.importers.parsed import Columns, ParsedRun
 
 
-def check_archive(path: Path, run_id: UUID, expected: Tally, limits: ImportLimits) -> None:
+def check_archive(
+    path: Path, run_id: UUID, expected: Tally, limits: ImportLimits, on_row: Callable[[], None]
+) -> None:
     """Read a file and compare every row and content in it with what was read from the database.
+
+    `on_row` is called for each result and artifact.
 
     Raises `NotArchivableError` when an import within `limits` would refuse it or bring back anything else.
     """
@@ -31,7 +36,7 @@ def check_archive(path: Path, run_id: UUID, expected: Tally, limits: ImportLimit
     with path.open("rb") as file:
         try:
             run = parse_archive(file, Upload(run_id, path.name), limits)
-            found = _tally(run)
+            found = _tally(run, on_row)
         except InvalidImportError as error:
             raise NotArchivableError(str(error).rstrip(".")) from error
     if found != expected:
@@ -42,11 +47,12 @@ def check_archive(path: Path, run_id: UUID, expected: Tally, limits: ImportLimit
         raise NotArchivableError(f"it does not read back equal: {reasons.rstrip('.')}")
 
 
-def _tally(run: ParsedRun) -> Tally:
+def _tally(run: ParsedRun, on_row: Callable[[], None]) -> Tally:
     digest = RowDigest()
     if run.archived is not None:
         digest.add_run(run.archived.columns)
     for row in run.rows:
+        on_row()
         columns = _columns(row.archived)
         if isinstance(row, ParsedResult):
             digest.add_result(columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -15,11 +16,11 @@ from ibutsu_tasks.database.membership import among
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.archive_check import check_archive
 from ibutsu_tasks.operations.archived_parts import ARTIFACTS, RESULTS, Part, PartReader
-from ibutsu_tasks.operations.row_versions import first_open_transaction, unchanged_since
+from ibutsu_tasks.operations.row_versions import any_written_since, first_open_transaction, unchanged_since
 from ibutsu_tasks.operations.run_archive import NotArchivableError, WrittenArchive, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from uuid import UUID
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 MAX_SENTENCES = 20
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+ROWS_BETWEEN_LOOKS = 100
+
+GoesOn = Callable[[str, int], bool]
+"""Called with what is done to an archive, `writing` or `checking`, and with how many of its rows so far."""
+
 _SUFFIX = ".tar.gz"
 _FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
@@ -62,11 +68,16 @@ class Archives:
     """Why, in at most `MAX_SENTENCES` sentences."""
 
 
+class _StoppedError(Exception):
+    """Somebody wants the prune to end."""
+
+
 class ArchiveKeeper:
     """Archives the rows of one rule, run by run, before they go.
 
     A file is complete before it gets its name, and a file that is there is never changed: an equal one
-    serves, beside another one the new one gets a number. `should_stop` is asked before each file.
+    serves, beside another one the new one gets a number. `goes_on` is asked before each file and often
+    meanwhile: at False the unfinished file is gone, and its rows stay.
     """
 
     def __init__(
@@ -76,14 +87,14 @@ class ArchiveKeeper:
         directory: Path,
         limits: ImportLimits,
         archives: Archives,
-        should_stop: Callable[[], bool] = lambda: False,
+        goes_on: GoesOn = lambda *_: True,
     ) -> None:
         self._open_session = open_session
         self._table = table
         self._directory = directory
         self._limits = limits
         self._archives = archives
-        self._should_stop = should_stop
+        self._goes_on = goes_on
         self._refused: set[UUID] = set()
         self._since = 0
 
@@ -104,14 +115,21 @@ class ArchiveKeeper:
         self._refuse(orphans, f"{self._table} that belong to no run are in no archive")
         kept: set[UUID] = set()
         for part in parts:
-            if self._should_stop():
+            try:
+                kept |= self._archive(part)
+            except _StoppedError:
                 break
-            kept |= self._archive(part)
         return kept
 
     def is_unchanged(self, session: Session, root_ids: Sequence[UUID]) -> Collection[UUID]:
         """Give those of the rows on which nothing was hung or changed since the last `keep`."""
         return unchanged_since(session, self._table, root_ids, self._since)
+
+    def has_changed(self, session: Session, row_ids: Mapping[str, Collection[UUID]]) -> bool:
+        """Say whether one of these rows, by table, was written since the last `keep`."""
+        return any(
+            any_written_since(session, table, ids, self._since) for table, ids in row_ids.items() if ids
+        )
 
     def _archive(self, part: Part) -> frozenset[UUID]:
         try:
@@ -132,15 +150,27 @@ class ArchiveKeeper:
                 self._open_session() as session,
             ):
                 session.execute(text(_SNAPSHOT))
-                written = write_run(PartReader(session, part), file, self._limits)
+                written = write_run(PartReader(session, part), file, self._limits, self._counted("writing"))
                 file.flush()
                 os.fsync(file.fileno())
             if written is not None:
-                check_archive(unfinished, part.run_id, written.tally, self._limits)
+                check_archive(unfinished, part.run_id, written.tally, self._limits, self._counted("checking"))
                 self._put_in_place(unfinished, _stem(part))
         finally:
             unfinished.unlink(missing_ok=True)
         return written
+
+    def _counted(self, doing: str) -> Callable[[], None]:
+        """Give what is to be called for each row; it raises `_StoppedError`."""
+        numbers = count()
+
+        def on_row() -> None:
+            rows = next(numbers)
+            if rows % ROWS_BETWEEN_LOOKS == 0 and not self._goes_on(doing, rows):
+                raise _StoppedError
+
+        on_row()
+        return on_row
 
     def _put_in_place(self, unfinished: Path, stem: str) -> None:
         size_bytes = unfinished.stat().st_size

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from sqlalchemy import Delete, Update
     from sqlalchemy.orm import Session
 
 BATCH_ROWS = 1000
@@ -145,8 +146,8 @@ class RowWriter:
     @contextmanager
     def _writer_thread(self) -> Iterator[Executor]:
         usual_seconds = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         try:
+            sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
             with ThreadPoolExecutor(max_workers=1) as executor:
                 try:
                     yield executor
@@ -180,7 +181,7 @@ class RowWriter:
         existing = {row.id: row.run_id for row in self._session.execute(query.with_for_update())}
         moved = {result_id for result_id, run_id in existing.items() if run_id != self._target.run_id}
         if moved:
-            self._session.execute(
+            self._execute(
                 update(Result)
                 .where(among(moved)(Result.id))
                 .values(
@@ -206,13 +207,17 @@ class RowWriter:
         artifacts.discard(foreign)
         self.written.foreign += foreign
         if own := existing.keys() - set(foreign):
-            self._session.execute(delete(Artifact).where(among(own)(Artifact.id)))
+            self._execute(delete(Artifact).where(among(own)(Artifact.id)))
 
     def _delete_results(self, results: CopyBatch) -> None:
         if len(results):
             named = among(results.ids)
-            self._session.execute(delete(Artifact).where(named(Artifact.result_id)))
-            self._session.execute(delete(Result).where(named(Result.id)))
+            self._execute(delete(Artifact).where(named(Artifact.result_id)))
+            self._execute(delete(Result).where(named(Result.id)))
+
+    def _execute(self, statement: Delete | Update) -> None:
+        # The session holds no such rows that would have to follow.
+        self._session.execute(statement, execution_options={"synchronize_session": False})
 
     def _report(self) -> None:
         if self._on_progress is None or time.monotonic() - self._reported < PROGRESS_INTERVAL_SECONDS:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_SECONDS = 2
 BATCH_TIMEOUT_SECONDS = 30
 COUNT_TIMEOUT_SECONDS = 300
-"""Counting reads every due row; it changes nothing and holds no row's lock."""
+"""Counting reads every due row, or all that hangs on some; it changes nothing and holds no row's lock."""
 
 HANGING_FACTOR = 2
 """A sweep is given up where so many times its weight hangs on its rows: they are not like those before."""
@@ -47,8 +47,13 @@ class Keeper(Protocol):
     def is_unchanged(self, session: Session, root_ids: Sequence[UUID]) -> Collection[UUID]:
         """Give those of the rows on which nothing was hung or changed since they were saved.
 
-        Called in the deleting transaction once the rows it deletes are locked, before it deletes any. A row
-        with much hanging on it goes in several transactions: what is gone already is no change.
+        A row with much hanging on it goes in several transactions: what is gone already is no change.
+        """
+
+    def has_changed(self, session: Session, row_ids: Mapping[str, Collection[UUID]]) -> bool:
+        """Say whether one of these rows, by table, was made or changed since they were saved.
+
+        Called in each deleting transaction once the rows it deletes are locked, before it deletes any.
         """
 
 
@@ -161,7 +166,10 @@ class BatchPruner:
         if self._keeper is None:
             return roots
         kept = self._keeper.keep([UUID(row.id) for row in roots])
-        return [row for row in roots if UUID(row.id) in kept]
+        with self._open_session() as session:
+            set_timeouts(session, COUNT_TIMEOUT_SECONDS)
+            unchanged = self._keeper.is_unchanged(session, list(kept))
+        return [row for row in roots if UUID(row.id) in unchanged]
 
     def _delete_some(self, roots: Sequence[RowPlace]) -> bool:
         """Delete these rows or some of what hangs on them; say whether more of them may go at once."""
@@ -184,10 +192,15 @@ class BatchPruner:
     def _without_changed(
         self, session: Session, keeper: Keeper, levels: dict[Table, _Level]
     ) -> dict[Table, _Level]:
+        """Take the rows of the rule's table out on which something was hung or changed since they were saved.
+
+        Only what is about to go is looked at each time: all that hangs there may be a thousand times as much.
+        """
+        ids = {table.name: [UUID(row.id) for row in level.rows] for table, level in levels.items()}
+        if not keeper.has_changed(session, ids):
+            return levels
         roots = levels[self.due.root].rows
         unchanged = keeper.is_unchanged(session, [UUID(row.id) for row in roots])
-        if len(unchanged) == len(roots):
-            return levels
         return self._lock(session, [row for row in roots if UUID(row.id) in unchanged])
 
     def _lock(self, session: Session, roots: Sequence[RowPlace]) -> dict[Table, _Level]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ROWS_PER_SECOND = 10_000.0
 
-ARCHIVED_ROWS_PER_SECOND = 500.0
-"""Each run gets a file of its own, written, read back and synced."""
+ARCHIVED_ROWS_PER_SECOND = 2_000.0
+"""Each run gets a file of its own, written, read back and synced; large runs go twice as fast."""
 
 LEAST_ROWS = 1000
 """A prune of a few rows measures its start and end, not its speed."""

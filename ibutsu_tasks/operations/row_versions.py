@@ -31,6 +31,9 @@ _HANGING: dict[str, tuple[tuple[str, str, str], ...]] = {
 """By table: where the rows are that hang on a row of it."""
 
 
+_IDS = bindparam("ids", type_=ARRAY(Uuid()))
+
+
 def first_open_transaction(session: Session) -> int:
     """Give the number of the first transaction that any later snapshot may not see whole."""
     query = text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
@@ -49,5 +52,12 @@ def unchanged_since(session: Session, table: str, row_ids: Collection[UUID], sin
     ]
     conditions = " and ".join(["root.id = any(:ids)", f"not {_NEW.format(row='root')}", *touched])
     query = text(f"select root.id from {table} root where {conditions}")  # noqa: S608 - names of our own tables
-    bound = query.bindparams(bindparam("ids", type_=ARRAY(Uuid()))).columns(id=Uuid())
+    bound = query.bindparams(_IDS).columns(id=Uuid())
     return set(session.scalars(bound, {"ids": list(row_ids), "since": since}))
+
+
+def any_written_since(session: Session, table: str, row_ids: Collection[UUID], since: int) -> bool:
+    """Say whether one of these rows, by itself, has a version from `since` on, as `unchanged_since` does."""
+    conditions = f"root.id = any(:ids) and {_NEW.format(row='root')}"
+    query = text(f"select exists (select from {table} root where {conditions})")  # noqa: S608 - our own tables
+    return bool(session.scalar(query.bindparams(_IDS), {"ids": list(row_ids), "since": since}))

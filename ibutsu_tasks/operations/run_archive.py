@@ -16,7 +16,7 @@ from ibutsu_tasks.importers.values import uuid_or_none
 from ibutsu_tasks.operations.row_digest import RowDigest, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -42,8 +42,12 @@ class WrittenArchive:
     root_ids: frozenset[UUID]
 
 
-def write_run(reader: PartReader, file: IO[bytes], limits: ImportLimits) -> WrittenArchive | None:
+def write_run(
+    reader: PartReader, file: IO[bytes], limits: ImportLimits, on_row: Callable[[], None]
+) -> WrittenArchive | None:
     """Write what `reader` reads to `file`; None when the run is gone. The same rows make the same bytes.
+
+    `on_row` is called for each result and artifact.
 
     Raises `NotArchivableError` when an import would refuse the archive for its size.
     """
@@ -52,7 +56,7 @@ def write_run(reader: PartReader, file: IO[bytes], limits: ImportLimits) -> Writ
         return None
     # No name and no time: whoever prunes again after a crash gets the same file.
     with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
-        writer = _Writer(packed, limits, reader.part)
+        writer = _Writer(packed, limits, reader.part, on_row)
         writer.add_run(run)
         writer.add_artifacts(str(reader.part.run_id), reader.run_artifacts())
         writer.add_results(reader.results(), reader.result_artifacts())
@@ -63,10 +67,13 @@ def write_run(reader: PartReader, file: IO[bytes], limits: ImportLimits) -> Writ
 class _Writer:
     """Writes the members of one archive and digests their rows."""
 
-    def __init__(self, file: gzip.GzipFile, limits: ImportLimits, part: Part) -> None:
+    def __init__(
+        self, file: gzip.GzipFile, limits: ImportLimits, part: Part, on_row: Callable[[], None]
+    ) -> None:
         self._file = file
         self._limits = limits
         self._part = part
+        self._on_row = on_row
         self._unpacked_bytes = 0
         self.digest = RowDigest()
         self.root_ids: set[UUID] = {part.run_id} if part.is_whole else set()
@@ -82,6 +89,7 @@ class _Writer:
         owner, group = next(of_result, (None, iter(())))
         for columns in results:
             folder = f"{self._part.run_id}/{columns['id']}"
+            self._on_row()
             self.digest.add_result(columns)
             document, comment = result_member(columns)
             self._add(f"{folder}/result.json", columns["start_time"], document, comment)
@@ -95,6 +103,7 @@ class _Writer:
         """Write the artifacts of one folder."""
         names = set(_DOCUMENTS)
         for artifact in artifacts:
+            self._on_row()
             columns = artifact.columns
             name = _name(columns, names)
             names.add(name)

@@ -27,7 +27,7 @@ from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Engine
 
@@ -412,6 +412,10 @@ class _Saver:
     def is_unchanged(self, session: Session, root_ids: Sequence[UUID]) -> Collection[UUID]:
         assert session.in_transaction()
         return set(root_ids) - self._changed
+
+    def has_changed(self, session: Session, row_ids: Mapping[str, Collection[UUID]]) -> bool:
+        assert session.in_transaction()
+        return not self._changed.isdisjoint(row_ids["runs"])
 
 
 @pytest.mark.usefixtures("quick")
