@@ -33,10 +33,11 @@ from ibutsu_tasks.retention import RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.operations.prune_watch import PruneProgress
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from sqlalchemy import Engine
+
+    from ibutsu_tasks.operations.prune_watch import PruneProgress
 
 FILES, RESULTS, RUNS = (RULES_BY_NAME[name] for name in ("files", "results", "runs"))
 OLD = utc_now() - timedelta(days=500)
