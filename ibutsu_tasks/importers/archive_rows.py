@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.findings import Findings, shown
@@ -29,6 +30,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 _NO_URL = re.compile(r"[^\w.]")
 
 
+@lru_cache(maxsize=256)
 def content_type_of(filename: str) -> str:
     """Guess a MIME type from a name, such as `text/plain` for `traceback.log`."""
     guessed, encoding = _TYPES.guess_type(_NO_URL.sub("_", filename))

@@ -139,6 +139,7 @@ class TarStream:
         if not (size_text.isascii() and size_text.isdigit()):
             raise self._refusal(f"{shown(name)} has the size {shown(size_text)}")
         size = 0 if is_directory else int(size_text[:20])
+        self._check_limit(size)
         self._left_bytes = size
         self._padding_bytes = -size % tarfile.BLOCKSIZE
         return Member(self._parts(name), size, is_directory, overrides.get("comment"))
@@ -193,9 +194,12 @@ class TarStream:
         except (gzip.BadGzipFile, zlib.error):
             raise self._damage("damaged", self._unpacked_bytes) from None
         self._unpacked_bytes += len(data)
-        if self._unpacked_bytes > self._limits.unpacked_bytes:
-            raise self._over_limit(f"{self._limits.unpacked_bytes:,} bytes", "UNPACKED_BYTES")
+        self._check_limit(0)
         return data
+
+    def _check_limit(self, more_bytes: int) -> None:
+        if self._unpacked_bytes + more_bytes > self._limits.unpacked_bytes:
+            raise self._over_limit(f"{self._limits.unpacked_bytes:,} bytes", "UNPACKED_BYTES")
 
     def _over_limit(self, limit: str, setting: str) -> InvalidImportError:
         return InvalidImportError(

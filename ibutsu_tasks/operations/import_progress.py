@@ -11,25 +11,31 @@ OnProgress = Callable[[int, int, int], None]
 
 
 class WatchedContent:
-    """The content of an import, at position 0, that tells how much of it was read.
+    """The content of an import, at position 0, that tells how far it was read.
 
-    Of a file that is read several times, each reading counts its share, so that the bytes read only grow.
+    A file may be looked into before it is read, and read again where that is needed: it has been read to the
+    farthest position there was since `start`.
     """
 
-    def __init__(self, content: IO[bytes], on_progress: OnProgress, *, readings: int) -> None:
+    def __init__(self, content: IO[bytes], on_progress: OnProgress) -> None:
         self._content = content
         self._on_progress = on_progress
-        self._readings = readings
+        self._is_started = False
         self._read_bytes = 0
         self._results = 0
         self._size_bytes = content.seek(0, os.SEEK_END)
         content.seek(0)
         self._tell()
 
+    def start(self) -> None:
+        """Count what is read from now on."""
+        self._is_started = True
+
     def read(self, size: int = -1, /) -> bytes:
         """Read as the file does, and tell."""
         data = self._content.read(size)
-        self._read_bytes += len(data)
+        if self._is_started:
+            self._read_bytes = max(self._read_bytes, self._content.tell())
         self._tell()
         return data
 
@@ -47,12 +53,5 @@ class WatchedContent:
         self._results = max(self._results, results)
         self._tell()
 
-    def ended(self) -> None:
-        """Tell that all is read; of a small archive the last reading was out of memory."""
-        self._read_bytes = self._size_bytes * self._readings
-        self._tell()
-
     def _tell(self) -> None:
-        # The beginning of a file is read once more to know its encoding.
-        read_bytes = min(self._read_bytes // self._readings, self._size_bytes)
-        self._on_progress(self._results, read_bytes, self._size_bytes)
+        self._on_progress(self._results, self._read_bytes, self._size_bytes)

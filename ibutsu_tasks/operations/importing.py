@@ -160,7 +160,7 @@ class _Import:
     def run(self) -> ImportSummary:
         format_name = detect_format(self._content, self._row.filename or "")
         is_archive = format_name == ARCHIVE
-        content = WatchedContent(self._content, self._on_progress, readings=2 if is_archive else 1)
+        content = WatchedContent(self._content, self._on_progress)
         parsed = IMPORTERS[format_name](cast("IO[bytes]", content), self._upload(), self._limits)
         project_id = self._project(parsed)
         run, existed = imported_runs.make_or_find(self._session, parsed, project_id)
@@ -175,8 +175,8 @@ class _Import:
         )
         rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
         writer = RowWriter(self._session, target, content.wrote)
+        content.start()
         written = writer.write(rows)
-        content.ended()
         partial = rows.sentence(written.results)
         is_restored = False
         if parsed.archived is not None and partial is None:

@@ -327,10 +327,12 @@ def test_project_named_by_the_file(session: Session, by: str) -> None:
     naming = f'<properties><property name="project" value="{named}"/></properties>'
     early = f'<testsuite>{naming}<testcase name="a"/></testsuite>'
     late = f'<testsuite><testcase name="a"/>{naming}</testsuite>'
-    for content in (early, late):
-        import_now(session, make_import(session, content.encode()))
-    assert session.scalars(select(Run.project_id)).all() == [project.id] * 2
-    assert session.scalars(select(Result.project_id)).all() == [project.id] * 2
+    started = {"id": str(RUN_ID), "start_time": "2026-11-21T08:00:00"}
+    results = [result_json(0), result_json(1, metadata={"project": named})]
+    for content in (early.encode(), late.encode(), archive(started, results)):
+        import_now(session, make_import(session, content))
+    assert session.scalars(select(Run.project_id)).all() == [project.id] * 3
+    assert session.scalars(select(Result.project_id)).all() == [project.id] * 4
 
 
 def test_project_of_the_upload_wins(session: Session) -> None:
@@ -418,7 +420,9 @@ def test_artifact_that_could_not_be_read_back_is_left_out(
     assert summary.warnings == ("The file system-out.log of 7 bytes was left out; 5 are the limit.",)
 
 
-@pytest.mark.parametrize("content", [JUNIT, ARCHIVE])
+@pytest.mark.parametrize(
+    "content", [JUNIT, ARCHIVE, archive(None, [result_json(number) for number in range(3)], log=b"log")]
+)
 def test_progress_only_grows_and_ends_with_all(
     session: Session, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:

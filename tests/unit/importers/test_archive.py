@@ -153,6 +153,14 @@ def test_a_run_without_a_time_starts_with_its_earliest_result(
     assert got.run.start_time == datetime.fromisoformat("2026-11-21T06:09:29")
 
 
+def test_the_project_may_be_named_late(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    late = result(TWO, metadata={"project": "shop"})
+    for members in ((run(), result(), late), (result(), late, run()), (result(), late)):
+        assert read(tar(*members), "archive").run.project == "shop"
+    named = run(metadata={"project": "first"})
+    assert read(tar(result(), late, named), "archive").run.project == "first"
+
+
 def test_stated_ids_go_before_folders_and_stay_apart(
     read: Callable[..., Any], tar: Callable[..., bytes]
 ) -> None:
@@ -169,6 +177,23 @@ def test_what_is_there_twice_is_taken_once(read: Callable[..., Any], tar: Callab
     assert [row.test_id for row in got.results] == ["T.t"]
     assert len(got.artifacts) == 1
     assert len(got.run.warnings) == 2
+    got = read(tar(run(env="a"), result(), run(env="b")), "archive")
+    assert got.run.env == "a"
+    assert got.run.warnings == [f"{RUN}/run.json is there twice; the first was taken."]
+
+
+def test_artifacts_before_and_behind_their_result_are_each_there_once(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    logs = [(f"{RUN}/{folder}/{name}.log", name.encode()) for folder in (ONE, TWO) for name in ("a", "b")]
+    got = read(tar(logs[0], logs[2], run(), result(), logs[1], logs[3], result(TWO)), "archive")
+    assert sorted((str(a.result_id), a.content) for a in got.artifacts) == [
+        (folder, name) for folder in (ONE, TWO) for name in (b"a", b"b")
+    ]
+    results_at = {row.id: at for at, row in enumerate(got.rows) if isinstance(row, ParsedResult)}
+    for at, row in enumerate(got.rows):
+        assert isinstance(row, ParsedResult) or results_at[row.result_id] < at
+    assert got.run.warnings == []
 
 
 def test_what_does_not_belong_is_left_out_or_kept_by_name(
@@ -300,6 +325,10 @@ def test_bombs_meet_the_limits(read: Callable[..., Any], tar: Callable[..., byte
         InvalidImportError, match="1,000,000 bytes, the limit IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES"
     ):
         read(bomb, "archive", limits=ImportLimits(unpacked_bytes=1_000_000))
+    announced = tarfile.TarInfo(f"{RUN}/{ONE}/zeros")
+    announced.size = 10**10
+    with pytest.raises(InvalidImportError, match="4,294,967,296 bytes, the limit"):
+        read(tar(run(), result(), announced), "archive")
     crowd = tar(run(), *[(f"{RUN}/{number}.log", b"") for number in range(100)])
     with pytest.raises(InvalidImportError, match="50 members, the limit IBUTSU_TASKS_IMPORT_MAX_MEMBERS"):
         read(crowd, "archive", limits=ImportLimits(members=50))
