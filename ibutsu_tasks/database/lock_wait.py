@@ -13,6 +13,6 @@ LOCK_TIMEOUT_SECONDS = 10
 """Most transactions take less; behind a longer one, such as a large import, the task is tried again."""
 
 
-def limit_lock_wait(session: Session, timeout_seconds: int = LOCK_TIMEOUT_SECONDS) -> None:
+def limit_lock_wait(session: Session) -> None:
     """Make every wait for a lock, in this transaction, end after a while with a transient error."""
-    session.execute(text(f"SET LOCAL lock_timeout = '{timeout_seconds}s'"))
+    session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import case, func, select, update
 
 from ibutsu_tasks.database.large_values import read_into
+from ibutsu_tasks.database.lock_wait import limit_lock_wait
 from ibutsu_tasks.database.models import ImportFile
 from ibutsu_tasks.operations.import_records import find_locked
 
@@ -29,8 +30,11 @@ SMALL_BYTES = 256 * 1024
 def open_content(session: Session, import_id: UUID) -> Iterator[IO[bytes] | None]:
     """Give an import's content as a file at position 0; None when it is not there (any more).
 
-    It is fetched in pieces, and kept in a temporary file when it is larger than `IN_MEMORY_BYTES`.
+    The session's transaction has it for itself: a second delivery of the import waits here, for at most 10 s,
+    and then finds none. It is fetched in pieces, and kept in a temporary file when it is larger than
+    `IN_MEMORY_BYTES`.
     """
+    limit_lock_wait(session)
     found = _content_row(session, import_id)
     if found is None:
         yield None
@@ -53,6 +57,7 @@ def _content_row(session: Session, import_id: UUID) -> tuple[UUID, bytes | None]
         .where(*_with_content(import_id))
         .order_by(ImportFile.id)
         .limit(1)
+        .with_for_update()
     )
     row = session.execute(query).one_or_none()
     return None if row is None else (row[0], row[1])

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from ibutsu_tasks.database.lock_wait import LOCK_TIMEOUT_SECONDS, limit_lock_wait
+from ibutsu_tasks.database.lock_wait import limit_lock_wait
 from ibutsu_tasks.database.models import Import
 from ibutsu_tasks.database.storable import storable_text
 from ibutsu_tasks.errors import RefusedError
@@ -15,9 +15,6 @@ from ibutsu_tasks.importers.findings import shown
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-FAILED_LOCK_TIMEOUT_SECONDS = LOCK_TIMEOUT_SECONDS + 5
-"""The connection of a killed process holds the row until it notices, which is when its own wait ends."""
 
 
 def parse_import_id(message: object) -> UUID:
@@ -37,7 +34,7 @@ def parse_import_id(message: object) -> UUID:
 
 def start(session: Session, import_id: UUID) -> None:
     """Show that the import is being worked on, unless it is done. Raises RefusedError when there is none."""
-    row = locked_row(session, import_id)
+    row = _existing(find_locked(session, import_id), import_id)
     if row.status != "done":
         # Whoever crashes loses no more than this word; the message comes again.
         session.execute(text("SET LOCAL synchronous_commit = off"))
@@ -45,8 +42,12 @@ def start(session: Session, import_id: UUID) -> None:
 
 
 def mark_failed(session: Session, import_id: UUID, sentence: str) -> None:
-    """Record why an import failed, unless it is done or deleted; its content stays for another try."""
-    row = find_locked(session, import_id, FAILED_LOCK_TIMEOUT_SECONDS)
+    """Record why an import failed, unless it is done or deleted; its content stays for another try.
+
+    Nobody holds the row for long, a running import least of all: when its time is over, it is marked before
+    its process is ended.
+    """
+    row = find_locked(session, import_id)
     if row is not None and row.status != "done":
         row.status = "error"
         row.data = data_of(row) | {"error": storable_text(sentence)}
@@ -57,20 +58,18 @@ def data_of(row: Import) -> dict[str, Any]:
     return row.data if isinstance(row.data, dict) else {}
 
 
-def locked_row(session: Session, import_id: UUID) -> Import:
-    """Lock an import's row for this transaction, in which no lock is waited for any longer than 10 s.
+def current_row(session: Session, import_id: UUID) -> Import:
+    """Give an import's row as it is now. Raises RefusedError when there is none."""
+    return _existing(session.get(Import, import_id, populate_existing=True), import_id)
 
-    Raises RefusedError when there is none.
-    """
-    row = find_locked(session, import_id)
+
+def find_locked(session: Session, import_id: UUID) -> Import | None:
+    """Lock an import's row for this transaction, in which no lock is waited for any longer than 10 s."""
+    limit_lock_wait(session)
+    return session.get(Import, import_id, with_for_update=True, populate_existing=True)
+
+
+def _existing(row: Import | None, import_id: UUID) -> Import:
     if row is None:
         raise RefusedError(f"There is no import {import_id}.", "Its row was deleted; upload the file again.")
     return row
-
-
-def find_locked(
-    session: Session, import_id: UUID, lock_timeout_seconds: int = LOCK_TIMEOUT_SECONDS
-) -> Import | None:
-    """Lock an import's row as `locked_row` does; None when there is none."""
-    limit_lock_wait(session, lock_timeout_seconds)
-    return session.get(Import, import_id, with_for_update=True, populate_existing=True)

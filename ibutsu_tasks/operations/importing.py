@@ -19,7 +19,7 @@ from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, ParsedRun, 
 from ibutsu_tasks.operations import imported_runs, restored_runs, run_summary
 from ibutsu_tasks.operations.import_files import drop_content, open_content
 from ibutsu_tasks.operations.import_progress import WatchedContent
-from ibutsu_tasks.operations.import_records import data_of, locked_row
+from ibutsu_tasks.operations.import_records import current_row, data_of
 from ibutsu_tasks.operations.import_rows import RowTarget, RowWriter, WrittenRows
 from ibutsu_tasks.operations.partial_import import PARTIAL, WholeRows, keeps_partial
 from ibutsu_tasks.operations.projects import project_of_file, project_of_upload
@@ -86,8 +86,8 @@ def run_import(
     Raises RefusedError when there is no such import, InvalidImportError with the user's sentence when
     its file cannot be imported.
     """
-    row = locked_row(session, import_id)
     with open_content(session, import_id) as content:
+        row = current_row(session, import_id)
         if content is None:
             return _done_before(row, format_name)
         try:

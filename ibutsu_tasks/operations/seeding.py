@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from ibutsu_tasks.database.lock_wait import limit_lock_wait
 from ibutsu_tasks.database.models import Membership, Project, User
 from ibutsu_tasks.operations.seed_request import read_request
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy.orm import Session
-
-LOCK_TIMEOUT_SECONDS = 10
 
 SEED_LOCK_KEY = 0x1B07_5EED
 """Advisory lock: no index keeps out emails that differ in case only, so seedings wait for one another."""
@@ -68,7 +67,7 @@ def seed_users(session: Session, projects: dict[str, dict[str, Any]]) -> SeedSum
 
 
 def _wait_for_other_seedings(session: Session) -> None:
-    session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+    limit_lock_wait(session)
     session.execute(select(func.pg_advisory_xact_lock(SEED_LOCK_KEY)))
 
 

@@ -16,11 +16,13 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from ibutsu_tasks.database import lock_wait
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult
 from ibutsu_tasks.operations import import_rows
+from ibutsu_tasks.operations.import_files import open_content
 from ibutsu_tasks.operations.import_records import find_locked, mark_failed, parse_import_id, start
 from ibutsu_tasks.operations.import_rows import RowTarget
 from ibutsu_tasks.operations.importing import ImportSummary, run_import
@@ -210,13 +212,47 @@ def assert_waits_for_a_lock(engine: Engine) -> None:
     assert is_waiting()
 
 
-def test_row_in_use_is_waited_for_only_so_long(session: Session, engine: Engine) -> None:
+def test_import_in_use_is_waited_for_only_so_long(
+    session: Session, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = make_import(session, JUNIT)
     session.commit()
-    find_locked(session, row.id)
-    with Session(engine) as other, pytest.raises(DBAPIError) as caught:
-        find_locked(other, row.id, 1)
-    assert is_transient(caught.value)
+    monkeypatch.setattr(lock_wait, "LOCK_TIMEOUT_SECONDS", 1)
+    for lock in (find_locked, content_of):
+        lock(session, row.id)
+        with Session(engine) as other, pytest.raises(DBAPIError) as caught:
+            lock(other, row.id)
+        assert is_transient(caught.value)
+        session.rollback()
+
+
+def content_of(session: Session, import_id: UUID) -> bytes | None:
+    with open_content(session, import_id) as content:
+        return None if content is None else content.read()
+
+
+def test_who_marks_a_running_import_failed_does_not_wait_for_its_end(
+    session: Session, engine: Engine
+) -> None:
+    row = make_import(session, JUNIT)
+    marked: list[str | None] = []
+
+    def mark(*_: int) -> None:
+        with Session(engine) as other:
+            mark_failed(other, row.id, "its time is over")
+            other.commit()
+            marked.append(other.scalar(select(Import.status)))
+
+    start(session, row.id)
+    session.commit()
+    run_import(session, row.id, "junit", LIMITS, mark)
+    session.commit()
+    assert set(marked) == {"error"}
+    # What it wrote is there all the same, and no more is wrong with it.
+    assert row.status == "done"
+    assert row.data is not None
+    assert row.data.keys() == {"run_id"}
+    assert count(session, Result) == 3
 
 
 def test_failure_on_the_way_leaves_nothing_and_keeps_the_content(session: Session) -> None:

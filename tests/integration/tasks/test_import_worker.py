@@ -130,8 +130,10 @@ def test_hard_time_limit_ends_in_error_and_is_told(
             lambda: is_waiting() or status_of(session, upload) == "error", "the import to reach its artifacts"
         )
         wait_for(lambda: status_of(session, upload) == "error", "the error")
+        # So it was told while the import still had everything: its own wait ends after 10 s.
+        assert is_waiting()
         wait_for(lambda: told.extend(one.status for one in listener.wait(0.1)) or "error" in told, "its word")
-    # Celery says so when the time is over, and again when the process is gone.
+    # Celery says so twice, and ends the process only then.
     assert list(dict.fromkeys(told)) == ["running", "error"]
     data = session.scalar(select(Import.data).where(Import.id == upload.import_id))
     assert data is not None
