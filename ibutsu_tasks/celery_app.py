@@ -9,6 +9,7 @@ import logging
 import ssl
 from typing import TYPE_CHECKING, Any
 
+import billiard.pool
 from celery import Celery, signals
 from celery.schedules import crontab
 
@@ -36,6 +37,9 @@ CLIENT_TIMEOUT_SECONDS = 5
 
 ROLE_TIMEOUT_SECONDS = 30
 """The same for a role that lives on: above kombu's health check, so that only a silent peer meets it."""
+
+GOODBYE_TRIES = 10
+"""How often a pool process looks, every 0.1 s, whether its last result was taken before it ends."""
 
 
 def create_broker_celery_app(
@@ -108,6 +112,10 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
     if variant == "flower":
         return create_broker_celery_app(FLOWER_NAME, settings)
     if variant == "worker":
+        # A task that was handed to a child just before the end is dropped by the parent, which then waits for
+        # the child to end, while the child waits this long, and 30 s otherwise, for the parent to take its
+        # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = GOODBYE_TRIES
         return create_celery_app(WORKER_NAME, settings)
     app = create_celery_app(SCHEDULER_NAME, settings)
     app.backend_cls = NO_BACKEND

@@ -12,6 +12,7 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -72,6 +73,26 @@ def test_sigterm_lets_the_running_task_finish(
     session.refresh(run_row)
     assert run_row.summary is not None
     assert run_row.summary["tests"] == 1
+
+
+def test_sigterm_while_a_task_is_handed_out_ends_it_soon_and_loses_none(
+    env: dict[str, str], settings: Settings, resources: Resources
+) -> None:
+    with role("worker", "--concurrency", "1", env=env) as worker:
+        worker.wait_for(READY)
+        (child,) = psutil.Process(worker.process.pid).children()
+        child.suspend()
+        task_id = send(settings, "no-such-run").id
+        worker.wait_for("received")
+        worker.process.send_signal(signal.SIGTERM)
+        worker.wait_for("Warm shutdown")
+        time.sleep(1)  # in which it stops listening, and nothing tells when it has
+        child.resume()
+        # The process would wait for 30 s.
+        assert worker.stop(timeout_seconds=20) == 0
+    waiting = [json.loads(message)["headers"]["id"] for message in resources.redis.lrange("celery", 0, -1)]
+    assert waiting == [task_id]
+    assert not resources.redis.hlen("unacked")
 
 
 def test_log_lines_are_json_and_name_the_task(env: dict[str, str], settings: Settings) -> None:
