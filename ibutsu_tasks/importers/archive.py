@@ -175,10 +175,7 @@ class _ArchiveReader:
             archived := read_result(document, member.comment, result_id, self._upload)
         ):
             return archived
-        row = result_row(document, result_id, self.run.id, self._upload, self._findings)
-        if self.run.project is None and self._survey.archived is None:
-            self.run.project = column_text(row.data.get("project"))
-        return row
+        return result_row(document, result_id, self.run.id, self._upload, self._findings)
 
     def _free_id(self, stated: int, folder: int, member: Member) -> int | None:
         # Of two equal integers the one that is a key already takes no more memory.

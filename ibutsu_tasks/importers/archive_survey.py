@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from ibutsu_tasks.importers.archive_layout import Place
     from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, Upload
     from ibutsu_tasks.importers.tar_stream import Member
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 class Survey:
     """A look into an archive, as far as it needs to be.
 
-    pytest-ibutsu writes `run.json` first, and with a start time: that and the first result are enough. Of any
-    other archive everything is read.
+    pytest-ibutsu writes `run.json` first, with a start time: that is enough once the project is known, too.
+    Of any other archive everything is read.
     """
 
     def __init__(self, upload: Upload, limits: ImportLimits, findings: Findings) -> None:
@@ -36,12 +37,13 @@ class Survey:
         self.earliest: datetime | None = None
         """The earliest start of a result; looked for only when the run states none."""
         self.project: str | None = None
-        """The project of the run, or of the first result that names one."""
+        """The project the run names, or the first result that names one."""
         self._upload = upload
         self._limits = limits
         self._findings = findings
         self._run_folder: UUID | None = None
-        self._has_results = False
+        self._has_run = self._has_results = False
+        self._folders: set[int] = set()
 
     @property
     def run_folder(self) -> UUID:
@@ -58,7 +60,7 @@ class Survey:
         reading = ArchivePass(content, self._upload, self._limits, Findings())
         try:
             for place, member in reading.files():
-                self._learn(place.kind, member, reading)
+                self._learn(place, member, reading)
                 if self._is_enough():
                     break
         except InvalidImportError:
@@ -70,14 +72,17 @@ class Survey:
             self._findings.note("run", "the archive has no run.json; the run was made from its results")
 
     def _is_enough(self) -> bool:
-        knows_project = self.project is not None or self._has_results or self.archived is not None
+        knows_project = self._upload.has_project or self.project is not None or self.archived is not None
         return self.start_time is not None and knows_project
 
-    def _learn(self, kind: Kind, member: Member, reading: ArchivePass) -> None:
-        if kind is Kind.RUN and self.run_document is None:
+    def _learn(self, place: Place, member: Member, reading: ArchivePass) -> None:
+        if place.kind is Kind.RUN and not self._has_run:
+            self._has_run = True
             self._take_run(member, reading)
-        elif kind is Kind.RESULT:
-            self._take_result(reading)
+        elif place.result_folder is not None and place.kind is Kind.RESULT:
+            if place.result_folder.int not in self._folders:
+                self._take_result(reading)
+            self._folders.add(place.result_folder.int)
 
     def _take_run(self, member: Member, reading: ArchivePass) -> None:
         try:

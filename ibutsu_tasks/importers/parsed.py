@@ -31,6 +31,8 @@ class Upload:
     source: str | None = None
     keeps_partial: bool = False
     """Whether what is whole before a break is wanted, where else the file would be refused."""
+    has_project: bool = False
+    """Whether the uploader chose a project; what the file names is of no account then."""
 
 
 @dataclass(frozen=True, slots=True)

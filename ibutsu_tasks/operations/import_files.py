@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.database.models import Import
+
 IN_MEMORY_BYTES = 8 * 1024**2
 
 SMALL_BYTES = 256 * 1024
@@ -78,7 +80,7 @@ def clear_content(session: Session, import_id: str) -> str:
     A failed import keeps its bytes, so that it can run again.
     """
     try:
-        row = find_locked(session, UUID(import_id))
+        row = _locked_with_content(session, UUID(import_id))
     except (ValueError, TypeError, AttributeError):
         row = None
     if row is None:
@@ -91,3 +93,10 @@ def clear_content(session: Session, import_id: str) -> str:
     if not size_bytes:
         return f"No content to clear for import {import_id}"
     return f"Cleared {size_bytes} bytes from import_file for import {import_id}"
+
+
+def _locked_with_content(session: Session, import_id: UUID) -> Import | None:
+    # In the order of a running import, lest the two wait for one another.
+    limit_lock_wait(session)
+    session.execute(select(ImportFile.id).where(*_with_content(import_id)).with_for_update())
+    return find_locked(session, import_id)

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.attributes import flag_modified
 
 from ibutsu_tasks.database.storable import storable_json
 from ibutsu_tasks.errors import InvalidImportError
@@ -212,6 +213,7 @@ class _Import:
             filename=self._row.filename or str(self._row.id),
             metadata=metadata if isinstance(metadata, dict) else {},
             source=source if isinstance(source, str) and source else None,
+            has_project=bool(data.get("project_id")),
             keeps_partial=keeps_partial(data),
         )
 
@@ -228,6 +230,8 @@ class _Import:
         if is_restored:
             told[RESTORED] = True
         self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(told)
+        # Also when that is what was read: somebody may have marked the import failed since.
+        flag_modified(self._row, "data")
         self._row.status = "done"
 
     def _summary(

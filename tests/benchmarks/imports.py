@@ -6,12 +6,13 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Artifact, Result, Run
+from ibutsu_tasks.database.models import Artifact, Project, Result, Run
 from ibutsu_tasks.operations.uploads import UploadRequest, store_upload
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, speedup
+from tests.factories import make_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,9 +80,10 @@ def empty(engine: Engine) -> None:
 
 
 def upload(system: BenchSystem, path: Path) -> tuple[str, dict[str, Any]]:
-    """Store a file as the API server does; give the task and its message."""
+    """Store a file as the API server does for its page, in a project; give the task and its message."""
     with system.session() as session:
-        stored = store_upload(session, UploadRequest(path.name, path))
+        project_id = session.scalar(select(Project.id)) or make_project(session).id
+        stored = store_upload(session, UploadRequest(path.name, path, project_id))
         session.commit()
     message = stored.message | {"created": stored.message["created"].isoformat()}
     return stored.wire_name.removeprefix("ibutsu_server.tasks."), message

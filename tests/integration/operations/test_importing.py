@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import Barrier, Event, main_thread
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, R
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult
 from ibutsu_tasks.operations import import_rows
-from ibutsu_tasks.operations.import_files import open_content
+from ibutsu_tasks.operations.import_files import clear_content, open_content
 from ibutsu_tasks.operations.import_records import find_locked, mark_failed, parse_import_id, start
 from ibutsu_tasks.operations.import_rows import RowTarget
 from ibutsu_tasks.operations.importing import ImportSummary, run_import
@@ -255,6 +255,48 @@ def test_who_marks_a_running_import_failed_does_not_wait_for_its_end(
     assert count(session, Result) == 3
 
 
+def test_a_failure_marked_meanwhile_does_not_outlive_an_import_that_changes_nothing(
+    session: Session, engine: Engine
+) -> None:
+    row = make_import(session, ARCHIVE)
+    import_now(session, row)
+    row.status = "pending"
+    session.scalars(select(ImportFile)).one().content = ARCHIVE
+    session.commit()
+
+    def mark(*_: int) -> None:
+        with Session(engine) as other, other.begin():
+            mark_failed(other, row.id, "its time is over")
+
+    run_import(session, row.id, "archive", LIMITS, mark)
+    session.commit()
+    session.refresh(row)
+    assert row.data is not None
+    assert (row.status, row.data.keys()) == ("done", {"run_id"})
+
+
+def test_content_is_cleared_behind_a_running_import_not_across_it(session: Session, engine: Engine) -> None:
+    row = make_import(session, JUNIT, status="done")
+    session.commit()
+
+    def clear() -> str:
+        with Session(engine) as other, other.begin():
+            return clear_content(other, str(row.id))
+
+    with ThreadPoolExecutor(1) as pool:
+        clearing: list[Future[str]] = []
+
+        def clear_meanwhile(*_: int) -> None:
+            if not clearing:
+                clearing.append(pool.submit(clear))
+                assert_waits_for_a_lock(engine)
+
+        run_import(session, row.id, "junit", LIMITS, clear_meanwhile)
+        session.commit()
+        assert clearing[0].result(30) == f"No content to clear for import {row.id}"
+    assert count(session, Result) == 3
+
+
 def test_failure_on_the_way_leaves_nothing_and_keeps_the_content(session: Session) -> None:
     broken = JUNIT[:-40]
     row = make_import(session, broken)
@@ -369,6 +411,18 @@ def test_project_named_by_the_file(session: Session, by: str) -> None:
         import_now(session, make_import(session, content))
     assert session.scalars(select(Run.project_id)).all() == [project.id] * 3
     assert session.scalars(select(Result.project_id)).all() == [project.id] * 4
+
+
+def test_project_named_late_in_an_archive_is_that_of_all_it_brings(session: Session) -> None:
+    before, named = make_project(session, "before"), make_project(session, "shop")
+    make_run(session, id=RUN_ID, project_id=before.id)
+    make_result(session, make_run(session), id=RESULT_IDS[2], project_id=before.id)
+    started = {"id": str(RUN_ID), "start_time": "2026-11-21T08:00:00"}
+    late = result_json(1, metadata={"project": named.name})
+    import_now(session, make_import(session, archive(started, [result_json(0), late, result_json(2)])))
+    assert session.get_one(Run, RUN_ID).project_id == named.id
+    of_run = select(Result.project_id).where(Result.run_id == RUN_ID)
+    assert session.scalars(of_run).all() == [named.id] * 3
 
 
 def test_project_of_the_upload_wins(session: Session) -> None:
