@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import CTE, BigInteger, ColumnElement, Select, Text, any_, cast, delete, func, select, union
@@ -10,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from ibutsu_tasks.operations.due_rows import RowKey, chosen_by, ctid, size_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
@@ -52,6 +53,21 @@ class Sweep(NamedTuple):
     gone: Mapping[Table, Gone]
 
 
+@contextmanager
+def telling_disturbances() -> Iterator[None]:
+    """Raise SweepDisturbedError where PostgreSQL says that a sweep was in somebody's way or out of time.
+
+    It may say so of the commit: a time limit that is reached with the last step of a statement is told with
+    the next one.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) in DISTURBED_SQLSTATES:
+            raise SweepDisturbedError from error
+        raise
+
+
 def sweep(session: Session, due: DueRows, after: RowKey | None, limit: int, hanging_limit: int) -> Sweep:
     """Delete the next `limit` rows of the rule's table, oldest first, and what hangs on them.
 
@@ -61,13 +77,9 @@ def sweep(session: Session, due: DueRows, after: RowKey | None, limit: int, hang
     hang there.
     """
     statement = _statement(due, after, limit, hanging_limit)
-    try:
+    with telling_disturbances():
         session.execute(select(*(func.set_config(*setting, True) for setting in SETTINGS.items())))
         _, date, row_id, *counted = session.execute(statement).one()
-    except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) in DISTURBED_SQLSTATES:
-            raise SweepDisturbedError from error
-        raise
     gone = {table: Gone(*counted[2 * n : 2 * n + 2]) for n, table in enumerate(due.tables)}
     # The keys alone do not tell: some take with them what was not chosen.
     if any(gone[table].rows >= hanging_limit for table in due.tables[1:]):

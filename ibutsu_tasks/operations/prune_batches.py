@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from ibutsu_tasks.operations.due_sweep import Gone, SweepDisturbedError, sweep
+from ibutsu_tasks.operations.due_sweep import Gone, SweepDisturbedError, sweep, telling_disturbances
 from ibutsu_tasks.operations.prune_tuning import BatchTuner, weigh
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class BatchPruner:
     def _sweep(self, after: RowKey | None, limit: int) -> RowKey | None:
         """Delete this many rows and all that hangs on them; give the last one, None when none is left."""
         started = time.monotonic()
-        with self._open_session() as session:
+        with telling_disturbances(), self._open_session() as session:
             last, gone = sweep(session, self.due, after, limit, self._tuner.weight * HANGING_FACTOR)
         if last is not None:
             self._take_note(gone, time.monotonic() - started)

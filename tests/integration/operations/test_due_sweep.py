@@ -13,7 +13,7 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, ImportFile, Result
-from ibutsu_tasks.operations import due_sweep, prune_tuning, pruning
+from ibutsu_tasks.operations import due_sweep, prune_batches, prune_tuning, pruning
 from ibutsu_tasks.operations.due_rows import DueRows
 from ibutsu_tasks.operations.due_sweep import SweepDisturbedError, sweep
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
@@ -165,6 +165,22 @@ def test_the_commit_does_not_run_out_of_the_time_of_the_sweep(engine: Engine, se
     with Session(engine) as sweeping:
         sweep(sweeping, due_results(), None, 100, 100)
         assert sweeping.scalar(text("show statement_timeout")) == due_sweep.COMMIT_TIMEOUT
+
+
+def test_a_sweep_whose_commit_is_told_the_time_is_up_goes_in_steps(
+    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old_result(session, artifacts=3)
+
+    def sweep_too_long(sweeping: Session, *arguments: Any) -> due_sweep.Sweep:
+        swept = sweep(sweeping, *arguments)
+        # The server cannot be made to miss the end of a statement by a moment; this is what it says then.
+        sweeping.execute(text("set local statement_timeout = 1"))
+        sweeping.execute(text("select pg_sleep(1)"))
+        return swept
+
+    monkeypatch.setattr(prune_batches, "sweep", sweep_too_long)
+    assert dict(prune(engine, RESULTS).deleted) == {"results": 1, "artifacts": 3}
 
 
 def test_what_goes_by_itself_with_its_parent_is_counted_too(
