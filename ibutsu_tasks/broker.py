@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from ibutsu_tasks.errors import BrokerUnreachableError
 from ibutsu_tasks.queues import PRIORITY_SEPARATOR, PRIORITY_STEPS, redis_lists
-from ibutsu_tasks.setting_values import mask_passwords
+from ibutsu_tasks.settings.values import mask_passwords
 
 TIMEOUT_SECONDS = 5.0
 

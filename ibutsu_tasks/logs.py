@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from ibutsu_tasks.setting_values import mask_passwords
+from ibutsu_tasks.settings.values import mask_passwords
 
 current_task: ContextVar[tuple[str, str] | None] = ContextVar("current_task", default=None)
 """Name and id of the task this process runs now."""

@@ -11,8 +11,8 @@ from typer.completion import get_completion_script
 import ibutsu_tasks
 from ibutsu_tasks.cli import COMMANDS, PROGRAM
 from ibutsu_tasks.cli.exit_codes import MEANINGS
-from ibutsu_tasks.setting_values import NONE
-from ibutsu_tasks.settings import rows
+from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings.values import NONE
 
 PACKAGE = Path(ibutsu_tasks.__file__).parent
 ROOT = PACKAGE.parent
@@ -39,7 +39,7 @@ def exit_codes_table() -> str:
 
 def settings_table() -> str:
     lines = []
-    for row in rows().values():
+    for row in setting_rows().values():
         first, *others = (f"`{name}`" for name in row.variables)
         also = f" (also {', '.join(others)})" if others else ""
         default = "none" if row.default_text == NONE else f"{row.default_text} {row.unit}".strip()

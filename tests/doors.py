@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from ibutsu_tasks.broker import build_client
-from ibutsu_tasks.local.binaries import find_binaries
+from ibutsu_tasks.local.servers.binaries import find_binaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -26,14 +26,12 @@ LAYERS = (
     ("beat",),
     ("tasks",),
     ("operations", "resources"),
-    ("broker", "job_updates", "locks"),
+    ("broker", "job_updates", "run_lock"),
     ("database",),
     ("importers",),
     ("schedule", "queues", "logs"),
     ("settings",),
-    ("setting_sources",),
-    ("setting_rows",),
-    ("stack_record", "setting_values", "retention"),
+    ("stack_record", "retention"),
     ("errors",),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

@@ -9,7 +9,7 @@ import pytest
 import ibutsu_tasks
 from ibutsu_tasks.cli import COMMANDS, load_command
 from ibutsu_tasks.cli.exit_codes import exit_code_of
-from ibutsu_tasks.cli.import_view import COLUMNS
+from ibutsu_tasks.cli.imports.view import COLUMNS
 from ibutsu_tasks.errors import IbutsuTasksError
 from tests import documentation
 from tests.documentation import COMPLETIONS, PACKAGE, README, ROOT, SHELLS, completion_script

@@ -9,8 +9,8 @@ import typer
 
 from ibutsu_tasks.cli.output import visible
 from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.setting_values import NONE
-from ibutsu_tasks.settings import rows
+from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings.values import NONE
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -28,7 +28,7 @@ def command_app(**options: Any) -> typer.Typer:
 
 def setting_option(name: str, *flags: str, metavar: str | None = None) -> Any:
     """Describe an option that sets the setting `name`: its help, variable and default come from the row."""
-    row = rows()[name]
+    row = setting_rows()[name]
     if row.flag not in flags:
         raise ValueError(f"the option of {name} is {row.flag}, not {flags}")
     unit = f" ({row.unit})" if row.unit else ""

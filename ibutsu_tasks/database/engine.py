@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError
-from ibutsu_tasks.setting_values import mask_passwords
+from ibutsu_tasks.settings.values import mask_passwords
 
 CONNECT_TIMEOUT_SECONDS = 5
 SILENT_PEER_TIMEOUT_MILLISECONDS = 30_000

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from ibutsu_tasks.setting_values import MASK, mask_passwords
-from ibutsu_tasks.settings import rows
+from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings.values import MASK, mask_passwords
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
@@ -23,7 +23,7 @@ def variable_of(settings: Settings, field: str) -> str:
     """Name what sets `field`: the variable or option it came from, else its first variable."""
     source = settings.sources.get(field, "")
     named = source.removeprefix("environment ").removeprefix(".env ").removeprefix("option ")
-    return rows()[field].variables[0] if named in {"", "local stack"} else named
+    return setting_rows()[field].variables[0] if named in {"", "local stack"} else named
 
 
 def reason_of(error: BaseException, settings: Settings) -> str:
@@ -35,7 +35,7 @@ def reason_of(error: BaseException, settings: Settings) -> str:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    values = [getattr(settings, row.name) for row in rows().values() if row.secret]
+    values = [getattr(settings, row.name) for row in setting_rows().values() if row.secret]
     found = {form for value in values if value for form in _forms(value)}
     return sorted((form for form in found if len(form) >= SHORTEST_SECRET), key=len, reverse=True)
 

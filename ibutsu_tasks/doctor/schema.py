@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.database.models import TABLES, Base
 from ibutsu_tasks.doctor.report import Finding, finding
-from ibutsu_tasks.operations import prune_indexes
+from ibutsu_tasks.operations.prune import indexes as prune_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.importers.archive import parse_archive
+from ibutsu_tasks.importers.archive.reader import parse_archive
 from ibutsu_tasks.importers.detection import detect_format
-from ibutsu_tasks.importers.junit import parse_junit
+from ibutsu_tasks.importers.junit.reader import parse_junit
 
 if TYPE_CHECKING:
     from ibutsu_tasks.importers.parsed import Importer

@@ -8,15 +8,8 @@ from uuid import NAMESPACE_OID, uuid5
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
-from ibutsu_tasks.importers.dialects import ARCHIVE, dialect_of
-from ibutsu_tasks.importers.parsed import (
-    ImportLimits,
-    Kept,
-    ParsedArtifact,
-    ParsedResult,
-    ParsedRun,
-    Upload,
-)
+from ibutsu_tasks.importers.junit.dialects import ARCHIVE, dialect_of
+from ibutsu_tasks.importers.parsed import ImportLimits, Kept, ParsedArtifact, ParsedResult, ParsedRun, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
-from ibutsu_tasks.local.directories import open_log
 from ibutsu_tasks.local.leftovers import end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, how_it_ended, wait_until
-from ibutsu_tasks.local.roles import python_command
-from ibutsu_tasks.local.servers import stop_unused
+from ibutsu_tasks.local.role_processes import python_command
+from ibutsu_tasks.local.servers.directories import open_log
+from ibutsu_tasks.local.servers.shared import stop_unused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,14 +17,14 @@ from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
 from ibutsu_tasks.database.models import TABLES, create_tables
 from ibutsu_tasks.errors import BrokerUnreachableError, LocalServersError
-from ibutsu_tasks.local.directories import prepare_data_directory
 from ibutsu_tasks.local.guard import Guard
 from ibutsu_tasks.local.leftovers import end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, wait_until
 from ibutsu_tasks.local.readiness import choose_flower_port, readiness_checks
-from ibutsu_tasks.local.resetting import reset_command
-from ibutsu_tasks.local.roles import FLOWER, ROLES, WORKER, Role, role_environment
-from ibutsu_tasks.local.servers import LocalServers
+from ibutsu_tasks.local.role_processes import FLOWER, ROLES, WORKER, Role, role_environment
+from ibutsu_tasks.local.servers.directories import prepare_data_directory
+from ibutsu_tasks.local.servers.reset import reset_command
+from ibutsu_tasks.local.servers.shared import LocalServers
 from ibutsu_tasks.local.supervisor import Supervisor
 from ibutsu_tasks.stack_record import StackRecord, hold_stack_lock, remove_record, write_record
 

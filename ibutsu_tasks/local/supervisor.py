@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.errors import LocalServersError
 from ibutsu_tasks.local.leftovers import forget_roles, note_roles
 from ibutsu_tasks.local.processes import how_it_ended
-from ibutsu_tasks.local.roles import RoleProcess
+from ibutsu_tasks.local.role_processes import RoleProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ibutsu_tasks.local.processes import ProcessMark
-    from ibutsu_tasks.local.roles import Role
+    from ibutsu_tasks.local.role_processes import Role
 
 POLL_SECONDS = 0.2
 QUICK_DEATH_SECONDS = 30.0

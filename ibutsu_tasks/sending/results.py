@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker import describe
 from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, WaitTimeoutError
-from ibutsu_tasks.setting_values import mask_passwords
+from ibutsu_tasks.settings.values import mask_passwords
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -9,8 +9,10 @@ from typing import Any
 from celery import shared_task
 
 from ibutsu_tasks.errors import BusyError, TaskArgumentsError
-from ibutsu_tasks.operations import import_files, pruning, seeding
-from ibutsu_tasks.operations.prune_history import PruneHistory, Starter
+from ibutsu_tasks.operations import seeding
+from ibutsu_tasks.operations.imports import content
+from ibutsu_tasks.operations.prune import run_prune
+from ibutsu_tasks.operations.prune.history import PruneHistory, Starter
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.tasks.prune_state import PruneState
@@ -22,10 +24,10 @@ Number = int | str
 """The API's `POST /admin/run-task` may send numbers as strings."""
 
 
-def _prune(task: DatabaseTask, rule_name: str, age: Number) -> pruning.PruneSummary:
+def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSummary:
     """Run a rule at `age`, counted in the unit of the task's argument.
 
-    Raises TaskArgumentsError, what `pruning.prune` raises, and BusyError when the worker is shutting down:
+    Raises TaskArgumentsError, what `run_prune.prune` raises, and BusyError when the worker is shutting down:
     the message is sent again, and whoever takes it goes on.
     """
     rule = RULES_BY_NAME[rule_name]
@@ -39,11 +41,11 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> pruning.PruneSumm
     starter = Starter("task", task.request.hostname or socket.gethostname(), task.request.id)
     with history.recorded(rule.name, age_days, starter) as record:
 
-        def on_progress(progress: pruning.PruneProgress) -> None:
+        def on_progress(progress: run_prune.PruneProgress) -> None:
             told.tell(progress)
             record.on_progress(progress.rows)
 
-        summary = pruning.prune(
+        summary = run_prune.prune(
             task.resources.session,
             rule,
             age_days,
@@ -91,7 +93,7 @@ def prune_old_import_files(self: DatabaseTask, days: Number = 7) -> str:
 def clear_import_file_content(self: DatabaseTask, import_id: str) -> str:
     """Drop the bytes of a finished import; its record stays."""
     with self.transaction() as (session, _):
-        return import_files.clear_content(session, import_id)
+        return content.clear_content(session, import_id)
 
 
 @shared_task(name="ibutsu_server.tasks.db.seed_users", bind=True, base=DatabaseTask)

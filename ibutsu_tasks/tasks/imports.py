@@ -8,7 +8,8 @@ from celery import shared_task, signals
 from celery.exceptions import TimeLimitExceeded, WorkerLostError
 
 from ibutsu_tasks.errors import IbutsuTasksError
-from ibutsu_tasks.operations import import_records, importing
+from ibutsu_tasks.operations.imports import records
+from ibutsu_tasks.operations.imports import run_import as importing
 from ibutsu_tasks.tasks.base import TRANSIENT_ERRORS, DatabaseTask
 from ibutsu_tasks.tasks.import_news import ImportNews
 from ibutsu_tasks.tasks.runs import UPDATE_RUN
@@ -16,7 +17,7 @@ from ibutsu_tasks.tasks.runs import UPDATE_RUN
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from ibutsu_tasks.operations.import_progress import OnProgress
+    from ibutsu_tasks.operations.imports.progress import OnProgress
 
 RUN_JUNIT_IMPORT = "ibutsu_server.tasks.importers.run_junit_import"
 RUN_ARCHIVE_IMPORT = "ibutsu_server.tasks.importers.run_archive_import"
@@ -38,7 +39,7 @@ def run_archive_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str,
 
 def _run_import(task: DatabaseTask, import_: dict[str, Any], format_name: str) -> dict[str, Any]:
     """Import the file of one row. Of the message only the id is trusted."""
-    import_id = import_records.parse_import_id(import_)
+    import_id = records.parse_import_id(import_)
     news = ImportNews(task, task.request.id, import_id)
     try:
         answer = _import_content(task, import_id, format_name, news)
@@ -59,7 +60,7 @@ def _import_content(
     settings = task.resources.settings
     limits = importing.limits(settings.import_max_unpacked_bytes, settings.import_max_members)
     with task.transaction() as (session, _):
-        import_records.start(session, import_id)
+        records.start(session, import_id)
     with task.transaction() as (session, follow_ups):
         summary = importing.run_import(session, import_id, format_name, limits, on_progress)
         for run_id in summary.runs_to_update:
@@ -81,7 +82,7 @@ def _see_failure(
     if not isinstance(exception, (*TRANSIENT_ERRORS, WorkerLostError, TimeLimitExceeded)):
         return
     message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
-    import_id = import_records.parse_import_id(message)
+    import_id = records.parse_import_id(message)
     _mark_failed(sender, import_id, exception)
     ImportNews(sender, task_id, import_id).end("error")
 
@@ -89,7 +90,7 @@ def _see_failure(
 def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:
     sentence = str(error) if isinstance(error, IbutsuTasksError) else _explain(error)
     with task.resources.session() as session:
-        import_records.mark_failed(session, import_id, sentence)
+        records.mark_failed(session, import_id, sentence)
 
 
 def _explain(exception: BaseException) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import shared_task
 
-from ibutsu_tasks.operations import paging
+from ibutsu_tasks.operations.query import paging
 from ibutsu_tasks.tasks.base import DatabaseTask
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 
 from ibutsu_tasks.errors import BusyError
-from ibutsu_tasks.locks import RunLock
 from ibutsu_tasks.operations import run_summary
+from ibutsu_tasks.run_lock import RunLock
 from ibutsu_tasks.tasks.base import DatabaseTask
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from celery import shared_task
 
-from ibutsu_tasks.locks import QUIET_SECONDS, RunLock
 from ibutsu_tasks.operations import aborted_runs, run_summary
+from ibutsu_tasks.run_lock import QUIET_SECONDS, RunLock
 from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
 
 UPDATE_RUN = "ibutsu_server.tasks.runs.update_run"

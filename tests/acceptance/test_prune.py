@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.cli.output import format_bytes
 from ibutsu_tasks.database.models import Artifact, Result, Run
-from ibutsu_tasks.operations.prune_history import read_history
-from ibutsu_tasks.operations.prune_lock import take_prune_lock
-from ibutsu_tasks.operations.prune_record import PruneState
+from ibutsu_tasks.operations.prune.history import read_history
+from ibutsu_tasks.operations.prune.lock import take_prune_lock
+from ibutsu_tasks.operations.prune.record import PruneState
 from ibutsu_tasks.operations.run_summary import complete
 from tests.commands import PROGRAM, role, run, run_here, services, type_at_the_question, until
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import create_broker_celery_app
-from ibutsu_tasks.local.servers import LocalServers, reset
+from ibutsu_tasks.local.servers.shared import LocalServers, reset
 from ibutsu_tasks.settings import load_settings
 from tests.commands import PROGRAM, Running, run, type_at_the_question, until
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ibutsu_tasks.local.servers import LocalServers
+from ibutsu_tasks.local.servers.shared import LocalServers
 from tests.benchmarks.registry import BENCHMARKS, BY_NAME
 from tests.benchmarks.report import WIDTH, as_document, as_markdown, as_table, machine_line, with_results
 from tests.benchmarks.system import ROOT, Bench

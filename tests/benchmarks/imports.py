@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, Project, Result, Run
-from ibutsu_tasks.operations.uploads import UploadRequest, store_upload
+from ibutsu_tasks.operations.imports.uploads import UploadRequest, store_upload
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, speedup
 from tests.factories import make_project
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from ibutsu_tasks.local.servers import LocalServers
+    from ibutsu_tasks.local.servers.shared import LocalServers
 
 ROOT = Path(__file__).parents[2]
 

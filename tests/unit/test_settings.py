@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import AlreadyRunningError, SettingsError, UsageError
-from ibutsu_tasks.setting_values import mask_passwords
-from ibutsu_tasks.settings import Settings, load_settings, rows
+from ibutsu_tasks.settings import Settings, load_settings, setting_rows
+from ibutsu_tasks.settings.values import mask_passwords
 
 BROKER = "redis://broker.example:6379/0"
 DATABASE = "postgresql://ibutsu:secret@db.example/ibutsu"
@@ -195,6 +195,6 @@ def test_the_default_data_directory_follows_the_xdg_rules() -> None:
 
 
 def test_every_setting_has_a_variable_and_a_help_text() -> None:
-    assert all(row.variables and row.help.endswith(".") for row in rows().values())
-    variables = [variable for row in rows().values() for variable in row.variables]
+    assert all(row.variables and row.help.endswith(".") for row in setting_rows().values())
+    variables = [variable for row in setting_rows().values() for variable in row.variables]
     assert len(variables) == len(set(variables))

@@ -8,12 +8,12 @@ import typer
 
 from ibutsu_tasks.cli.options import JsonOption, command_app
 from ibutsu_tasks.cli.state import state_of
-from ibutsu_tasks.setting_values import NONE
-from ibutsu_tasks.settings import rows
+from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings.values import NONE
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.setting_rows import Row
     from ibutsu_tasks.settings import Settings
+    from ibutsu_tasks.settings.rows import Row
 
 app = command_app()
 
@@ -26,7 +26,7 @@ def config(context: typer.Context, json_wanted: JsonOption = False) -> None:
     state = state_of(context, json_wanted=json_wanted)
     settings = state.settings
     if json_wanted:
-        state.output.show_json([_as_json(settings, row) for row in rows().values()])
+        state.output.show_json([_as_json(settings, row) for row in setting_rows().values()])
         return
     cells = [
         [
@@ -34,7 +34,7 @@ def config(context: typer.Context, json_wanted: JsonOption = False) -> None:
             escape(_value(settings, row)),
             settings.source(row.name),
         ]
-        for row in rows().values()
+        for row in setting_rows().values()
     ]
     state.output.show_table(None, ["variable", "value", "source"], cells, fold=["value", "source"])
 

@@ -58,7 +58,7 @@ def enqueue(
     if queue is not None:
         check_name("--queue", queue)
     state = state_of(context, json_wanted=json_wanted)
-    from ibutsu_tasks.cli import enqueueing
+    from ibutsu_tasks.cli import enqueue as enqueueing
 
     if task is None:
         enqueueing.show_tasks(state.output, state.settings)

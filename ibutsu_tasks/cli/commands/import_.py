@@ -81,17 +81,17 @@ def import_(
         raise UsageError("--create-project needs --project NAME.")
     state = state_of(context, json_wanted=json_wanted)
     from ibutsu_tasks.celery_app import create_client_app
-    from ibutsu_tasks.cli import importing
+    from ibutsu_tasks.cli.imports import session
 
     if project is not None:
-        importing.check_project(project, create=create_project)
-    seconds = 0.0 if no_wait else wait_seconds or importing.DEFAULT_WAIT_SECONDS
-    options = importing.ImportOptions(
-        project, create_project, importing.parse_metadata(metadata or ()), source, partial, seconds
+        session.check_project(project, create=create_project)
+    seconds = 0.0 if no_wait else wait_seconds or session.DEFAULT_WAIT_SECONDS
+    options = session.ImportOptions(
+        project, create_project, session.parse_metadata(metadata or ()), source, partial, seconds
     )
-    ids = importing.parse_ids(follow or ())
+    ids = session.parse_ids(follow or ())
     state.settings.require_services()
     client = create_client_app(state.settings)
     if ids:
-        raise typer.Exit(importing.follow_imports(state.output, client, ids, seconds))
-    raise typer.Exit(importing.import_files(state.output, client, files or [], options))
+        raise typer.Exit(session.follow_imports(state.output, client, ids, seconds))
+    raise typer.Exit(session.import_files(state.output, client, files or [], options))

@@ -27,6 +27,6 @@ def lint(
     would not import.
     """
     state = state_of(context, json_wanted=json_wanted)
-    from ibutsu_tasks.cli.linting import lint_files
+    from ibutsu_tasks.cli.lint import lint_files
 
     raise typer.Exit(lint_files(state.output, state.settings, files))

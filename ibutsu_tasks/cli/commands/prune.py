@@ -90,7 +90,7 @@ def prune(
                 "--archive": archive,
             }
         )
-        from ibutsu_tasks.cli import prune_history
+        from ibutsu_tasks.cli.prune import history as prune_history
 
         state = state_of(context, json_wanted=json_wanted)
         raise typer.Exit(prune_history.show(state, [one.name for one in find_rules(rule or ALL_RULES)]))
@@ -101,13 +101,14 @@ def prune(
     _refuse_together({"--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum})
     for name, is_given in (("--dry-run", dry_run), ("--enqueue", enqueue)):
         _refuse_together({name: is_given, "--archive": archive is not None})
-    from ibutsu_tasks.cli import prune_archive, prune_session
+    from ibutsu_tasks.cli.prune import archive as prune_archive
+    from ibutsu_tasks.cli.prune import session
 
     if archive is not None:
         prune_archive.check_rules(rules)
     state = state_of(context, json_wanted=json_wanted)
-    delete = partial(prune_session.delete_rows, dry_run=dry_run, vacuum=vacuum, archive=archive)
-    raise typer.Exit((prune_session.send_tasks if enqueue else delete)(state, ages, yes=yes))
+    delete = partial(session.delete_rows, dry_run=dry_run, vacuum=vacuum, archive=archive)
+    raise typer.Exit((session.send_tasks if enqueue else delete)(state, ages, yes=yes))
 
 
 def _given(rule: str | None) -> str:

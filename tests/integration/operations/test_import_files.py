@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from ibutsu_tasks.database import large_values
 from ibutsu_tasks.database.models import ImportFile
-from ibutsu_tasks.operations import import_files
-from ibutsu_tasks.operations.import_files import clear_content, open_content
+from ibutsu_tasks.operations.imports import content as import_files
+from ibutsu_tasks.operations.imports.content import clear_content, open_content
 from tests.factories import make_import
 
 if TYPE_CHECKING:

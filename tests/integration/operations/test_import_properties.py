@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.importers.parsed import ImportLimits
-from ibutsu_tasks.operations.import_records import start
-from ibutsu_tasks.operations.importing import run_import
+from ibutsu_tasks.operations.imports.records import start
+from ibutsu_tasks.operations.imports.run_import import run_import
 from ibutsu_tasks.operations.run_summary import STATUS_BY_COUNT, complete, refresh
 from tests.factories import make_import
 from tests.junit_trees import SUITES, TEXT, Suite, as_xml

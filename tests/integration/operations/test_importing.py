@@ -21,11 +21,11 @@ from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult
-from ibutsu_tasks.operations import import_rows
-from ibutsu_tasks.operations.import_files import clear_content, open_content
-from ibutsu_tasks.operations.import_records import find_locked, mark_failed, parse_import_id, start
-from ibutsu_tasks.operations.import_rows import RowTarget
-from ibutsu_tasks.operations.importing import ImportSummary, run_import
+from ibutsu_tasks.operations.imports import rows as import_rows
+from ibutsu_tasks.operations.imports.content import clear_content, open_content
+from ibutsu_tasks.operations.imports.records import find_locked, mark_failed, parse_import_id, start
+from ibutsu_tasks.operations.imports.rows import RowTarget
+from ibutsu_tasks.operations.imports.run_import import ImportSummary, run_import
 from ibutsu_tasks.operations.run_summary import complete, refresh
 from tests.commands import until
 from tests.factories import make_import, make_project, make_result, make_run, utc_now

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.parsed import ImportLimits
-from ibutsu_tasks.operations.import_records import mark_failed, start
-from ibutsu_tasks.operations.importing import ImportSummary, run_import
+from ibutsu_tasks.operations.imports.records import mark_failed, start
+from ibutsu_tasks.operations.imports.run_import import ImportSummary, run_import
 from tests.factories import make_import
 from tests.sample_files import ARCHIVE, JUNIT, RUN_ID, archive, result_json
 

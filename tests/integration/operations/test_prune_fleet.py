@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import BusyError, DatabaseUnreachableError, RefusedError
-from ibutsu_tasks.operations import prune_plan, prune_pressure, prune_tuning, prune_watch, pruning
-from ibutsu_tasks.operations.prune_lock import PRUNE_LOCK, take_prune_lock
+from ibutsu_tasks.operations.prune import plan as prune_plan
+from ibutsu_tasks.operations.prune import pressure, run_prune, tuning, watch
+from ibutsu_tasks.operations.prune.lock import PRUNE_LOCK, take_prune_lock
 from ibutsu_tasks.retention import RULES_BY_NAME, parse_project_ages
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
 
@@ -57,9 +58,9 @@ def test_a_second_prune_is_told_since_when_and_by_whom_and_may_run_later(
         with pytest.raises(
             BusyError, match=r"running since 20\d\d-.* UTC \(ibutsu-tasks/prune@elsewhere\)\."
         ):
-            pruning.prune(resources.session, FILES, 90)
+            run_prune.prune(resources.session, FILES, 90)
     assert files_left(session) == 1
-    assert pruning.prune(resources.session, FILES, 90).rows_of("artifacts") == 1
+    assert run_prune.prune(resources.session, FILES, 90).rows_of("artifacts") == 1
 
 
 def test_the_lock_keeps_nothing_from_being_vacuumed(engine: Engine, session: Session) -> None:
@@ -75,7 +76,7 @@ def test_a_prune_that_loses_its_lock_stops(
     engine: Engine, session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_files(session, 1500)
-    monkeypatch.setattr(prune_watch, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0)
     query = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = :low"
 
     def lose(_: object) -> None:
@@ -83,16 +84,16 @@ def test_a_prune_that_loses_its_lock_stops(
             connection.execute(text(query), {"low": PRUNE_LOCK & 0xFFFFFFFF})
 
     with pytest.raises(DatabaseUnreachableError):
-        pruning.prune(resources.session, FILES, 90, on_progress=lose)
+        run_prune.prune(resources.session, FILES, 90, on_progress=lose)
     assert 0 < files_left(session) < 1500
 
 
 def test_it_stops_between_batches_and_the_same_call_goes_on(session: Session, resources: Resources) -> None:
     store_files(session, 1500)
-    told: list[pruning.PruneProgress] = []
+    told: list[run_prune.PruneProgress] = []
 
-    def prune() -> pruning.PruneSummary:
-        return pruning.prune(
+    def prune() -> run_prune.PruneSummary:
+        return run_prune.prune(
             resources.session, FILES, 90, on_progress=told.append, should_stop=lambda: len(told) == 2
         )
 
@@ -114,12 +115,12 @@ def test_it_waits_for_autovacuum_says_so_and_not_for_ever(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store_files(session, 1)
-    monkeypatch.setattr(prune_pressure, "MAX_DEAD_ROWS", -1)
-    monkeypatch.setattr(prune_watch, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(prune_watch, "MAX_PAUSES_SECONDS", 0.05)
-    told: list[pruning.PruneProgress] = []
+    monkeypatch.setattr(pressure, "MAX_DEAD_ROWS", -1)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(watch, "MAX_PAUSES_SECONDS", 0.05)
+    told: list[run_prune.PruneProgress] = []
 
-    summary = pruning.prune(resources.session, FILES, 90, on_progress=told.append)
+    summary = run_prune.prune(resources.session, FILES, 90, on_progress=told.append)
 
     assert (summary.left, summary.rows_of("artifacts")) == (0, 1)
     assert "dead rows of artifacts wait for autovacuum" in str(told[-1].waiting_for)
@@ -130,9 +131,9 @@ def test_a_pause_ends_when_it_is_asked_to_stop(
     session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_files(session, 1500)
-    monkeypatch.setattr(prune_pressure, "MAX_DEAD_ROWS", -1)
-    told: list[pruning.PruneProgress] = []
-    summary = pruning.prune(
+    monkeypatch.setattr(pressure, "MAX_DEAD_ROWS", -1)
+    told: list[run_prune.PruneProgress] = []
+    summary = run_prune.prune(
         resources.session,
         FILES,
         90,
@@ -146,12 +147,12 @@ def test_a_pause_ends_when_it_is_asked_to_stop(
 def test_a_slot_nobody_reads_is_not_waited_for(
     session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_pressure, "MAX_LAG_BYTES", -1)
+    monkeypatch.setattr(pressure, "MAX_LAG_BYTES", -1)
     session.execute(text("select pg_create_physical_replication_slot('abandoned', true)"))
     session.commit()
     try:
         with resources.session() as looking:
-            assert prune_pressure.what_is_behind(looking, ["artifacts"]) is None
+            assert pressure.what_is_behind(looking, ["artifacts"]) is None
     finally:
         session.execute(text("select pg_drop_replication_slot('abandoned')"))
         session.commit()
@@ -160,16 +161,16 @@ def test_a_slot_nobody_reads_is_not_waited_for(
 def test_large_content_makes_small_batches(
     session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_tuning, "BYTES_PER_WEIGHT", 10)
-    monkeypatch.setattr(prune_tuning, "START_WEIGHT", 5)
-    monkeypatch.setattr(prune_tuning, "HIGHEST_WEIGHT", 20)
+    monkeypatch.setattr(tuning, "BYTES_PER_WEIGHT", 10)
+    monkeypatch.setattr(tuning, "START_WEIGHT", 5)
+    monkeypatch.setattr(tuning, "HIGHEST_WEIGHT", 20)
     run = make_run(session)
     for _ in range(10):
         result = make_result(session, run, start_time=utc_now() - timedelta(days=200))
         make_artifact(session, result, content=uuid4().bytes * 100, upload_date=utc_now())
     session.commit()
-    told: list[pruning.PruneProgress] = []
-    summary = pruning.prune(resources.session, RESULTS, 150, on_progress=told.append)
+    told: list[run_prune.PruneProgress] = []
+    summary = run_prune.prune(resources.session, RESULTS, 150, on_progress=told.append)
     assert dict(summary.deleted) == {"results": 10, "artifacts": 10}
     # What the first five hold says that the others are best taken one by one.
     assert [progress.rows for progress in told] == [10, 12, 14, 16, 18, 20]
@@ -231,7 +232,7 @@ def test_a_project_has_its_own_age(
     session.commit()
 
     plan = prune_plan.plan(session, rule, usual, project_ages=ages)
-    summary = pruning.prune(resources.session, rule, usual, project_ages=ages)
+    summary = run_prune.prune(resources.session, rule, usual, project_ages=ages)
 
     due_from = {None: usual, other: usual, shorter: least, longer: most, kept: 10**6}
     stays = {row_id for (project, days), row_id in rows.items() if days < due_from[project]}
@@ -246,12 +247,12 @@ def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Res
     ages = parse_project_ages("dmeo:files=never")
     for ask in (
         lambda: prune_plan.plan(session, FILES, 90, project_ages=ages),
-        lambda: pruning.prune(resources.session, FILES, 90, project_ages=ages),
+        lambda: run_prune.prune(resources.session, FILES, 90, project_ages=ages),
     ):
         with pytest.raises(RefusedError, match="names the project 'dmeo', which does not exist"):
             ask()
     assert files_left(session) == 1
-    assert pruning.prune(resources.session, IMPORTS, 7, project_ages=ages).left == 0
+    assert run_prune.prune(resources.session, IMPORTS, 7, project_ages=ages).left == 0
 
 
 @pytest.mark.parametrize("moment", ["0044-03-15 BC", "-infinity"])
@@ -269,7 +270,7 @@ def test_a_date_python_has_no_value_for_goes_and_is_kept_for_ever(
 
     table = prune_plan.plan(session, rule, 360, project_ages=ages).tables[0]
     session.commit()
-    summary = pruning.prune(resources.session, rule, 360, project_ages=ages)
+    summary = run_prune.prune(resources.session, rule, 360, project_ages=ages)
 
     assert (table.rows, table.oldest, table.newest) == (2, datetime.min, datetime.min)  # noqa: DTZ901
     assert (summary.rows_of("runs"), summary.left) == (2, 0)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.errors import BusyError, RefusedError, SettingsError
-from ibutsu_tasks.operations import prune_history
-from ibutsu_tasks.operations.prune_history import ORDER_KEY, RECORDS_KEY, PruneHistory, Starter, read_history
-from ibutsu_tasks.operations.prune_record import PruneRecord, PruneState, parse_record
-from ibutsu_tasks.operations.prune_results import PruneSummary
-from ibutsu_tasks.operations.prune_speed import DEFAULT_SPEED, PruneSpeed, measured_speed
+from ibutsu_tasks.operations.prune import history as prune_history
+from ibutsu_tasks.operations.prune.history import ORDER_KEY, RECORDS_KEY, PruneHistory, Starter, read_history
+from ibutsu_tasks.operations.prune.record import PruneRecord, PruneState, parse_record
+from ibutsu_tasks.operations.prune.results import PruneSummary
+from ibutsu_tasks.operations.prune.speed import DEFAULT_SPEED, PruneSpeed, measured_speed
 from ibutsu_tasks.retention import RULES_BY_NAME
 from tests.doors import dead_port
 from tests.factories import make_artifact, make_result, make_run, utc_now

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations import prune_indexes, pruning
+from ibutsu_tasks.operations.prune import indexes as prune_indexes
+from ibutsu_tasks.operations.prune import run_prune
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME
 from ibutsu_tasks.settings import load_settings
 from tests.factories import make_artifact, make_result, make_run, utc_now
@@ -111,13 +112,13 @@ def test_a_prune_without_its_index_refuses_and_deletes_nothing(engine: Engine, s
     change(engine, "drop index ix_artifacts_result_id")
     for rule in (RESULTS, RUNS):
         with pytest.raises(RefusedError, match=r"no index begins with artifacts\.result_id") as caught:
-            pruning.prune(opener(engine), rule, rule.default_age_days)
+            run_prune.prune(opener(engine), rule, rule.default_age_days)
         assert (
             "`CREATE INDEX CONCURRENTLY ix_artifacts_result_id ON artifacts (result_id);`"
             in caught.value.hint
         )
     # It looks up nothing by that column.
-    assert pruning.prune(opener(engine), FILES, 90).rows_of("artifacts") == 1
+    assert run_prune.prune(opener(engine), FILES, 90).rows_of("artifacts") == 1
 
 
 def test_the_doctor_says_the_same(database_url: str, engine: Engine) -> None:

@@ -21,8 +21,10 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Artifact, Base, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import RefusedError, TaskArgumentsError
-from ibutsu_tasks.operations import prune_batches, prune_plan, prune_tuning, pruning
-from ibutsu_tasks.operations.due_rows import DueRows
+from ibutsu_tasks.operations.prune import batches as prune_batches
+from ibutsu_tasks.operations.prune import plan as prune_plan
+from ibutsu_tasks.operations.prune import run_prune, tuning
+from ibutsu_tasks.operations.prune.due import DueRows
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 
@@ -55,8 +57,8 @@ def count(engine: Engine, table: type[Base]) -> int:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
-def prune(engine: Engine, rule: RetentionRule, age_days: int | None = None) -> pruning.PruneSummary:
-    return pruning.prune(opener(engine), rule, age_days or rule.default_age_days)
+def prune(engine: Engine, rule: RetentionRule, age_days: int | None = None) -> run_prune.PruneSummary:
+    return run_prune.prune(opener(engine), rule, age_days or rule.default_age_days)
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def test_the_cutoff_itself_is_kept(engine: Engine, session: Session) -> None:
     make_result(session, make_run(session), start_time=cutoff - timedelta(microseconds=1))
     session.commit()
 
-    summary = pruning.prune(opener(engine), RESULTS, 150, now=now)
+    summary = run_prune.prune(opener(engine), RESULTS, 150, now=now)
 
     assert summary.rows_of("results") == 1
     assert summary.cutoff == cutoff
@@ -251,16 +253,16 @@ def test_many_rows_go_in_small_transactions(
     engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("START_WEIGHT", "LOWEST_WEIGHT", "HIGHEST_WEIGHT"):
-        monkeypatch.setattr(prune_tuning, name, 7)
+        monkeypatch.setattr(tuning, name, 7)
     old = make_run(session, start_time=days_ago(400))
     for _ in range(25):
         result = make_result(session, old)
         for _ in range(3):
             make_artifact(session, result)
     session.commit()
-    told: list[pruning.PruneProgress] = []
+    told: list[run_prune.PruneProgress] = []
 
-    summary = pruning.prune(opener(engine), RUNS, 360, on_progress=told.append)
+    summary = run_prune.prune(opener(engine), RUNS, 360, on_progress=told.append)
 
     steps = [one.rows for one in told]
     assert dict(summary.deleted) == {"runs": 1, "results": 25, "artifacts": 75}
@@ -272,10 +274,7 @@ def test_many_rows_go_in_small_transactions(
 
 def test_more_rows_than_one_batch(engine: Engine, session: Session) -> None:
     same = days_ago(100)
-    rows = [
-        {"id": uuid4(), "upload_date": same, "content": b"x"}
-        for _ in range(prune_tuning.START_WEIGHT * 4 + 1)
-    ]
+    rows = [{"id": uuid4(), "upload_date": same, "content": b"x"} for _ in range(tuning.START_WEIGHT * 4 + 1)]
     session.bulk_insert_mappings(Artifact, rows)
     session.commit()
     assert prune(engine, FILES).rows_of("artifacts") == len(rows)
@@ -424,7 +423,7 @@ def test_what_a_keeper_refuses_or_finds_changed_stays_whole(engine: Engine, sess
     session.commit()
     keeper = _Saver({refused}, {changed})
 
-    summary = pruning.prune(opener(engine), RUNS, 360, keeper=keeper)
+    summary = run_prune.prune(opener(engine), RUNS, 360, keeper=keeper)
 
     assert keeper.saved == {refused, changed, free}
     assert (summary.left, dict(summary.deleted)) == (2, {"runs": 1, "results": 1, "artifacts": 1})
@@ -556,7 +555,7 @@ def test_what_is_deleted_is_what_was_planned_and_nothing_else(
         session.commit()
         plan = prune_plan.plan(session, rule, age_days, now=now)
 
-    summary = pruning.prune(opener(engine), rule, age_days, now=now)
+    summary = run_prune.prune(opener(engine), rule, age_days, now=now)
 
     assert {table.table: table.rows for table in plan.tables} == dict(summary.deleted)
     assert sum(table.size_bytes for table in plan.tables) == summary.size_bytes

@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 
 from ibutsu_tasks.database.models import Import, ImportFile
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.operations import uploads
-from ibutsu_tasks.operations.following import read_outcomes
-from ibutsu_tasks.operations.uploads import WIRE_NAMES, UploadRequest, message_of, store_upload
+from ibutsu_tasks.operations.imports import uploads
+from ibutsu_tasks.operations.imports.outcomes import read_outcomes
+from ibutsu_tasks.operations.imports.uploads import WIRE_NAMES, UploadRequest, message_of, store_upload
 from ibutsu_tasks.tasks.imports import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_project, make_run
 

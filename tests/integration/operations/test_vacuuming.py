@@ -7,8 +7,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.errors import DatabaseUnreachableError
-from ibutsu_tasks.operations import vacuuming
-from ibutsu_tasks.operations.vacuuming import vacuum
+from ibutsu_tasks.operations.prune import vacuum as vacuuming
+from ibutsu_tasks.operations.prune.vacuum import vacuum
 from tests.doors import dead_port
 from tests.factories import make_result, make_run
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.database.models import create_tables
-from ibutsu_tasks.local.servers import LocalServers
+from ibutsu_tasks.local.servers.shared import LocalServers
 from tests.commands import Running, role, services
 from tests.conftest import discard
 from tests.worker_system import System

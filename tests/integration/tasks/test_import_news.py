@@ -19,7 +19,7 @@ from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app, create_broker_celery_app
 from ibutsu_tasks.database.models import Import
 from ibutsu_tasks.job_updates import CHANNEL, JobUpdate, Listener, parse, publish
-from ibutsu_tasks.operations.uploads import StoredUpload, UploadRequest, store_upload
+from ibutsu_tasks.operations.imports.uploads import StoredUpload, UploadRequest, store_upload
 from ibutsu_tasks.tasks import import_news
 from ibutsu_tasks.tasks.import_news import ImportNews
 from tests.commands import role, services, until

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Import, Run
-from ibutsu_tasks.operations import importing
+from ibutsu_tasks.operations.imports import run_import
+from ibutsu_tasks.operations.imports.uploads import UploadRequest, message_of, store_upload
 from ibutsu_tasks.operations.run_summary import complete
-from ibutsu_tasks.operations.uploads import UploadRequest, message_of, store_upload
 from ibutsu_tasks.tasks.imports import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_result, make_run
 from tests.sample_files import ARCHIVE, JUNIT, RESULT_IDS, RUN_ID
@@ -111,7 +111,7 @@ def test_unforeseen_failure_leaves_nothing_running(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(importing, "drop_content", fail)
+    monkeypatch.setattr(run_import, "drop_content", fail)
     message = stored(session, "a.xml", JUNIT)
     app.tasks[RUN_JUNIT_IMPORT].apply((message,))
     row = row_of(session, message)

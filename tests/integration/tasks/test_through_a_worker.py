@@ -9,15 +9,8 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from ibutsu_tasks.database.models import (
-    Artifact,
-    ImportFile,
-    Membership,
-    Result,
-    Run,
-    User,
-)
-from ibutsu_tasks.locks import RunLock
+from ibutsu_tasks.database.models import Artifact, ImportFile, Membership, Result, Run, User
+from ibutsu_tasks.run_lock import RunLock
 from tests.commands import until
 from tests.factories import (
     make_artifact,

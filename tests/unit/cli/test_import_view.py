@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ibutsu_tasks.cli import import_view
-from ibutsu_tasks.cli.import_view import FileImport
-from ibutsu_tasks.cli.importing import check_project, parse_ids, parse_metadata
+from ibutsu_tasks.cli.imports import view as import_view
+from ibutsu_tasks.cli.imports.session import check_project, parse_ids, parse_metadata
+from ibutsu_tasks.cli.imports.view import FileImport
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.operations.following import ImportOutcome
+from ibutsu_tasks.operations.imports.outcomes import ImportOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.archived_rows import (
+from ibutsu_tasks.importers.archive.pruned_rows import (
     artifact_comment,
     json_column,
     number_column,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ibutsu_tasks.local.resetting import reset_command, tells_of_damage
+from ibutsu_tasks.local.servers.reset import reset_command, tells_of_damage
 
 
 @pytest.mark.parametrize(

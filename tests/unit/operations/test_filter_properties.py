@@ -13,7 +13,7 @@ from sqlalchemy import create_mock_engine, select
 
 from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.errors import InvalidFilterError
-from ibutsu_tasks.operations.filters import build_clause, build_clauses
+from ibutsu_tasks.operations.query.filters import build_clause, build_clauses
 from tests.wild_filters import MARK, WildFilter, marked_texts, wild_filters, wild_texts
 
 if TYPE_CHECKING:

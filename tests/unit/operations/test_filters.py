@@ -10,7 +10,7 @@ from sqlalchemy import create_mock_engine
 
 from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.errors import InvalidFilterError
-from ibutsu_tasks.operations.filters import build_clause, build_clauses
+from ibutsu_tasks.operations.query.filters import build_clause, build_clauses
 
 if TYPE_CHECKING:
     from sqlalchemy import Table

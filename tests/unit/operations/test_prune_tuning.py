@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibutsu_tasks.operations.prune_tuning import (
+from ibutsu_tasks.operations.prune.tuning import (
     BYTES_PER_WEIGHT,
     HIGHEST_WEIGHT,
     LOWEST_WEIGHT,

@@ -1,0 +1,1 @@
+"""The command `import`, and `up --once`: send files, follow their imports, show the runs they became."""

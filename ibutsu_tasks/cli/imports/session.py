@@ -1,0 +1,187 @@
+"""What `import` and `up --once` share: store files, send their messages, follow them, show the runs."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.imports import view as import_view
+from ibutsu_tasks.cli.imports.following import Follower, say_how_to_look
+from ibutsu_tasks.cli.imports.view import FileImport
+from ibutsu_tasks.cli.options import check_name
+from ibutsu_tasks.errors import BrokerUnreachableError, InvalidImportError, UsageError
+from ibutsu_tasks.operations.imports.chosen_project import choose_project
+from ibutsu_tasks.operations.imports.uploads import StoredUpload, UploadRequest, store_upload
+from ibutsu_tasks.sending import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ibutsu_tasks.cli.output import Output
+    from ibutsu_tasks.tasks.base import DatabaseCelery
+
+DEFAULT_WAIT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What goes along with every file, and how long the command stays."""
+
+    project: str | None = None
+    create_project: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    keeps_partial: bool = False
+    wait_seconds: float = DEFAULT_WAIT_SECONDS
+    """0: send and do not wait."""
+
+
+def import_files(
+    output: Output, app: DatabaseCelery, files: Sequence[Path], options: ImportOptions | None = None
+) -> ExitCode:
+    """Send `files` through the queue and show the runs they became; `app` is a `create_client_app`.
+
+    Gives DONE when all were imported, BAD_NEWS when some were not, TIMED_OUT when some are still on
+    their way. Raises RefusedError for an unknown project, DatabaseUnreachableError and
+    BrokerUnreachableError; the latter names what was stored and not sent.
+    """
+    options = options or ImportOptions()
+    messages.check_broker(app)
+    project_id = _choose_project(app, options)
+    imports = [_import_file(app, path, project_id, options) for path in files]
+    return _finish(output, app, imports, options.wait_seconds)
+
+
+def follow_imports(
+    output: Output,
+    app: DatabaseCelery,
+    import_ids: Sequence[UUID],
+    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+) -> ExitCode:
+    """Follow imports that were sent before, and end as `import_files` does."""
+    imports = [FileImport(str(import_id), import_id=import_id) for import_id in import_ids]
+    return _finish(output, app, imports, wait_seconds)
+
+
+def refuse_unreadable(files: Sequence[Path]) -> list[FileImport]:
+    """Give those of `files` that can be refused without any service, each with its sentence."""
+    found = [(path, _reason_to_refuse(path)) for path in files]
+    return [_refused(path, reason) for path, reason in found if reason]
+
+
+def check_project(name: str, *, create: bool) -> None:
+    """Raise UsageError for an empty name, or one that no project may be created with."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError("--project is no UTF-8 text.") from None
+    if create or not name.strip():
+        check_name("--project", name)
+
+
+def parse_metadata(assignments: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` words; a value that parses as JSON is JSON, any other is text.
+
+    Raises UsageError for a word without a key and `=`, or a key given twice.
+    """
+    metadata: dict[str, Any] = {}
+    for word in assignments:
+        key, separator, text = word.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--metadata {word!r} is not of the form KEY=VALUE.")
+        if key in metadata:
+            raise UsageError(f"--metadata {key} is given twice.")
+        try:
+            metadata[key] = json.loads(text)
+        except ValueError:
+            metadata[key] = text
+    return metadata
+
+
+def parse_ids(words: Sequence[str]) -> list[UUID]:
+    """Read the ids of imports. Raises UsageError for one that is none."""
+    try:
+        return [UUID(word) for word in words]
+    except ValueError:
+        raise UsageError("--follow needs the id of an import, such as --json shows.") from None
+
+
+def _choose_project(app: DatabaseCelery, options: ImportOptions) -> UUID | None:
+    if options.project is None:
+        return None
+    with app.resources.session() as session:
+        return choose_project(session, options.project, create=options.create_project)
+
+
+def _import_file(
+    app: DatabaseCelery, path: Path, project_id: UUID | None, options: ImportOptions
+) -> FileImport:
+    reason = _reason_to_refuse(path)
+    if reason:
+        return _refused(path, reason)
+    request = UploadRequest(
+        path.name,
+        path,
+        project_id=project_id,
+        metadata=options.metadata or None,
+        source=options.source,
+        keeps_partial=options.keeps_partial,
+    )
+    try:
+        with app.resources.session() as session:
+            stored = store_upload(session, request)
+    except InvalidImportError as error:
+        return _refused(path, str(error))
+    _publish(app, path, stored)
+    return FileImport(path.name, str(path), import_id=stored.import_id)
+
+
+def _refused(path: Path, reason: str) -> FileImport:
+    return FileImport(path.name or str(path), str(path), refusal=reason)
+
+
+def _reason_to_refuse(path: Path) -> str | None:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return f"{path} is a directory."
+        # To open a pipe is to wait for its other end.
+        if not stat.S_ISREG(mode):
+            return f"{path} is no regular file."
+        path.open("rb").close()
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}."
+    return None
+
+
+def _publish(app: DatabaseCelery, path: Path, stored: StoredUpload) -> None:
+    try:
+        messages.send(app, stored.wire_name, [stored.message])
+    except BrokerUnreachableError as error:
+        task = stored.wire_name.rpartition(".")[2]
+        raise BrokerUnreachableError(
+            f"{path} is stored and stays pending, for its message could not be sent: {error}",
+            f"""Send it later: ibutsu-tasks enqueue {task} import_='{{"id": "{stored.import_id}"}}'""",
+        ) from error
+
+
+def _finish(output: Output, app: DatabaseCelery, imports: list[FileImport], wait_seconds: float) -> ExitCode:
+    try:
+        if wait_seconds > 0:
+            Follower(output, app, imports).follow(wait_seconds)
+    except KeyboardInterrupt:
+        if output.json_wanted:
+            import_view.show(output, imports)
+        raise
+    import_view.show(output, imports)
+    if wait_seconds <= 0 and not output.json_wanted:
+        say_how_to_look(output, "The imports go on.", imports)
+    if any(one.has_failed for one in imports):
+        return ExitCode.BAD_NEWS
+    still_there = wait_seconds > 0 and any(not one.has_ended for one in imports)
+    return ExitCode.TIMED_OUT if still_there else ExitCode.DONE

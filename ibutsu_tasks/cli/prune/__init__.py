@@ -1,0 +1,1 @@
+"""The command `prune`: plan, question, deletion and what is said of them."""

@@ -1,0 +1,97 @@
+"""What `prune --history` does and shows."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from ibutsu_tasks.broker import unreachable
+from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.output import format_bytes, format_moment, format_seconds, plain
+from ibutsu_tasks.operations.prune.history import read_history
+from ibutsu_tasks.operations.prune.record import PruneState
+from ibutsu_tasks.resources import Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from ibutsu_tasks.cli.output import Output
+    from ibutsu_tasks.cli.state import CliState
+    from ibutsu_tasks.operations.prune.record import PruneRecord
+
+SHOWN_RECORDS = 20
+TABLE_WIDTH = 80
+
+COLOURS = {
+    PruneState.RUNNING: "cyan",
+    PruneState.DONE: "green",
+    PruneState.FAILED: "bold red",
+    PruneState.SKIPPED: "yellow",
+    PruneState.STOPPED: "yellow",
+    PruneState.LOST: "bold red",
+}
+
+NEVER_ENDED = "It never said how it ended: its process was killed."
+
+
+def show(state: CliState, rules: Collection[str]) -> ExitCode:
+    """Show the last prunes by these rules, newest first: 20 in a table, all that are kept as JSON.
+
+    Raises SettingsError when no broker is named, and BrokerUnreachableError.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    records = [record for record in _read(state) if record.rule in rules]
+    if state.output.json_wanted:
+        prunes = [record.as_json() | {"state": record.state(now)} for record in records]
+        state.output.show_json({"prunes": prunes})
+    elif not records:
+        state.output.say("No prune is on record.")
+    else:
+        _show_table(state.output, records[:SHOWN_RECORDS], now)
+        if len(records) > SHOWN_RECORDS:
+            state.output.say(f"[dim]{len(records) - SHOWN_RECORDS} older ones: --json shows them all.[/]")
+    return ExitCode.DONE
+
+
+def _read(state: CliState) -> list[PruneRecord]:
+    broker_url = state.settings.require_broker()
+    with closing(Resources(state.settings, "prune")) as resources:
+        try:
+            return read_history(resources.redis)
+        except (RedisError, OSError) as error:
+            raise unreachable(error, broker_url) from error
+
+
+def _show_table(output: Output, records: Sequence[PruneRecord], now: datetime) -> None:
+    columns = ["started (UTC)", "rule", "rows", "size", "took", "by", "end"]
+    cells = [_cells(record, record.state(now)) for record in records]
+    output.show_table(None, columns, cells, right=["rows", "size", "took"], width_limit=TABLE_WIDTH)
+    told = [(record, record.state(now)) for record in records]
+    sentences = [
+        [format_moment(record.started), plain(record.rule), f"[{COLOURS[end]}]{_sentence(record)}[/]"]
+        for record, end in told
+        if record.sentence or end is PruneState.LOST
+    ]
+    if sentences:
+        columns = ["started (UTC)", "rule", "what happened"]
+        output.show("")
+        output.show_table(None, columns, sentences, fold=["what happened"], width_limit=TABLE_WIDTH)
+
+
+def _cells(record: PruneRecord, end: PruneState) -> list[str]:
+    return [
+        format_moment(record.started),
+        plain(record.rule),
+        f"{record.rows:,}",
+        format_bytes(record.size_bytes) if record.deleted else "–",
+        format_seconds(record.seconds),
+        plain(record.by),
+        f"[{COLOURS[end]}]{end}[/]",
+    ]
+
+
+def _sentence(record: PruneRecord) -> str:
+    return plain(record.sentence or NEVER_ENDED)

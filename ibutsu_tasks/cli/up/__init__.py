@@ -1,0 +1,1 @@
+"""The command `up`: a whole system in one terminal."""

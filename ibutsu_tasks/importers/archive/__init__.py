@@ -1,0 +1,1 @@
+"""The archives that pytest-ibutsu and `prune --archive` write."""

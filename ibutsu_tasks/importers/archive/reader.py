@@ -1,0 +1,204 @@
+"""A `.tar.gz` as pytest-ibutsu writes it: the beginning read to know the run, then all of it for the rows."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING
+from uuid import UUID
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.archive.documents import content_type_of, data_of, id_of, result_row, summary_of
+from ibutsu_tasks.importers.archive.layout import Kind
+from ibutsu_tasks.importers.archive.pruned_rows import read_artifact, read_result
+from ibutsu_tasks.importers.archive.scan import ArchivePass
+from ibutsu_tasks.importers.archive.survey import Survey
+from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.json_documents import BrokenDocumentError, storable_text
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
+from ibutsu_tasks.importers.values import column_text, derived_id, indexed, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from ibutsu_tasks.importers.archive.tar_stream import Member
+
+
+def parse_archive(content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedRun:
+    """Read an archive: as much as the run needs at once, and all of it while `rows` is consumed.
+
+    A broken result is left out with its artifacts, and a warning names it. Raises `InvalidImportError`,
+    here or from `rows`, when the archive is damaged, exceeds a limit, holds paths, links or special
+    files that no archive of results holds, or nothing that could be imported. For an upload that
+    `keeps_partial` that is a break: what lies before it is read.
+    """
+    findings = Findings()
+    survey = Survey(upload, limits, findings)
+    survey.read(content)
+    return _ArchiveReader(content, upload, limits, survey, findings).run
+
+
+class _ArchiveReader:
+    """Makes the rows of an archive. Per result and artifact it remembers integers, nothing more."""
+
+    def __init__(
+        self, content: IO[bytes], upload: Upload, limits: ImportLimits, survey: Survey, findings: Findings
+    ) -> None:
+        self._content = content
+        self._upload = upload
+        self._limits = limits
+        self._survey = survey
+        self._findings = findings
+        self._spool = Spool()
+        self._result_ids: dict[int, int | None] = {}
+        """Result id by folder; None for a result that is left out."""
+        self._taken_ids: set[int] = set()
+        self._artifact_ids: set[int] = set()
+        self._early_folders: set[int] = set()
+        """Of results whose artifacts lie before them."""
+        self._has_run = False
+        self.run = self._new_run()
+
+    def _new_run(self) -> ParsedRun:
+        survey, document = self._survey, self._survey.run_document
+        run_id = survey.run_folder
+        if document is None:
+            document = {}
+        else:
+            run_id = id_of(document, run_id, "run.json", self._findings)
+        data = data_of(document, self._upload)
+        return ParsedRun(
+            id=run_id,
+            start_time=self._start_time(),
+            duration_seconds=seconds(document.get("duration")),
+            data=data,
+            source=column_text(self._upload.source or document.get("source")),
+            env=column_text(data.get("env")) or column_text(document.get("env")),
+            component=column_text(data.get("component")) or column_text(document.get("component")),
+            # A row that was archived has its project by id.
+            project=None if survey.archived else survey.project,
+            claimed_summary=summary_of(document),
+            rows=self._rows(),
+            warnings=self._findings.sentences(),
+            archived=survey.archived,
+        )
+
+    def _start_time(self) -> datetime | None:
+        if self._survey.start_time is None and self._survey.run_document is not None:
+            self._findings.note(
+                "run time", "run.json states no valid start_time; the earliest result's was taken"
+            )
+        return self._survey.start_time or self._survey.earliest
+
+    def _rows(self) -> Iterator[ParsedResult | ParsedArtifact]:
+        broken = None
+        try:
+            yield from self._rows_in_order()
+        except InvalidImportError as error:
+            if not self._upload.keeps_partial:
+                raise
+            broken = error
+        yield from self._early_artifacts()
+        for orphan in sorted(self._early_folders - self._result_ids.keys()):
+            self._findings.note("orphan", f"{UUID(int=orphan)} has no result.json and was left out")
+        self.run.warnings[:] = self._findings.sentences()
+        if broken is not None:
+            raise broken
+        if self._survey.run_document is None and not self._taken_ids:
+            raise InvalidImportError(
+                f"{shown(self._upload.filename)} holds neither a valid run.json nor a valid result.json "
+                f"in its run folder {self._survey.run_folder}."
+            )
+
+    def _rows_in_order(self) -> Iterator[ParsedResult | ParsedArtifact]:
+        """Give every row but the artifacts that lie before the result they belong to."""
+        reading = self._new_pass(self._findings)
+        for (kind, folder, below), member in reading.files():
+            row: ParsedResult | ParsedArtifact | None = None
+            if kind is Kind.RUN:
+                self._count_run(member)
+            elif folder is None:
+                row = self._artifact(None, below, member, reading)
+            elif kind is Kind.RESULT:
+                row = self._result(folder, member, reading)
+            elif folder.int not in self._result_ids:
+                self._early_folders.add(folder.int)
+            elif (number := self._result_ids[folder.int]) is not None:
+                row = self._artifact(number, below, member, reading)
+            if row is not None:
+                yield row
+
+    def _early_artifacts(self) -> Iterator[ParsedArtifact]:
+        waiting = {folder for folder in self._early_folders if self._result_ids.get(folder) is not None}
+        if not waiting:
+            return
+        reading = self._new_pass(Findings())
+        for (kind, folder, below), member in reading.files():
+            if folder is None or folder.int not in waiting:
+                continue
+            if kind is Kind.RESULT:
+                waiting.discard(folder.int)
+                if not waiting:
+                    return
+            elif row := self._artifact(self._result_ids[folder.int], below, member, reading):
+                yield row
+
+    def _new_pass(self, findings: Findings) -> ArchivePass:
+        return ArchivePass(self._content, self._upload, self._limits, findings)
+
+    def _count_run(self, member: Member) -> None:
+        if self._has_run:
+            self._note_twice(member)
+        self._has_run = True
+
+    def _note_twice(self, member: Member) -> None:
+        self._findings.note("twice", f"{shown(member.path)} is there twice; the first was taken")
+
+    def _result(self, folder: UUID, member: Member, reading: ArchivePass) -> ParsedResult | None:
+        if folder.int in self._result_ids:
+            self._note_twice(member)
+            return None
+        self._result_ids[folder.int] = None
+        try:
+            document = reading.document()
+        except BrokenDocumentError as error:
+            self._findings.note("result", f"{shown(member.path)} {error}; the result was left out")
+            return None
+        stated = id_of(document, folder, member.path, self._findings)
+        number = self._free_id(stated.int, folder.int, member)
+        if number is None:
+            return None
+        self._result_ids[folder.int] = number
+        self._taken_ids.add(number)
+        result_id = UUID(int=number)
+        if self._survey.archived is not None and (
+            archived := read_result(document, member.comment, result_id, self._upload)
+        ):
+            return archived
+        return result_row(document, result_id, self.run.id, self._upload, self._findings)
+
+    def _free_id(self, stated: int, folder: int, member: Member) -> int | None:
+        # Of two equal integers the one that is a key already takes no more memory.
+        for number in (folder if stated == folder else stated, folder):
+            if number not in self._taken_ids:
+                return number
+            self._findings.note("same id", f"{shown(member.path)} states the id of another result")
+        return None
+
+    def _artifact(
+        self, result_number: int | None, below: tuple[str, ...], member: Member, reading: ArchivePass
+    ) -> ParsedArtifact | None:
+        result_id = None if result_number is None else UUID(int=result_number)
+        archived = read_artifact(member.comment) if self._survey.archived else None
+        name = storable_text("/".join(below))
+        artifact_id = archived["id"] if archived else derived_id(result_id or self.run.id, name)
+        if artifact_id.int in self._artifact_ids:
+            self._findings.note("artifact twice", f"{shown(member.path)} is there twice and was taken once")
+            return None
+        filename = (archived["filename"] or "") if archived else indexed(storable_text(below[-1]))
+        is_small = member.size_bytes <= IN_MEMORY_BYTES
+        content = reading.data() if is_small else self._spool.store(reading.chunks())
+        self._artifact_ids.add(artifact_id.int)
+        return ParsedArtifact(
+            artifact_id, result_id, filename, content, content_type_of(filename), archived=archived
+        )

@@ -1,0 +1,109 @@
+"""What the row of a run needs to be known of an archive before its results are read."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.archive.documents import data_of, start_time_of
+from ibutsu_tasks.importers.archive.layout import Kind
+from ibutsu_tasks.importers.archive.pruned_rows import read_run
+from ibutsu_tasks.importers.archive.scan import ArchivePass
+from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.json_documents import BrokenDocumentError
+from ibutsu_tasks.importers.values import column_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from ibutsu_tasks.importers.archive.layout import Place
+    from ibutsu_tasks.importers.archive.tar_stream import Member
+    from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, Upload
+
+
+class Survey:
+    """A look into an archive, as far as it needs to be.
+
+    pytest-ibutsu writes `run.json` first, with a start time: that is enough once the project is known, too.
+    Of any other archive everything is read.
+    """
+
+    def __init__(self, upload: Upload, limits: ImportLimits, findings: Findings) -> None:
+        self.run_document: dict[str, Any] | None = None
+        self.archived: ArchivedRun | None = None
+        self.start_time: datetime | None = None
+        """The start the run states."""
+        self.earliest: datetime | None = None
+        """The earliest start of a result; looked for only when the run states none."""
+        self.project: str | None = None
+        """The project the run names, or the first result that names one."""
+        self._upload = upload
+        self._limits = limits
+        self._findings = findings
+        self._run_folder: UUID | None = None
+        self._has_run = self._has_results = False
+        self._folders: set[int] = set()
+
+    @property
+    def run_folder(self) -> UUID:
+        """The folder everything lies in."""
+        if self._run_folder is None:
+            raise InvalidImportError(
+                f"{shown(self._upload.filename)} holds no run folder.",
+                "Upload an archive as pytest-ibutsu writes it: all in one folder named by the run id.",
+            )
+        return self._run_folder
+
+    def read(self, content: IO[bytes]) -> None:
+        """Look into the archive. Raises `InvalidImportError`."""
+        reading = ArchivePass(content, self._upload, self._limits, Findings())
+        try:
+            for place, member in reading.files():
+                self._learn(place, member, reading)
+                if self._is_enough():
+                    break
+        except InvalidImportError:
+            # Whoever reads the rows meets the break again.
+            if not (self._upload.keeps_partial and self._has_results):
+                raise
+        self._run_folder = reading.run_folder
+        if self.run_document is None and not self._findings.knows("run"):
+            self._findings.note("run", "the archive has no run.json; the run was made from its results")
+
+    def _is_enough(self) -> bool:
+        knows_project = self._upload.has_project or self.project is not None or self.archived is not None
+        return self.start_time is not None and knows_project
+
+    def _learn(self, place: Place, member: Member, reading: ArchivePass) -> None:
+        if place.kind is Kind.RUN and not self._has_run:
+            self._has_run = True
+            self._take_run(member, reading)
+        elif place.result_folder is not None and place.kind is Kind.RESULT:
+            if place.result_folder.int not in self._folders:
+                self._take_result(reading)
+            self._folders.add(place.result_folder.int)
+
+    def _take_run(self, member: Member, reading: ArchivePass) -> None:
+        try:
+            document = self.run_document = reading.document()
+        except BrokenDocumentError as error:
+            self._findings.note("run", f"{shown(member.path)} {error}; the run was made from its results")
+            return
+        self.archived = read_run(document, member.comment, self._upload)
+        self.start_time = start_time_of(document)
+        self.project = self._project_of(document) or self.project
+
+    def _take_result(self, reading: ArchivePass) -> None:
+        try:
+            document = reading.document()
+        except BrokenDocumentError:
+            return
+        self._has_results = True
+        start_time = start_time_of(document)
+        if start_time is not None:
+            self.earliest = min(start_time, self.earliest or start_time)
+        self.project = self.project or self._project_of(document)
+
+    def _project_of(self, document: dict[str, Any]) -> str | None:
+        return column_text(data_of(document, self._upload).get("project"))

@@ -1,0 +1,226 @@
+"""The members of a gzipped tar, read front to back, with every size bounded before it is read.
+
+`tarfile` holds whatever a PAX header announces in memory and follows links; here a header is at most
+64 KiB and whatever is neither file nor directory is refused. Nothing is ever written to a path.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import tarfile
+import zlib
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.archive.tar_header import TarHeader, read_header
+from ibutsu_tasks.importers.findings import shown
+from ibutsu_tasks.importers.parsed import CHUNK_BYTES, ImportLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BUFFER_BYTES = 256 * 1024
+_CAREFUL_BYTES = 256
+_MAX_HEADER_BYTES = 64 * 1024
+_PAX_LOCAL = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+_LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+_LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
+
+_PAX_RECORD = re.compile(rb"([0-9]{1,9}) ([^=]*)=")
+
+
+class Member(NamedTuple):
+    """A file of the archive, by the parts of its path, or a directory.
+
+    `comment` is the record of that name in its PAX header.
+    """
+
+    parts: tuple[str, ...]
+    size_bytes: int
+    is_directory: bool
+    comment: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The path as people write it."""
+        return "/".join(self.parts)
+
+
+class _SmallReads:
+    """A file that comes in small pieces: of a damaged one zlib gives nothing, not even what was whole."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int, /) -> bytes:
+        return self._file.read(min(size, _CAREFUL_BYTES))
+
+    def seek(self, offset: int, /) -> int:
+        return self._file.seek(offset)
+
+
+class TarStream:
+    """One pass over a `.tar.gz`. Raises `InvalidImportError` for whatever is wrong with it.
+
+    A `careful` one takes longer, and gives what lies right before damage, too.
+    """
+
+    def __init__(
+        self, content: IO[bytes], filename: str, limits: ImportLimits, *, careful: bool = False
+    ) -> None:
+        self._content = content
+        self._filename = shown(filename)
+        self._limits = limits
+        self._careful = careful
+        self._unpacked_bytes = 0
+        self._left_bytes = 0
+        self._padding_bytes = 0
+        self._stream: IO[bytes] | gzip.GzipFile
+        self.is_damaged = False
+        """Whether it ended where the archive is damaged or cut off, or before that when it is not careful."""
+
+    def members(self) -> Iterator[Member]:
+        """Yield the members; the data of each can be read until the next is asked for."""
+        self._content.seek(0)
+        if self._content.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
+            raise self._refusal("it is not a gzip file")
+        self._content.seek(0)
+        packed = _SmallReads(self._content) if self._careful else self._content
+        with gzip.GzipFile(fileobj=packed, mode="rb") as unzipped:
+            # A buffer that fails to fill up loses what it holds.
+            self._stream = unzipped if self._careful else io.BufferedReader(unzipped, _BUFFER_BYTES)
+            count = 0
+            while (member := self._next_member()) is not None:
+                count += 1
+                if count > self._limits.members:
+                    raise self._over_limit(f"{self._limits.members:,} members", "MEMBERS")
+                yield member
+                self._skip(self._left_bytes + self._padding_bytes)
+            self._check_rest()
+
+    def data(self, max_bytes: int) -> bytes:
+        """Read the next `max_bytes` of the current member, or what is left of it."""
+        data = self._read(min(self._left_bytes, max_bytes))
+        self._left_bytes -= len(data)
+        return data
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read the current member in pieces of at most `CHUNK_BYTES`."""
+        while self._left_bytes:
+            yield self.data(CHUNK_BYTES)
+
+    def _next_member(self) -> Member | None:
+        overrides: dict[str, str] = {}
+        while (header := self._next_header()) is not None:
+            if header.kind in _LONG_NAMES:
+                name = self._header_data(header).split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+                if header.kind == tarfile.GNUTYPE_LONGNAME:
+                    overrides["path"] = name
+            elif header.kind in _PAX_LOCAL:
+                overrides |= _pax_records(self._header_data(header))
+            elif header.kind == tarfile.XGLTYPE:
+                self._header_data(header)
+            else:
+                return self._member(header, overrides)
+        return None
+
+    def _member(self, header: TarHeader, overrides: dict[str, str]) -> Member:
+        name = overrides.get("path", header.name)
+        size_text = overrides.get("size", str(header.size_bytes))
+        if header.kind in _LINKS:
+            raise self._refusal(f"{shown(name)} is a link; an archive of results holds plain files only")
+        is_directory = header.kind == tarfile.DIRTYPE
+        if not is_directory and header.kind not in _FILES:
+            raise self._refusal(f"{shown(name)} is a device or another special file")
+        if not (size_text.isascii() and size_text.isdigit()):
+            raise self._refusal(f"{shown(name)} has the size {shown(size_text)}")
+        size = 0 if is_directory else int(size_text[:20])
+        self._check_limit(size)
+        self._left_bytes = size
+        self._padding_bytes = -size % tarfile.BLOCKSIZE
+        return Member(self._parts(name), size, is_directory, overrides.get("comment"))
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        parts = tuple(part for part in name.split("/") if part not in ("", "."))
+        if name.startswith("/"):
+            raise self._refusal(f"{shown(name)} is an absolute path")
+        if ".." in parts:
+            raise self._refusal(f"{shown(name)} leads out of the archive")
+        return parts
+
+    def _next_header(self) -> TarHeader | None:
+        position = self._unpacked_bytes
+        block = self._read_some(tarfile.BLOCKSIZE)
+        header = read_header(block)
+        if header is not None:
+            return header
+        if not block.strip(b"\0") and len(block) in {0, tarfile.BLOCKSIZE} and position:
+            return None
+        if position == 0:
+            raise self._refusal("it is gzip, but there is no tar archive inside")
+        raise self._damage("damaged or cut off", position)
+
+    def _header_data(self, header: TarHeader) -> bytes:
+        if not header.size_bytes <= _MAX_HEADER_BYTES:
+            raise self._refusal(f"a header of {header.size_bytes:,} bytes; {_MAX_HEADER_BYTES:,} are allowed")
+        data = self._read(header.size_bytes)
+        self._skip(-header.size_bytes % tarfile.BLOCKSIZE)
+        return data
+
+    def _skip(self, size_bytes: int) -> None:
+        while size_bytes:
+            size_bytes -= len(self._read(min(size_bytes, CHUNK_BYTES)))
+
+    def _check_rest(self) -> None:
+        """Read to the end, where gzip keeps the checksum of what was read."""
+        while self._read_some(CHUNK_BYTES):
+            pass
+
+    def _read(self, size_bytes: int) -> bytes:
+        data = self._read_some(size_bytes)
+        if len(data) < size_bytes:
+            raise self._damage("cut off", self._unpacked_bytes)
+        return data
+
+    def _read_some(self, size_bytes: int) -> bytes:
+        try:
+            data = self._stream.read(size_bytes)
+        except EOFError:
+            raise self._damage("cut off", self._unpacked_bytes) from None
+        except (gzip.BadGzipFile, zlib.error):
+            raise self._damage("damaged", self._unpacked_bytes) from None
+        self._unpacked_bytes += len(data)
+        self._check_limit(0)
+        return data
+
+    def _check_limit(self, more_bytes: int) -> None:
+        if self._unpacked_bytes + more_bytes > self._limits.unpacked_bytes:
+            raise self._over_limit(f"{self._limits.unpacked_bytes:,} bytes", "UNPACKED_BYTES")
+
+    def _over_limit(self, limit: str, setting: str) -> InvalidImportError:
+        return InvalidImportError(
+            f"{self._filename} unpacks to more than {limit}, the limit IBUTSU_TASKS_IMPORT_MAX_{setting}.",
+            "Split the archive, or ask the operator to raise the limit.",
+        )
+
+    def _damage(self, what: str, position: int) -> InvalidImportError:
+        self.is_damaged = True
+        return self._refusal(f"the archive is {what} at byte {position:,} of its unpacked form")
+
+    def _refusal(self, sentence: str) -> InvalidImportError:
+        return InvalidImportError(f"{self._filename}: {sentence}.")
+
+
+def _pax_records(data: bytes) -> dict[str, str]:
+    r"""Read the records `<length> <key>=<value>\n` that matter here; the rest may say what it likes."""
+    records: dict[str, str] = {}
+    position = 0
+    while (match := _PAX_RECORD.match(data, position)) and (length := int(match[1])) > len(match[0]):
+        value = data[match.end() : position + length - 1]
+        records[match[2].decode("ascii", "replace")] = value.decode("utf-8", "surrogateescape")
+        position += length
+    return {key: value for key, value in records.items() if key in {"path", "size", "comment"}}

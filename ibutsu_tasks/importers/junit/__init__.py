@@ -1,0 +1,1 @@
+"""JUnit XML in all its dialects, read as a stream."""

@@ -1,0 +1,230 @@
+"""One `<testcase>`: what was gathered while it was open, and the rows it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS, CaseExtras
+from ibutsu_tasks.importers.parsed import Content, ParsedArtifact, ParsedResult, Upload
+from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
+from ibutsu_tasks.importers.values import column_text, derived_id, indexed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+TRACEBACK = "traceback.log"
+TEXT_PLAIN = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class TextElement:
+    """What an element with text means: the artifact that keeps it, and the status it gives the case."""
+
+    artifact: str | None
+    status: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    """Attribute of the element, key in the result's data."""
+    text_fact: str | None = None
+    attempt: str | None = None
+    """The status of the attempt it records, when another attempt followed."""
+
+
+_FAILURE_FACTS = (("message", "failure_message"), ("type", "exception_name"))
+
+TEXT_ELEMENTS = {
+    "failure": TextElement(TRACEBACK, "failed", _FAILURE_FACTS),
+    "error": TextElement(TRACEBACK, "error", _FAILURE_FACTS),
+    "skipped": TextElement(
+        None, "skipped", (("message", "skip_reason"), ("type", "skip_type")), text_fact="skip_details"
+    ),
+    "xfailure": TextElement(TRACEBACK, "xfailed", (("message", "xfail_reason"),)),
+    "xpassed": TextElement(TRACEBACK, "xpassed", (("message", "xpass_reason"),)),
+    "system-out": TextElement("system-out.log"),
+    "system-err": TextElement("system-err.log"),
+    # Surefire's record of earlier attempts; the last attempt decides the status.
+    "rerunFailure": TextElement(TRACEBACK, attempt="failed"),
+    "rerunError": TextElement(TRACEBACK, attempt="error"),
+    "flakyFailure": TextElement(TRACEBACK, attempt="failed"),
+    "flakyError": TextElement(TRACEBACK, attempt="error"),
+}
+# Of several outcomes in one case the first of these counts.
+_STATUS_ORDER = ("error", "failed", "xpassed", "xfailed", "skipped")
+
+
+@dataclass(slots=True)
+class Suite:
+    """A suite while it is open. `properties` include those of all suites around it."""
+
+    path: tuple[str, ...] = ()
+    name: str | None = None
+    file: str | None = None
+    properties: dict[str, Any] = field(default_factory=dict)
+    properties_characters: int = 0
+    has_cases: bool = False
+    is_shared: bool = False
+    """Whether a case or an inner suite refers to the same `properties`, so that they must not change."""
+
+    def child(self, attributes: dict[str, str]) -> Suite:
+        """Make the suite that begins inside this one."""
+        name = attributes.get("name")
+        self.is_shared = True
+        return Suite(
+            path=(*self.path, name) if name else self.path,
+            name=name or self.name,
+            file=attributes.get("file") or self.file,
+            properties=self.properties,
+            properties_characters=self.properties_characters,
+            is_shared=True,
+        )
+
+    def set_property(self, key: str, value: str) -> None:
+        """Set a property for the cases that begin from now on."""
+        if self.is_shared:
+            self.properties, self.is_shared = dict(self.properties), False
+        self.properties[key] = value
+        self.properties_characters += len(key) + len(value)
+
+
+@dataclass(slots=True)
+class Case:
+    """A test case; `suite_properties` and `root_properties` are as they were when it began."""
+
+    number: int
+    attributes: dict[str, str]
+    suite: Suite
+    suite_properties: dict[str, Any]
+    root_properties: dict[str, Any]
+    duration_seconds: float
+    properties: dict[str, str] | None = None
+    properties_characters: int = 0
+    facts: dict[str, str] | None = None
+    statuses: set[str] | None = None
+    texts: dict[str, list[Content]] | None = None
+    extras: CaseExtras | None = None
+    memory_bytes: int = 0
+    elements: int = 0
+    """Properties and texts; what they hold is in memory until the case ends."""
+
+    def set_property(self, key: str, value: str) -> None:
+        """Set a property of this case alone."""
+        self.properties = self.properties or {}
+        self.properties[key] = value
+        self.properties_characters += len(key) + len(value)
+
+    def made_extras(self) -> CaseExtras:
+        """Give what holds the extras of the case, made when first needed."""
+        if self.extras is None:
+            self.extras = CaseExtras()
+        return self.extras
+
+    def add_outcome(self, element: TextElement, attributes: dict[str, str], text: Content | None) -> None:
+        """Take an element that ended: its status, its facts and its text."""
+        if element.status:
+            self.statuses = {element.status, *(self.statuses or ())}
+        for attribute, key in element.facts:
+            self._add_fact(key, attributes.get(attribute))
+        if element.text_fact and text is not None:
+            first = next(chunks_of(text))
+            self._add_fact(element.text_fact, first.decode(errors="ignore"))
+
+    def _add_fact(self, key: str, value: str | None) -> None:
+        if not value:
+            return
+        self.facts = self.facts or {}
+        before = self.facts.get(key)
+        joined = value if before is None else f"{before}\n{value}"
+        self.facts[key] = joined[:MAX_FACT_CHARACTERS]
+        if len(joined) > MAX_FACT_CHARACTERS:
+            self.made_extras().is_cut = True
+
+    def add_text(self, artifact: str, text: Content, spool: Spool) -> None:
+        """Keep text for an artifact, in memory as long as the whole case is small."""
+        if isinstance(text, bytes):
+            self.memory_bytes += len(text)
+            if self.memory_bytes > IN_MEMORY_BYTES:
+                text = spool.store([text])
+        if self.texts is None:
+            self.texts = {}
+        parts = self.texts.setdefault(artifact, [])
+        if parts:
+            parts.append(b"\n")
+        parts.append(text)
+
+    def status(self) -> str:
+        """Give the one status of the case."""
+        if self.statuses is None:
+            return "skipped" if self.extras is not None and self.extras.not_run_because else "passed"
+        return next(status for status in _STATUS_ORDER if status in self.statuses)
+
+
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Turns cases into rows of one run."""
+
+    run_id: UUID
+    upload: Upload
+    spool: Spool
+
+    def rows(self, case: Case) -> Iterator[ParsedResult | ParsedArtifact]:
+        """Give the result of a case, then its artifacts."""
+        result = self._result(case)
+        yield result
+        for filename, parts in (case.texts or {}).items():
+            content = self.spool.join(parts)
+            yield ParsedArtifact(
+                derived_id(result.id, f"{filename}\0{0}"), result.id, filename, content, TEXT_PLAIN
+            )
+
+    def _result(self, case: Case) -> ParsedResult:
+        attributes, metadata = case.attributes, self.upload.metadata
+        name, classname = attributes.get("name", ""), attributes.get("classname", "")
+        root = case.root_properties
+        key = f"{case.number}\0{chr(0).join(case.suite.path)}\0{classname}\0{name}"
+        source = self.upload.source or case.suite.name or metadata.get("source") or root.get("source")
+        return ParsedResult(
+            id=derived_id(self.run_id, key),
+            test_id=_test_id(case.number, classname, name),
+            result=case.status(),
+            duration_seconds=case.duration_seconds,
+            start_time=None,
+            data=self._data(case, classname),
+            params={},
+            source=column_text(source),
+            env=column_text(metadata.get("env") or root.get("env")),
+            component=column_text(metadata.get("component") or root.get("component")),
+        )
+
+    def _data(self, case: Case, classname: str) -> dict[str, Any]:
+        data: dict[str, Any] = {"run": str(self.run_id)}
+        attributes, suite = case.attributes, case.suite
+        if fspath := suite.file or attributes.get("file") or "/".join(classname.split(".")[:-1]):
+            data["fspath"] = fspath
+        if line := attributes.get("line"):
+            data["line"] = line
+        if len(suite.path) > 1:
+            data["suites"] = list(suite.path)
+        data.update(case.suite_properties)
+        if case.properties:
+            data.update(case.properties)
+        if case.facts:
+            data.update(case.facts)
+            if exception_name := case.facts.get("exception_name"):
+                data["exception_name"] = indexed(exception_name)
+        if case.extras:
+            _add_extras(data, case, case.extras)
+        return data
+
+
+def _add_extras(data: dict[str, Any], case: Case, extras: CaseExtras) -> None:
+    if extras.not_run_because and case.status() == "skipped":
+        data.setdefault("skip_reason", extras.not_run_because)
+    extras.put_into(data)
+
+
+def _test_id(number: int, classname: str, name: str) -> str:
+    last = name.rpartition(".")[2] or name
+    if classname:
+        last = f"{classname.rpartition('.')[2] or classname}.{last}" if last else classname
+    return indexed(last) if last else f"test case {number}"

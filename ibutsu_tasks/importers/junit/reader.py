@@ -1,0 +1,100 @@
+"""JUnit XML, the many dialects of it, read as a stream: only the open test case is in memory."""
+
+from __future__ import annotations
+
+import re
+from typing import IO, TYPE_CHECKING
+from uuid import UUID
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.findings import Findings
+from ibutsu_tasks.importers.junit.case import RowMaker
+from ibutsu_tasks.importers.junit.extras import free_key
+from ibutsu_tasks.importers.junit.report import JUnitReport
+from ibutsu_tasks.importers.junit.xml_stream import XmlStream
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.values import column_text, derived_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_UUID4 = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def parse_junit(content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedRun:
+    """Read JUnit XML: up to the first test case at once, the rest while `rows` is consumed.
+
+    Raises `InvalidImportError`, here or from `rows`, naming the line, for anything that is not a report:
+    malformed XML, another root element, declared entities, nesting or tags beyond reason.
+    """
+    reader = _JUnitReader(content, upload, limits)
+    reader.read_until_first_case()
+    return reader.run
+
+
+class _JUnitReader:
+    """Moves what the report has finished into rows, one at a time, and keeps the run up to date."""
+
+    def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> None:
+        run_id = _run_id(upload)
+        self._upload = upload
+        self._break: InvalidImportError | None = None
+        self._findings = Findings()
+        self._stream = XmlStream(content, upload.filename, limits, self._findings)
+        self._report = JUnitReport(self._stream, run_id, limits, self._findings)
+        self._row_maker = RowMaker(run_id, upload, self._report.spool)
+        self.run = ParsedRun(run_id, None, None, {}, None, None, None, None, {}, self._rows())
+
+    def read_until_first_case(self) -> None:
+        while not self._report.finished and self._feed():
+            pass
+        if self._break is not None and not self._report.finished:
+            raise self._break
+        self._update_run()
+
+    def _feed(self) -> bool:
+        """Parse on; a break waits until what the same piece of the file had before it is taken out."""
+        try:
+            return self._break is None and self._stream.feed()
+        except InvalidImportError as error:
+            if not self._upload.keeps_partial:
+                raise
+            self._break = error
+            return False
+
+    def _rows(self) -> Iterator[ParsedResult | ParsedArtifact]:
+        more = True
+        while more or self._report.finished:
+            finished, self._report.finished = self._report.finished, []
+            for item in finished:
+                if isinstance(item, ParsedArtifact):
+                    yield item
+                else:
+                    yield from self._row_maker.rows(item)
+            more = more and self._feed()
+        self._update_run()
+        if self._break is not None:
+            raise self._break
+
+    def _update_run(self) -> None:
+        run, report = self.run, self._report
+        run.start_time = report.start_time
+        run.duration_seconds = report.duration_seconds
+        run.data = {**report.root.properties, **self._upload.metadata}
+        if report.suite_facts.entries:
+            run.data[free_key(run.data, "suites")] = report.suite_facts.entries
+        run.source = column_text(self._upload.source or run.data.get("source"))
+        run.env = column_text(run.data.get("env"))
+        run.component = column_text(run.data.get("component"))
+        run.project = column_text(run.data.get("project"))
+        run.claimed_summary = report.claimed_summary
+        run.warnings[:] = self._findings.sentences()
+        run.kept[:] = self._findings.kept()
+
+
+def _run_id(upload: Upload) -> UUID:
+    match = _UUID4.search(upload.filename)
+    return UUID(match[0]) if match else derived_id(upload.import_id, "run")

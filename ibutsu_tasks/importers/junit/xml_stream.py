@@ -1,0 +1,129 @@
+"""expat fed from a file, with the doors closed that a hostile or broken file could use."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING
+from xml.parsers import expat
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.junit.xml_text import XmlText
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ibutsu_tasks.importers.parsed import ImportLimits
+
+_TEXT_BUFFER_BYTES = 64 * 1024
+_CUT_OFF = "the file ends too early, it seems to be cut off"
+_SENTENCES = {
+    "no element found": _CUT_OFF,
+    "unclosed token": _CUT_OFF,
+    "unclosed CDATA section": _CUT_OFF,
+    "junk after document element": "something follows the end of the report",
+    "mismatched tag": "a tag is closed that is not the open one",
+    "undefined entity": "an entity is used that XML does not define",
+}
+
+
+class XmlStream:
+    """Parses an XML file piece by piece, in memory that does not grow with the file.
+
+    Entities, attribute defaults and external document types are refused when they are declared, before
+    anything could be expanded or fetched.
+    """
+
+    def __init__(self, content: IO[bytes], filename: str, limits: ImportLimits, findings: Findings) -> None:
+        self._filename = filename
+        self._max_tag_bytes = limits.document_bytes
+        self._text = XmlText(content, filename, findings)
+        self._pieces = self._text.pieces()
+        self._fed_bytes = 0
+        self._ended = False
+        # The pieces are UTF-8 whatever the declaration says.
+        self._parser = expat.ParserCreate("utf-8")
+        self._parser.buffer_size = _TEXT_BUFFER_BYTES
+        self._parser.buffer_text = True
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.EntityDeclHandler = self._entity_declaration
+        self._parser.AttlistDeclHandler = self._attribute_declaration
+
+    @property
+    def line(self) -> int:
+        """Line of the file the parser is at, from 1."""
+        return self._parser.CurrentLineNumber + self._text.skipped_lines
+
+    def on_elements(self, start: Callable[[str, dict[str, str]], None], end: Callable[[str], None]) -> None:
+        """Set what is called when an element begins and ends."""
+        self._parser.StartElementHandler = start
+        self._parser.EndElementHandler = end
+
+    def on_text(self, target: Callable[[str], None] | None) -> None:
+        """Set what takes text from here on; the white space between elements is not worth a call."""
+        self._parser.CharacterDataHandler = target
+
+    def feed(self) -> bool:
+        """Parse the next piece of the file; False when the end was reached.
+
+        Raises `InvalidImportError` for malformed XML and for what the handlers refuse.
+        """
+        if self._ended:
+            return False
+        data = self._next_piece()
+        self._fed_bytes += len(data)
+        try:
+            self._parser.Parse(data, not data)
+        except expat.ExpatError as error:
+            reason = expat.ErrorString(error.code) or "unknown error"
+            sentence = _SENTENCES.get(reason, f"this is not well-formed XML ({reason})")
+            raise self._refusal(sentence, error.lineno + self._text.skipped_lines) from None
+        if not data:
+            self._end()
+        return bool(data)
+
+    def _end(self) -> None:
+        self._ended = True
+        # The handlers belong to objects that refer back to us: without the cycle they go at once, and
+        # a temporary file of theirs with them.
+        self._parser.StartElementHandler = self._parser.EndElementHandler = None
+        self._parser.CharacterDataHandler = None
+
+    def _next_piece(self) -> bytes:
+        unfinished = self._fed_bytes - max(self._parser.CurrentByteIndex, 0)
+        if unfinished > self._max_tag_bytes:
+            raise self.refusal(f"a single tag is larger than {self._max_tag_bytes:,} bytes")
+        # expat scans an unfinished tag from its beginning each time, so a large one gets large pieces.
+        pieces = []
+        for piece in self._pieces:
+            pieces.append(piece)
+            unfinished -= len(piece)
+            if unfinished <= 0:
+                break
+        return b"".join(pieces)
+
+    def refusal(self, sentence: str) -> InvalidImportError:
+        """Make the error that names the file and the current line."""
+        return self._refusal(sentence, self.line)
+
+    def _refusal(self, sentence: str, line: int) -> InvalidImportError:
+        return InvalidImportError(f"{shown(self._filename)}, line {line}: {sentence}.")
+
+    def _doctype(
+        self, name: str, system_id: str | None, public_id: str | None, _has_internal_subset: bool
+    ) -> None:
+        if name.lower() == "html":
+            raise self.refusal("this is an HTML page, not a JUnit report")
+        if system_id is not None or public_id is not None:
+            raise self.refusal("the file refers to an external document type; refused, nothing was fetched")
+
+    def _entity_declaration(self, name: str, *_: object) -> None:
+        raise self.refusal(f"the file declares entities ({shown(name)}); refused, a report needs none")
+
+    def _attribute_declaration(
+        self, element: str, attribute: str, _type: str, default: str | None, _required: bool
+    ) -> None:
+        if default is not None:
+            declared = shown(f"{attribute} of {element}")
+            raise self.refusal(
+                f"the file declares attribute defaults ({declared}); refused, a report needs none"
+            )

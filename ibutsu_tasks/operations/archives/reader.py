@@ -1,0 +1,166 @@
+"""Which rows of a run go into an archive, and reading them with memory that does not grow with the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import LargeBinary, Text, case, cast, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+
+from ibutsu_tasks.database.copying import table_of
+from ibutsu_tasks.database.membership import among
+from ibutsu_tasks.database.models import Artifact, Result, Run
+from ibutsu_tasks.importers.archive.pruned_rows import json_column, number_column
+from ibutsu_tasks.importers.parsed import ArchivedRun
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from uuid import UUID
+
+    from sqlalchemy import ColumnElement, RowMapping, Select, Table
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.importers.parsed import Columns
+
+PAGE_ROWS = 50
+"""Rows fetched at once, each with at most `INLINE_BYTES` of content."""
+
+INLINE_BYTES = 64 * 1024
+SLICE_BYTES = 8 * 1024**2
+
+_INFINITE_TIMES = (datetime.max, datetime.min)  # noqa: DTZ901 - what the driver reads infinity as
+
+RUNS, RESULTS, ARTIFACTS = table_of(Run), table_of(Result), table_of(Artifact)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What goes of a run: all of it, or some of its results or artifacts. One of the two is given at most."""
+
+    run_id: UUID
+    result_ids: Collection[UUID] | None = None
+    artifact_ids: Collection[UUID] | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run itself goes."""
+        return self.result_ids is None and self.artifact_ids is None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArtifact:
+    """An artifact; its content is read when asked for, while the session is open."""
+
+    columns: Columns
+    size_bytes: int
+    _session: Session
+    _inline: bytes | None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read the content, a large one in slices."""
+        if self._inline is not None:
+            yield self._inline
+            return
+        for offset in range(0, self.size_bytes, SLICE_BYTES):
+            # SQL counts bytes from 1.
+            piece = func.substring(ARTIFACTS.c.content, offset + 1, SLICE_BYTES, type_=LargeBinary)
+            yield self._session.execute(
+                select(piece).where(ARTIFACTS.c.id == self.columns["id"])
+            ).scalar_one()
+
+
+class PartReader:
+    """Reads the rows of a part in the session's one snapshot, results and artifacts in the order of ids."""
+
+    def __init__(self, session: Session, part: Part) -> None:
+        self._session = session
+        self.part = part
+
+    def run(self) -> ArchivedRun | None:
+        """Read the run; None when it is gone."""
+        query = select(*_columns(RUNS)).where(RUNS.c.id == self.part.run_id)
+        row = self._session.execute(query).mappings().one_or_none()
+        if row is None:
+            return None
+        counted = select(func.count()).select_from(RESULTS).where(RESULTS.c.run_id == self.part.run_id)
+        results = self._session.execute(counted).scalar_one()
+        return ArchivedRun(_values(RUNS, row), is_whole=self.part.is_whole, results=results)
+
+    def run_artifacts(self) -> Iterator[StoredArtifact]:
+        """Read the artifacts that belong to the run and to none of its results."""
+        if self.part.result_ids is not None:
+            return
+        of_its_results = exists().where(
+            RESULTS.c.id == ARTIFACTS.c.result_id, RESULTS.c.run_id == self.part.run_id
+        )
+        own = (ARTIFACTS.c.run_id == self.part.run_id, or_(ARTIFACTS.c.result_id.is_(None), ~of_its_results))
+        yield from self._artifacts(_select_artifacts().where(*own, *self._chosen()))
+
+    def results(self) -> Iterator[Columns]:
+        """Read the results, those with one of the artifacts where artifacts are what goes."""
+        query = select(*_columns(RESULTS)).where(*self._of_results())
+        if self.part.artifact_ids is not None:
+            query = query.where(RESULTS.c.id.in_(select(ARTIFACTS.c.result_id).where(*self._chosen())))
+        for row in self._stream(query.order_by(RESULTS.c.id)):
+            yield _values(RESULTS, row)
+
+    def result_artifacts(self) -> Iterator[StoredArtifact]:
+        """Read the artifacts of the results, in the order of the results."""
+        query = _select_artifacts().join(RESULTS, RESULTS.c.id == ARTIFACTS.c.result_id)
+        yield from self._artifacts(query.where(*self._of_results(), *self._chosen()))
+
+    def _of_results(self) -> list[ColumnElement[bool]]:
+        ids = self.part.result_ids
+        return [
+            RESULTS.c.run_id == self.part.run_id,
+            *([] if ids is None else [among(list(map(str, ids)))(RESULTS.c.id)]),
+        ]
+
+    def _chosen(self) -> list[ColumnElement[bool]]:
+        ids = self.part.artifact_ids
+        return [] if ids is None else [among(list(map(str, ids)))(ARTIFACTS.c.id)]
+
+    def _artifacts(self, query: Select[Any]) -> Iterator[StoredArtifact]:
+        for row in self._stream(query.order_by(ARTIFACTS.c.result_id, ARTIFACTS.c.id)):
+            columns = _values(ARTIFACTS, row)
+            size_bytes = row["size_bytes"]
+            if size_bytes is None:
+                columns["content"] = None
+            yield StoredArtifact(columns, size_bytes or 0, self._session, row["inline"])
+
+    def _stream(self, query: Select[Any]) -> Iterator[RowMapping]:
+        return iter(self._session.execute(query, execution_options={"yield_per": PAGE_ROWS}).mappings())
+
+
+def _columns(table: Table) -> list[ColumnElement[Any]]:
+    """Give the columns of a table, JSON as text and content left out."""
+    left_out = {"content"} | ({"run_id"} if table is RESULTS else set())
+    return [
+        cast(column, Text).label(column.name) if _is_json(column) else column
+        for column in table.c
+        if column.name not in left_out
+    ]
+
+
+def _select_artifacts() -> Select[Any]:
+    size = func.octet_length(ARTIFACTS.c.content)
+    inline = case((size <= INLINE_BYTES, ARTIFACTS.c.content))
+    return select(*_columns(ARTIFACTS), size.label("size_bytes"), inline.label("inline"))
+
+
+def _is_json(column: ColumnElement[Any]) -> bool:
+    return isinstance(column.type, JSONB)
+
+
+def _values(table: Table, row: RowMapping) -> dict[str, Any]:
+    return {name: _as_archived(table.c[name], value) for name, value in row.items() if name in table.c}
+
+
+def _as_archived(column: ColumnElement[Any], value: Any) -> Any:
+    if _is_json(column):
+        return json_column(value)
+    if value in _INFINITE_TIMES:
+        raise ValueError(f"its {column.name} is infinite")
+    return number_column(value) if isinstance(value, float) else value

@@ -1,0 +1,102 @@
+"""The bytes of uploads, as the database keeps them until they are imported."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import case, func, select, update
+
+from ibutsu_tasks.database.large_values import read_into
+from ibutsu_tasks.database.lock_wait import limit_lock_wait
+from ibutsu_tasks.database.models import ImportFile
+from ibutsu_tasks.operations.imports.records import find_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.database.models import Import
+
+IN_MEMORY_BYTES = 8 * 1024**2
+
+SMALL_BYTES = 256 * 1024
+"""Content of most uploads: it comes at once with its row."""
+
+
+@contextmanager
+def open_content(session: Session, import_id: UUID) -> Iterator[IO[bytes] | None]:
+    """Give an import's content as a file at position 0; None when it is not there (any more).
+
+    The session's transaction has it for itself: a second delivery of the import waits here, for at most 10 s,
+    and then finds none. It is fetched in pieces, and kept in a temporary file when it is larger than
+    `IN_MEMORY_BYTES`.
+    """
+    limit_lock_wait(session)
+    found = _content_row(session, import_id)
+    if found is None:
+        yield None
+        return
+    file_id, small = found
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as content:
+        if small is None:
+            read_into(content, session, ImportFile.content, file_id)
+        else:
+            content.write(small)
+        content.seek(0)
+        yield content
+
+
+def _content_row(session: Session, import_id: UUID) -> tuple[UUID, bytes | None] | None:
+    """Give the id of the row with the content, and the content itself when it is small."""
+    is_small = func.octet_length(ImportFile.content) <= SMALL_BYTES
+    query = (
+        select(ImportFile.id, case((is_small, ImportFile.content)))
+        .where(*_with_content(import_id))
+        .order_by(ImportFile.id)
+        .limit(1)
+        .with_for_update()
+    )
+    row = session.execute(query).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def drop_content(session: Session, import_id: UUID) -> None:
+    """Forget an import's content and keep its rows."""
+    session.execute(update(ImportFile).where(*_with_content(import_id)).values(content=None))
+
+
+def _with_content(import_id: UUID) -> tuple[ColumnElement[bool], ...]:
+    return (ImportFile.import_id == import_id, ImportFile.content.is_not(None))
+
+
+def clear_content(session: Session, import_id: str) -> str:
+    """Drop the bytes of a finished import; the answers are the Ibutsu server's own.
+
+    A failed import keeps its bytes, so that it can run again.
+    """
+    try:
+        row = _locked_with_content(session, UUID(import_id))
+    except (ValueError, TypeError, AttributeError):
+        row = None
+    if row is None:
+        return f"Import {import_id} not found"
+    if row.status != "done":
+        return f"Import {import_id} status is {row.status}, not clearing content"
+    size = func.coalesce(func.sum(func.octet_length(ImportFile.content)), 0)
+    size_bytes = session.execute(select(size).where(*_with_content(row.id))).scalar_one()
+    drop_content(session, row.id)
+    if not size_bytes:
+        return f"No content to clear for import {import_id}"
+    return f"Cleared {size_bytes} bytes from import_file for import {import_id}"
+
+
+def _locked_with_content(session: Session, import_id: UUID) -> Import | None:
+    # In the order of a running import, lest the two wait for one another.
+    limit_lock_wait(session)
+    session.execute(select(ImportFile.id).where(*_with_content(import_id)).with_for_update())
+    return find_locked(session, import_id)

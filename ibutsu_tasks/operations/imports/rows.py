@@ -1,0 +1,282 @@
+"""Results and artifacts of an import, written in batches of bounded memory."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, select, update
+
+from ibutsu_tasks.database.copying import CopyBatch
+from ibutsu_tasks.database.membership import among
+from ibutsu_tasks.database.models import Artifact, Project, Result, Run
+from ibutsu_tasks.importers.findings import shown
+from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
+from ibutsu_tasks.operations.imports.references import References
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Delete, Update
+    from sqlalchemy.orm import Session
+
+BATCH_ROWS = 1000
+BATCH_BYTES = 2 * 1024**2
+"""A small import, too, is to be several batches, for the next is read while one is written."""
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""How long Python threads wait for one another; with the usual 5 ms, the one that writes did little else."""
+
+MAX_ARTIFACT_BYTES = 500_000_000
+"""PostgreSQL sends a `bytea` as text of twice its size, at most 1 GiB: more could never be read back."""
+
+PROGRESS_INTERVAL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class RowTarget:
+    """What every row of an import shares. Times are naive UTC."""
+
+    run_id: UUID
+    project_id: UUID | None
+    start_time: datetime
+    upload_date: datetime
+    run_existed: bool
+    keeps_results: bool
+    """Whether a result that exists already is moved to the run as it is, or replaced."""
+    chosen_project_id: UUID | None = None
+    """The project the uploader named, which goes before that of an archived row."""
+
+
+@dataclass(slots=True)
+class WrittenRows:
+    """What a `RowWriter` did so far."""
+
+    results: int = 0
+    artifacts: int = 0
+    left_runs: set[UUID] = field(default_factory=set)
+    """The runs that results were moved away from."""
+    too_large: list[str] = field(default_factory=list)
+    """Sentences about artifacts left out."""
+    missing: list[str] = field(default_factory=list)
+    """Sentences about what archived rows refer to and is not there."""
+    foreign: list[UUID] = field(default_factory=list)
+    """Artifacts left out because another run has one with the id."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Encoded rows on their way: results, and the artifacts that name them or earlier ones."""
+
+    results: CopyBatch = field(default_factory=lambda: CopyBatch(Result))
+    artifacts: CopyBatch = field(default_factory=lambda: CopyBatch(Artifact))
+
+    def is_full(self) -> bool:
+        return (
+            len(self.results) >= BATCH_ROWS
+            or len(self.artifacts) >= BATCH_ROWS
+            or self.results.size_bytes + self.artifacts.size_bytes >= BATCH_BYTES
+        )
+
+
+class RowWriter:
+    """Writes rows of one import in the order of their keys: results, then the artifacts that name them.
+
+    While the database takes one batch, a thread waiting for it, the next one is read. Nobody else may use
+    the session meanwhile.
+    """
+
+    def __init__(
+        self, session: Session, target: RowTarget, on_progress: Callable[[int], None] | None = None
+    ) -> None:
+        self._session = session
+        self._target = target
+        self._on_progress = on_progress
+        self._reported = -math.inf
+        self._batch = _Batch()
+        self._writing: Future[None] | None = None
+        self.written = WrittenRows()
+        self.references = References(session, self.written.missing)
+
+    def write(self, rows: Iterable[ParsedResult | ParsedArtifact]) -> WrittenRows:
+        """Consume all rows."""
+        with self._writer_thread() as executor:
+            for row in rows:
+                if isinstance(row, ParsedResult):
+                    self._batch.results.add(self._result_columns(row))
+                else:
+                    self._add_artifact(row)
+                if self._batch.is_full():
+                    self._hand_over(executor)
+                self._report()
+            self._wait()
+        self._write(self._batch)
+        return self.written
+
+    def _add_artifact(self, artifact: ParsedArtifact) -> None:
+        size_bytes = len(artifact.content)
+        if size_bytes > MAX_ARTIFACT_BYTES:
+            self.written.too_large.append(
+                f"The file {shown(artifact.filename)} of {size_bytes:,} bytes was left out;"
+                f" {MAX_ARTIFACT_BYTES:,} are the limit."
+            )
+            return
+        self._batch.artifacts.add(self._artifact_columns(artifact))
+
+    def _hand_over(self, executor: Executor) -> None:
+        self._wait()
+        batch, self._batch = self._batch, _Batch()
+        self._writing = executor.submit(self._write, batch)
+        if batch.artifacts.reads_files:
+            # Reading rows moves the position of the very file that their content lies in.
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    @contextmanager
+    def _writer_thread(self) -> Iterator[Executor]:
+        usual_seconds = sys.getswitchinterval()
+        try:
+            sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+            with ThreadPoolExecutor(max_workers=1) as executor:
+                try:
+                    yield executor
+                finally:
+                    self._let_it_end()
+        finally:
+            sys.setswitchinterval(usual_seconds)
+
+    def _let_it_end(self) -> None:
+        """Wait for the thread, come what may: who rolls back next uses its connection."""
+        writing = () if self._writing is None else (self._writing,)
+        try:
+            wait(writing)
+        except BaseException:
+            # A time limit, which comes once; a thread whose join it interrupted passes for ended.
+            wait(writing)
+            raise
+
+    def _write(self, batch: _Batch) -> None:
+        if self._target.keeps_results:
+            self._move_existing_results(batch.results)
+        elif self._target.run_existed:
+            self._delete_results(batch.results)
+        if self._target.keeps_results or self._target.run_existed:
+            self._make_way(batch.artifacts)
+        self.written.results += batch.results.write(self._session)
+        self.written.artifacts += batch.artifacts.write(self._session)
+
+    def _move_existing_results(self, results: CopyBatch) -> None:
+        query = select(Result.id, Result.run_id).where(among(results.ids)(Result.id))
+        existing = {row.id: row.run_id for row in self._session.execute(query.with_for_update())}
+        moved = {result_id for result_id, run_id in existing.items() if run_id != self._target.run_id}
+        if moved:
+            self._execute(
+                update(Result)
+                .where(among(moved)(Result.id))
+                .values(
+                    run_id=self._target.run_id,
+                    project_id=func.coalesce(self._target.project_id, Result.project_id),
+                )
+            )
+            self.written.left_runs |= {existing[result_id] for result_id in moved} - {None}
+        results.discard(existing)
+        self.written.results += len(existing)
+
+    def _make_way(self, artifacts: CopyBatch) -> None:
+        """Delete what is there already, but nothing of another run: an archive may state any id."""
+        run_id = self._target.run_id
+        belongs_elsewhere = Artifact.run_id.is_distinct_from(run_id) & Result.run_id.is_distinct_from(run_id)
+        query = (
+            select(Artifact.id, belongs_elsewhere.label("is_foreign"))
+            .outerjoin(Result, Result.id == Artifact.result_id)
+            .where(among(artifacts.ids)(Artifact.id))
+        )
+        existing = {row.id: row.is_foreign for row in self._session.execute(query)}
+        foreign = [artifact_id for artifact_id, is_foreign in existing.items() if is_foreign]
+        artifacts.discard(foreign)
+        self.written.foreign += foreign
+        if own := existing.keys() - set(foreign):
+            self._execute(delete(Artifact).where(among(own)(Artifact.id)))
+
+    def _delete_results(self, results: CopyBatch) -> None:
+        if len(results):
+            named = among(results.ids)
+            self._execute(delete(Artifact).where(named(Artifact.result_id)))
+            self._execute(delete(Result).where(named(Result.id)))
+
+    def _execute(self, statement: Delete | Update) -> None:
+        # The session holds no such rows that would have to follow.
+        self._session.execute(statement, execution_options={"synchronize_session": False})
+
+    def _report(self) -> None:
+        if self._on_progress is None or time.monotonic() - self._reported < PROGRESS_INTERVAL_SECONDS:
+            return
+        self._reported = time.monotonic()
+        self._on_progress(self.written.results + len(self._batch.results))
+
+    def _result_columns(self, result: ParsedResult) -> dict[str, Any]:
+        if result.archived is not None:
+            chosen = self._target.chosen_project_id
+            project_id = chosen or self._existing(Project, result.archived["project_id"])
+            return {**result.archived, "run_id": self._target.run_id, "project_id": project_id}
+        return {
+            "id": result.id,
+            "project_id": self._target.project_id,
+            "run_id": self._target.run_id,
+            "test_id": result.test_id,
+            "result": result.result,
+            "data": result.data,
+            "params": result.params,
+            "duration": result.duration_seconds,
+            "start_time": result.start_time or self._target.start_time,
+            "source": result.source,
+            "env": result.env,
+            "component": result.component,
+        }
+
+    def _artifact_columns(self, artifact: ParsedArtifact) -> dict[str, Any]:
+        if artifact.archived is not None:
+            return {"content": artifact.content, **artifact.archived, **self._owners(artifact)}
+        owner = (
+            {"resultId": str(artifact.result_id)}
+            if artifact.result_id
+            else {"runId": str(self._target.run_id)}
+        )
+        return {
+            "id": artifact.id,
+            "content": artifact.content,
+            "result_id": artifact.result_id,
+            "run_id": None if artifact.result_id else self._target.run_id,
+            "filename": artifact.filename,
+            "data": {"contentType": artifact.content_type, **owner},
+            "upload_date": self._target.upload_date,
+        }
+
+    def _owners(self, artifact: ParsedArtifact) -> dict[str, UUID | None]:
+        """Give the result and the run an archived artifact belonged to; one of them is of this archive."""
+        stated = artifact.archived or {}
+        result_id, run_id = stated["result_id"], stated["run_id"]
+        if artifact.result_id is None:
+            run_id, result_id = self._target.run_id, self._existing(Result, result_id)
+        else:
+            result_id = artifact.result_id
+            if run_id != self._target.run_id:
+                run_id = self._existing(Run, run_id)
+        return {"result_id": result_id, "run_id": run_id}
+
+    def _existing(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
+        """Give the id when there is such a row. Nothing is being written while the session is asked."""
+        if not self.references.knows(model, row_id):
+            self._wait()
+        return self.references.check(model, row_id)

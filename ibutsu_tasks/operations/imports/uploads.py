@@ -1,0 +1,128 @@
+"""Storing a file as the Ibutsu API server does, and the message it would publish."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from ibutsu_tasks.database.copying import copy_rows
+from ibutsu_tasks.database.models import Import, ImportFile
+from ibutsu_tasks.database.storable import storable_json, storable_text
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers import detect_format
+from ibutsu_tasks.importers.findings import shown
+from ibutsu_tasks.importers.parsed import SpooledContent
+from ibutsu_tasks.operations.imports.partial import PARTIAL
+from ibutsu_tasks.operations.imports.run_row import utc_now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy.orm import Session
+
+MAX_CONTENT_BYTES = 1_000_000_000
+"""PostgreSQL holds a little more, 1 GiB less its own few bytes, in one value."""
+
+WIRE_NAMES = {
+    "junit": "ibutsu_server.tasks.importers.run_junit_import",
+    "archive": "ibutsu_server.tasks.importers.run_archive_import",
+}
+"""The task that imports a format."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """A file to store, by its path or its bytes, and what is said along with it."""
+
+    filename: str
+    content: Path | bytes
+    project_id: UUID | None = None
+    metadata: dict[str, Any] | None = None
+    source: str | None = None
+    keeps_partial: bool = False
+    """Whether a file that breaks is to keep the test cases before the break."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUpload:
+    """A stored file: publish `message` as the one positional argument of `wire_name` after the commit.
+
+    `message["created"]` is a naive UTC `datetime`; kombu's JSON gives it the form the API server sends.
+    """
+
+    import_id: UUID
+    wire_name: str
+    message: dict[str, Any]
+
+
+def store_upload(session: Session, upload: UploadRequest) -> StoredUpload:
+    """Write the rows of an upload, its content streamed from the file.
+
+    Raises InvalidImportError for a file that cannot be read, or is larger than PostgreSQL holds in one
+    value. Whatever else is wrong with it, its import will say.
+    """
+    name = shown(upload.filename)
+    try:
+        with _open(upload.content) as file:
+            size_bytes = file.seek(0, os.SEEK_END)
+            if size_bytes > MAX_CONTENT_BYTES:
+                raise InvalidImportError(
+                    f"{name} has {size_bytes:,} bytes; an upload may have {MAX_CONTENT_BYTES:,}.",
+                    "Split it, or leave out its largest attachments.",
+                )
+            row = _import_row(upload)
+            session.add(row)
+            content = SpooledContent(file, 0, size_bytes)
+            copy_rows(session, ImportFile, [{"id": uuid4(), "import_id": row.id, "content": content}])
+            wire_name = WIRE_NAMES[_format_of(file, upload.filename)]
+    except OSError as error:
+        raise InvalidImportError(
+            f"{name} cannot be read: {error.strerror}.", "Name a file you can read."
+        ) from None
+    except EOFError:
+        raise InvalidImportError(f"{name} became shorter while it was read.", "Try again.") from None
+    return StoredUpload(row.id, wire_name, message_of(row))
+
+
+def message_of(row: Import) -> dict[str, Any]:
+    """Give the argument that the API server publishes for an import, its keys in the server's order."""
+    return {
+        "id": str(row.id),
+        "filename": row.filename,
+        "format": row.format,
+        "status": row.status,
+        "created": row.created,
+        "metadata": row.data,
+    }
+
+
+def _open(content: Path | bytes) -> IO[bytes]:
+    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+
+
+def _import_row(upload: UploadRequest) -> Import:
+    data: dict[str, Any] = {"project_id": str(upload.project_id)} if upload.project_id else {}
+    data["metadata"] = storable_json(upload.metadata)
+    if upload.source:
+        data["source"] = storable_text(upload.source)
+    if upload.keeps_partial:
+        data[PARTIAL] = True
+    return Import(
+        id=uuid4(),
+        filename=storable_text(upload.filename),
+        format="",
+        data=data,
+        status="pending",
+        created=utc_now(),
+    )
+
+
+def _format_of(file: IO[bytes], filename: str) -> str:
+    try:
+        return detect_format(file, filename)
+    except InvalidImportError:
+        # Its import ends in `error` with this very sentence, where everybody looks for it.
+        return "archive" if filename.lower().endswith((".tar.gz", ".tgz")) else "junit"

@@ -1,0 +1,1 @@
+"""Pages of results or runs for the API: filters in, JSON rows out."""

@@ -1,0 +1,213 @@
+"""Pages of results or runs as JSON rows, newest first."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import Select, Table, Text, Uuid, cast, func, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+
+from ibutsu_tasks.database.models import Base
+from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.operations.query import filters
+from ibutsu_tasks.operations.query.row_estimate import estimate_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
+
+TABLE_NAMES = ("results", "runs")
+
+STATEMENT_TIMEOUT_SECONDS = 25
+"""The Ibutsu API server's own figure, for what runs away: a regular expression, a count of everything."""
+
+ESTIMATE_LIMIT_ROWS = 1_000
+"""The Ibutsu API server's own figure: below it rows are counted, because that is quick."""
+
+FETCH_ROWS = 1_000
+"""Rows the driver holds at once on their way."""
+
+LARGEST_OFFSET = 2**63 - 1
+
+QUERY_CANCELED, INVALID_REGEX = "57014", "2201B"
+FILTER_AT_FAULT_CLASSES = ("22", "54")
+"""SQLSTATE classes: data exception, program limit exceeded. Only filters bring data into these queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageLimits:
+    """What one page may hold: rows, and bytes of their JSON documents, which are nearly all of it."""
+
+    rows: int
+    json_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """What to fetch: `page` counts from 1, `estimate` allows an approximate total."""
+
+    tablename: str
+    filters: tuple[str, ...] = ()
+    page: int = 1
+    page_size: int = 25
+    estimate: bool = False
+
+    @classmethod
+    def from_message(cls, filter_: Any, page: Any, page_size: Any, estimate: Any, tablename: Any) -> Self:
+        """Read a message's arguments, where numbers may be strings.
+
+        Raises RefusedError for arguments of the wrong kind.
+        """
+        if not isinstance(filter_, list | tuple | None):
+            raise RefusedError(f"The filters must be a list of texts, not {type(filter_).__name__}.")
+        wants_estimate = str(estimate).strip().lower() in ("true", "1", "y", "yes")
+        numbers = _whole_number("page", page), _whole_number("page_size", page_size)
+        return cls(tablename, tuple(filter_ or ()), *numbers, wants_estimate)
+
+    @property
+    def offset(self) -> int:
+        """Rows before the page."""
+        return (self.page - 1) * self.page_size
+
+
+def _whole_number(name: str, value: Any) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise RefusedError(f"{name} must be a whole number, not {str(value)[:50]!r}.") from None
+
+
+def fetch_page(session: Session, request: PageRequest, limits: PageLimits) -> dict[str, Any]:
+    """Give `{tablename: [row, ...], "pagination": {...}}`, rows with `data` under the name `metadata`.
+
+    Sets the statement time-out of the session's transaction. Raises RefusedError for a request beyond the
+    limits or a query beyond the time-out, InvalidFilterError for a filter that cannot be used.
+    """
+    _check(request, limits.rows)
+    table = Base.metadata.tables[request.tablename]
+    clauses = filters.build_clauses(table, request.filters)
+    with _clear_errors(request):
+        session.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"))
+        rows = list(_within(limits.json_bytes, _stream_rows(session, table, clauses, request)))
+        total = _total(session, select(table.c.id).where(*clauses), request, len(rows))
+    pagination = {
+        "page": request.page,
+        "pageSize": request.page_size,
+        "totalItems": total,
+        "totalPages": -(-total // request.page_size),
+    }
+    return {request.tablename: rows, "pagination": pagination}
+
+
+def _check(request: PageRequest, max_rows: int) -> None:
+    if request.tablename not in TABLE_NAMES:
+        raise RefusedError(f"There are pages of results and of runs, not of {request.tablename!r}.")
+    if request.page < 1 or request.page_size < 1:
+        raise RefusedError(
+            f"page and page_size must be at least 1, not {request.page} and {request.page_size}."
+        )
+    if request.page_size > max_rows:
+        raise RefusedError(
+            f"A page of {request.page_size} rows is over the limit of {max_rows} rows.",
+            "Ask for smaller pages, or raise IBUTSU_TASKS_QUERY_MAX_ROWS.",
+        )
+    if request.offset > LARGEST_OFFSET:
+        raise RefusedError(f"There is no page {request.page}.")
+
+
+def _within(max_bytes: int, rows: Iterable[tuple[dict[str, Any], int]]) -> Iterator[dict[str, Any]]:
+    size_bytes = 0
+    for row, row_bytes in rows:
+        size_bytes += row_bytes
+        if size_bytes > max_bytes:
+            raise RefusedError(
+                f"The page holds more than the limit of {max_bytes:,} bytes of metadata.",
+                "Ask for smaller pages, or raise IBUTSU_TASKS_QUERY_MAX_BYTES.",
+            )
+        yield row
+
+
+def _stream_rows(
+    session: Session, table: Table, clauses: list[ColumnElement[bool]], request: PageRequest
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """Give each row with the length of its JSON documents, which is nearly all of it."""
+    documents = [_json_name(column.name) for column in table.columns if isinstance(column.type, JSONB)]
+    page = (
+        select(*_json_columns(table))
+        .where(*clauses)
+        .order_by(table.c.start_time.desc(), table.c.id)
+        .offset(request.offset)
+        .limit(request.page_size)
+        .execution_options(yield_per=FETCH_ROWS)
+    )
+    result = session.execute(page)
+    names = tuple(result.keys())
+    for values in result:
+        row = dict(zip(names, map(_json_value, values), strict=True))
+        texts = {name: row[name] or "null" for name in documents}
+        row |= {name: json.loads(text) for name, text in texts.items()}
+        row["metadata"] = row["metadata"] or {}
+        yield row, sum(map(len, texts.values()))
+
+
+def _json_columns(table: Table) -> list[ColumnElement[Any]]:
+    """Give the columns: identifiers as text, cheaper than objects; JSON as text, to be measured."""
+    as_text = {column.name: cast(column, Text) for column in table.columns if _is_fetched_as_text(column)}
+    return [as_text.get(column.name, column).label(_json_name(column.name)) for column in table.columns]
+
+
+def _is_fetched_as_text(column: ColumnElement[Any]) -> bool:
+    return isinstance(column.type, Uuid | JSONB)
+
+
+def _json_name(column_name: str) -> str:
+    return "metadata" if column_name == "data" else column_name
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        # The API server's own JSON encoder ends naive times in Z; a string passes through it as it is.
+        return f"{value.isoformat()}Z"
+    # A duration can be NaN or infinite in PostgreSQL; in JSON it cannot.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _total(session: Session, matching: Select[Any], request: PageRequest, page_rows: int) -> int:
+    seen = request.offset + page_rows
+    if page_rows < request.page_size and (page_rows or request.page == 1):
+        # The last page says how many there are.
+        return seen
+    if request.estimate and (estimate := estimate_rows(session, matching)) >= ESTIMATE_LIMIT_ROWS:
+        return max(estimate, seen) if page_rows else estimate
+    return session.scalars(select(func.count()).select_from(matching.subquery())).one()
+
+
+@contextmanager
+def _clear_errors(request: PageRequest) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        sqlstate = getattr(error.orig, "pgcode", None) or ""
+        if sqlstate == QUERY_CANCELED:
+            raise RefusedError(
+                f"The query on {request.tablename} was stopped: it took longer than "
+                f"{STATEMENT_TIMEOUT_SECONDS} s, or an administrator cancelled it.",
+                "Narrow it down with more filters, or use simpler ones in place of ~ and %.",
+            ) from error
+        if sqlstate.startswith(FILTER_AT_FAULT_CLASSES):
+            raise _blame(request, error, only_regex=sqlstate == INVALID_REGEX) from error
+        raise
+
+
+def _blame(request: PageRequest, error: DBAPIError, *, only_regex: bool) -> RefusedError:
+    suspects = [each for each in request.filters if not only_regex or filters.uses_regex(each)]
+    reason = str(error.orig).partition("\n")[0]
+    return filters.refuse(" or ".join(suspects), f"is refused by PostgreSQL: {reason}")

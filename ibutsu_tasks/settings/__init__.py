@@ -1,0 +1,320 @@
+"""Settings: one frozen object, and the only code that reads the environment and `.env`.
+
+Each field of `Settings` is a row: its variables, default, unit and help. The README table, the
+`config` command and the error messages read the same rows. A value comes from the first of: an
+option, the environment, `.env`, a running local stack, the default; `Settings.sources` says which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ibutsu_tasks.errors import SettingsError, UsageError
+from ibutsu_tasks.retention import ProjectAge, parse_project_ages
+from ibutsu_tasks.settings import values
+from ibutsu_tasks.settings.rows import Row, as_text, setting
+from ibutsu_tasks.settings.sources import SettingReader, default_data_dir, read_env_file
+from ibutsu_tasks.settings.values import MASK, mask_passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set from outside. Build it with `load_settings`."""
+
+    broker_url: str | None = setting(
+        "CELERY_BROKER_URL",
+        None,
+        "Redis URL of the queue.",
+        parse=values.broker_url,
+        secret=True,
+        flag="--broker-url",
+    )
+    result_backend: str | None = setting(
+        "CELERY_RESULT_BACKEND CELERY_RESULT_BACKEND_URL",
+        None,
+        "Redis URL of the task results.",
+        parse=values.broker_url,
+        secret=True,
+        default_text="the broker URL",
+    )
+    database_url: str | None = setting(
+        "SQLALCHEMY_DATABASE_URI",
+        None,
+        "URL of the database; wins over its parts below.",
+        parse=values.database_url,
+        secret=True,
+        flag="--database-url",
+    )
+    postgresql_host: str | None = setting(
+        "POSTGRESQL_HOST POSTGRES_HOST", None, "Database host, or the directory of its unix socket."
+    )
+    postgresql_port: int = setting(
+        "POSTGRESQL_PORT POSTGRES_PORT", 5432, "Database port.", parse=values.whole_number(1)
+    )
+    postgresql_user: str | None = setting("POSTGRESQL_USER POSTGRES_USER", None, "Database user.")
+    postgresql_password: str | None = setting(
+        "POSTGRESQL_PASSWORD POSTGRES_PASSWORD", None, "Database password.", secret=True
+    )
+    postgresql_database: str | None = setting(
+        "POSTGRESQL_DATABASE POSTGRESQL_DB POSTGRES_DATABASE POSTGRES_DB", None, "Database name."
+    )
+    postgresql_sslmode: str | None = setting(
+        "POSTGRESQL_SSLMODE POSTGRES_SSLMODE",
+        None,
+        "TLS to the database.",
+        parse=values.one_of(("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
+        default_text="prefer",
+    )
+    flower_basic_auth: str | None = setting(
+        "FLOWER_BASIC_AUTH", None, "`user:password` of the Flower page.", parse=values.basic_auth, secret=True
+    )
+    flower_address: str = setting(
+        "FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on.", flag="--address"
+    )
+    flower_port: int = setting(
+        "FLOWER_PORT", 5555, "Port Flower listens on.", parse=values.whole_number(1), flag="--port"
+    )
+    flower_url: str | None = setting(
+        "IBUTSU_TASKS_FLOWER_URL", None, "Where `doctor` finds Flower; unset: not checked.", secret=True
+    )
+    worker_concurrency: int | str = setting(
+        "CELERY_WORKER_CONCURRENCY",
+        1,
+        "Tasks a worker runs at a time, or `auto`.",
+        parse=values.concurrency,
+        flag="--concurrency",
+    )
+    worker_queues: tuple[str, ...] = setting(
+        "CELERY_WORKER_QUEUES",
+        ("celery",),
+        "Queues a worker consumes, separated by commas.",
+        parse=values.queues,
+        default_text="celery",
+        flag="--queues",
+    )
+    worker_hostname: str | None = setting(
+        "CELERY_WORKER_HOSTNAME",
+        None,
+        "Node name of a worker.",
+        default_text="celery@HOST",
+        flag="--hostname",
+    )
+    worker_prefetch_multiplier: int = setting(
+        "CELERY_WORKER_PREFETCH_MULTIPLIER",
+        1,
+        "Messages a worker holds per process.",
+        parse=values.whole_number(1),
+        flag="--prefetch-multiplier",
+    )
+    worker_max_tasks_per_child: int | None = setting(
+        "CELERY_WORKER_MAX_TASKS_PER_CHILD",
+        None,
+        "Tasks after which a worker process is replaced.",
+        parse=values.whole_number(1),
+        flag="--max-tasks-per-child",
+    )
+    worker_soft_shutdown_seconds: float = setting(
+        "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
+        20.0,
+        "What a running task is given on SIGQUIT before its message goes back to the queue.",
+        parse=values.seconds,
+        unit="s",
+    )
+    log_level: str = setting(
+        "CELERY_WORKER_LOGLEVEL",
+        "info",
+        "Log level of worker and beat.",
+        parse=values.one_of(values.LOG_LEVELS),
+        flag="--loglevel",
+    )
+    log_format: str = setting(
+        "IBUTSU_TASKS_LOG_FORMAT",
+        "text",
+        "`text`, or `json` for one object per line.",
+        parse=values.one_of(values.LOG_FORMATS),
+        flag="--log-format",
+    )
+    task_time_limit_seconds: float | None = setting(
+        "CELERY_TASK_TIME_LIMIT",
+        None,
+        "A task is killed after this.",
+        parse=values.seconds,
+        unit="s",
+        flag="--time-limit",
+    )
+    task_soft_time_limit_seconds: float | None = setting(
+        "CELERY_TASK_SOFT_TIME_LIMIT",
+        None,
+        "A task is asked to end after this.",
+        parse=values.seconds,
+        unit="s",
+        flag="--soft-time-limit",
+    )
+    task_max_retries: int = setting(
+        "IBUTSU_TASKS_MAX_RETRIES",
+        150,
+        "Tries after an unreachable service; 150 last about half a day.",
+        parse=values.whole_number(0),
+    )
+    result_expires_seconds: float = setting(
+        "CELERY_RESULT_EXPIRES", 86400.0, "How long task results are kept.", parse=values.seconds, unit="s"
+    )
+    import_max_unpacked_bytes: int = setting(
+        "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
+        4 * 1024**3,
+        "What an archive may unpack to.",
+        parse=values.whole_number(1),
+        unit="bytes",
+    )
+    import_max_members: int = setting(
+        "IBUTSU_TASKS_IMPORT_MAX_MEMBERS", 500_000, "Files an archive may hold.", parse=values.whole_number(1)
+    )
+    query_max_rows: int = setting(
+        "IBUTSU_TASKS_QUERY_MAX_ROWS",
+        50_000,
+        "Largest page `query_task` answers.",
+        parse=values.whole_number(1),
+    )
+    query_max_bytes: int = setting(
+        "IBUTSU_TASKS_QUERY_MAX_BYTES",
+        64_000_000,
+        "Metadata a page of `query_task` may hold.",
+        parse=values.whole_number(1),
+        unit="bytes",
+    )
+    retention: tuple[ProjectAge, ...] = setting(
+        "IBUTSU_TASKS_RETENTION",
+        (),
+        "Ages of projects that differ from a rule's: `demo:results=120d,archive:runs=never`.",
+        parse=parse_project_ages,
+        default_text="none",
+    )
+    data_dir: Path = setting(
+        "IBUTSU_TASKS_DATA_DIR",
+        Path(),
+        "Where `up` keeps its data.",
+        parse=lambda value: Path(value).expanduser().absolute(),
+        default_text="$XDG_DATA_HOME/ibutsu-tasks",
+        flag="--data-dir",
+    )
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        """Show no value: a settings object in a traceback must not tell a password."""
+        return f"<Settings from {', '.join(sorted(set(self.sources.values())))}>"
+
+    @property
+    def backend_url(self) -> str | None:
+        """URL of the result backend, which is the broker's unless set."""
+        return self.result_backend or self.broker_url
+
+    @property
+    def database_uri(self) -> str | None:
+        """URL of the database as given, or put together from its parts; None when neither is complete."""
+        if self.database_url or not (self.postgresql_host and self.postgresql_database):
+            return self.database_url
+        return self._assembled_uri()
+
+    def _assembled_uri(self) -> str:
+        user = quote(self.postgresql_user or "", safe="")
+        password = f":{quote(self.postgresql_password, safe='')}" if self.postgresql_password else ""
+        credentials = f"{user}{password}@" if user else ""
+        host = self.postgresql_host or ""
+        query = [f"sslmode={self.postgresql_sslmode}"] if self.postgresql_sslmode else []
+        if host.startswith("/"):
+            query.append(f"host={quote(host)}")
+            place = ""
+        else:
+            place = f"[{host}]" if ":" in host else host
+        address = f"{place}:{self.postgresql_port}"
+        name = quote(self.postgresql_database or "", safe="")
+        suffix = f"?{'&'.join(query)}" if query else ""
+        return f"postgresql+psycopg2://{credentials}{address}/{name}{suffix}"
+
+    def require_broker(self) -> str:
+        """Give the broker URL. Raises SettingsError naming what to set."""
+        self._require(broker=True, database=False)
+        return self.broker_url or ""
+
+    def require_database(self) -> str:
+        """Give the database URL. Raises SettingsError naming what to set."""
+        self._require(broker=False, database=True)
+        return self.database_uri or ""
+
+    def require_services(self) -> None:
+        """Check that broker and database are both known; name everything missing at once."""
+        self._require(broker=True, database=True)
+
+    def _require(self, *, broker: bool, database: bool) -> None:
+        missing = []
+        if broker and not self.broker_url:
+            missing.append("CELERY_BROKER_URL")
+        if database and not self.database_uri:
+            missing += self._missing_database_variables()
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+                f" and no local stack runs on {self.data_dir}.",
+                "Set them in the environment or in .env, or start everything here with `ibutsu-tasks up`.",
+            )
+
+    def _missing_database_variables(self) -> list[str]:
+        parts = {"POSTGRESQL_HOST": self.postgresql_host, "POSTGRESQL_DATABASE": self.postgresql_database}
+        missing = [name for name, value in parts.items() if not value]
+        return (
+            missing if len(missing) < len(parts) else ["POSTGRESQL_HOST (with _USER, _PASSWORD, _DATABASE)"]
+        )
+
+    def source(self, name: str) -> str:
+        """Say where the value of a setting came from."""
+        return self.sources.get(name, "default")
+
+    def shown(self, name: str) -> str:
+        """Give the value of a setting as it may be shown: secrets masked, `–` when unset."""
+        value, row = getattr(self, name), setting_rows()[name]
+        if value is None or not row.secret:
+            return as_text(value)
+        if name == "flower_basic_auth":
+            return f"{value.partition(':')[0]}:{MASK}"
+        return mask_passwords(value) if "://" in value else MASK
+
+
+def setting_rows() -> dict[str, Row]:
+    """Give every setting's row by field name, in the order of the README table."""
+    return {
+        item.name: Row(name=item.name, **item.metadata)
+        for item in dataclasses.fields(Settings)
+        if item.metadata
+    }
+
+
+def load_settings(
+    options: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+) -> Settings:
+    """Read the settings from options, environment, `.env`, a running local stack and defaults.
+
+    `options` maps field names to text or values, None meaning not given. `env_file` None reads
+    `.env` in the current directory when there is one. Raises SettingsError that lists every problem;
+    UsageError when an option is among them.
+    """
+    reader = SettingReader(os.environ if environ is None else environ, read_env_file(env_file))
+    for row in setting_rows().values():
+        reader.read(row, (options or {}).get(row.name))
+    reader.values.setdefault("data_dir", default_data_dir(reader.environ))
+    if reader.problems:
+        listed = "".join(f"\n  - {problem}" for problem in reader.problems)
+        kind = UsageError if reader.has_wrong_option else SettingsError
+        raise kind(f"These settings are not usable:{listed}", "`ibutsu-tasks config` lists every setting.")
+    reader.add_local_stack()
+    return Settings(**reader.values, sources=reader.sources)
