@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ibutsu_tasks.errors import UsageError
+from ibutsu_tasks.wire_names import PRUNE_OLD_FILES, PRUNE_OLD_IMPORT_FILES, PRUNE_OLD_RESULTS, PRUNE_OLD_RUNS
 
 DAYS_PER_MONTH = 30
 """The Ibutsu server counts months as 30 days."""
@@ -60,7 +61,7 @@ RETENTION_RULES = (
         default_age_days=7,
         minimum_age_days=1,
         unit="days",
-        task="ibutsu_server.tasks.db.prune_old_import_files",
+        task=PRUNE_OLD_IMPORT_FILES,
         batch_rows=2000,
         help="uploaded files and their import records",
     ),
@@ -71,7 +72,7 @@ RETENTION_RULES = (
         default_age_days=3 * DAYS_PER_MONTH,
         minimum_age_days=2 * DAYS_PER_MONTH,
         unit="months",
-        task="ibutsu_server.tasks.db.prune_old_files",
+        task=PRUNE_OLD_FILES,
         batch_rows=10_000,
         help="artifacts",
     ),
@@ -82,7 +83,7 @@ RETENTION_RULES = (
         default_age_days=5 * DAYS_PER_MONTH,
         minimum_age_days=4 * DAYS_PER_MONTH,
         unit="months",
-        task="ibutsu_server.tasks.db.prune_old_results",
+        task=PRUNE_OLD_RESULTS,
         batch_rows=10_000,
         help="results and their artifacts",
     ),
@@ -93,7 +94,7 @@ RETENTION_RULES = (
         default_age_days=12 * DAYS_PER_MONTH,
         minimum_age_days=10 * DAYS_PER_MONTH,
         unit="months",
-        task="ibutsu_server.tasks.db.prune_old_runs",
+        task=PRUNE_OLD_RUNS,
         batch_rows=100,
         help="runs, their results and artifacts",
     ),

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ibutsu_tasks.wire_names import (
+    PRUNE_OLD_FILES,
+    PRUNE_OLD_IMPORT_FILES,
+    PRUNE_OLD_RESULTS,
+    PRUNE_OLD_RUNS,
+    SYNC_ABORTED_RUNS,
+)
+
 SECONDS_PER_DAY = 24 * 3600
 
 
@@ -51,11 +59,9 @@ class ScheduleRow:
 SATURDAY = 6
 
 SCHEDULE = (
-    ScheduleRow("prune-old-import-files", Daily(2), "ibutsu_server.tasks.db.prune_old_import_files", (7,)),
-    ScheduleRow(
-        "prune-old-artifact-files", Daily(4, 0, SATURDAY), "ibutsu_server.tasks.db.prune_old_files", (3,)
-    ),
-    ScheduleRow("prune-old-results", Daily(5, 0, SATURDAY), "ibutsu_server.tasks.db.prune_old_results", (5,)),
-    ScheduleRow("prune-old-runs", Daily(6, 0, SATURDAY), "ibutsu_server.tasks.db.prune_old_runs", (12,)),
-    ScheduleRow("sync-aborted-runs", Every(30), "ibutsu_server.tasks.runs.sync_aborted_runs"),
+    ScheduleRow("prune-old-import-files", Daily(2), PRUNE_OLD_IMPORT_FILES, (7,)),
+    ScheduleRow("prune-old-artifact-files", Daily(4, 0, SATURDAY), PRUNE_OLD_FILES, (3,)),
+    ScheduleRow("prune-old-results", Daily(5, 0, SATURDAY), PRUNE_OLD_RESULTS, (5,)),
+    ScheduleRow("prune-old-runs", Daily(6, 0, SATURDAY), PRUNE_OLD_RUNS, (12,)),
+    ScheduleRow("sync-aborted-runs", Every(30), SYNC_ABORTED_RUNS),
 )

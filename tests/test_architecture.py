@@ -32,7 +32,8 @@ LAYERS = (
     ("schedule", "queues", "logs"),
     ("settings",),
     ("stack_record", "retention"),
-    ("errors",),
+    ("storable", "wire_names"),
+    ("errors", "clock"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.doctor.database import open_engine
 from ibutsu_tasks.doctor.limits import CALL_SECONDS
 from ibutsu_tasks.doctor.naming import reason_of
@@ -45,7 +46,7 @@ def check_prunes(settings: Settings) -> list[Finding]:
         return [finding("IBT-P19", seen, "Run `ibutsu-tasks doctor --only broker,database`.")]
     except RefusedError as error:
         return [finding("IBT-P03", f"Prunes are refused: {error}", error.hint)]
-    return judge(records, due, _utc_now())
+    return judge(records, due, utc_now())
 
 
 def _read_records(settings: Settings) -> list[PruneRecord]:
@@ -72,14 +73,10 @@ def _rules_with_due_rows(settings: Settings) -> set[str]:
 
 def _is_due(session: Session, rule: RetentionRule, settings: Settings) -> bool:
     row = SCHEDULED[rule.task]
-    a_period_ago = _utc_now() - timedelta(seconds=row.period_seconds)
+    a_period_ago = utc_now() - timedelta(seconds=row.period_seconds)
     age_days = row.args[0] * rule.days_per_unit
     due = find_due_rows(session, rule, age_days, settings.retention, now=a_period_ago)
     return bool(session.scalar(select(exists().where(*due.conditions(due.root, {})))))
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def judge(records: Sequence[PruneRecord], due: Collection[str], now: datetime) -> list[Finding]:

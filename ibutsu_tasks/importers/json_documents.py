@@ -5,16 +5,14 @@ from __future__ import annotations
 import codecs
 import json
 import math
-import re
 from typing import Any
+
+from ibutsu_tasks.storable import storable_text
 
 MAX_DEPTH = 100
 
 MAX_VALUES = 300_000
 """Values of a document, by its commas and brackets: each takes many times its text in memory."""
-
-# PostgreSQL's jsonb takes neither NUL nor lone surrogates.
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def _finite(digits: str) -> float | None:
@@ -23,17 +21,12 @@ def _finite(digits: str) -> float | None:
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _name: None)
-# What may become such a character: escapes, encoded surrogates, itself.
+# What may become a character that jsonb does not take: escapes, encoded surrogates, itself.
 _SUSPECT = (b"\\u", b"\xed", b"\x00")
 
 
 class BrokenDocumentError(ValueError):
     """The bytes are not a JSON object we can use; the text says why, for the end of a sentence."""
-
-
-def storable_text(text: str) -> str:
-    """Replace the characters PostgreSQL refuses by U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def json_object(data: bytes) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Integer, and_, case, func, not_, select
 
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.models import Result, Run
 from ibutsu_tasks.operations.run_summary import FROM_FILE, SUMMARY_SOURCE
 
@@ -30,7 +31,7 @@ def find_out_of_step(session: Session) -> list[UUID]:
     told = Run.summary["tests"].astext
     tests = case((told.regexp_match(_WHOLE_NUMBER), told.cast(Integer)))
     counted_by_file = and_(results == 0, func.coalesce(Run.data[SUMMARY_SOURCE].astext, "") == FROM_FILE)
-    since = datetime.now(UTC).replace(tzinfo=None) - LOOK_BACK
+    since = utc_now() - LOOK_BACK
     query = (
         select(Run.id)
         .where(Run.start_time > since, tests.is_distinct_from(results), not_(counted_by_file))

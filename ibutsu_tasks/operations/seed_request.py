@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from ibutsu_tasks.database.models import Project
 from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.storable import UNSTORABLE
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 MAX_EMAIL_CHARACTERS = 320
 """64 before the @ and 255 behind it (RFC 5321, 4.5.3.1)."""
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_EMAIL = re.compile("[^@\\s\0\ud800-\udfff]+@[^@\\s\0\ud800-\udfff]+")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ def read_request(session: Session, projects: Any) -> SeedRequest:
 
 
 def _find_projects(session: Session, name: str) -> list[UUID]:
-    if _UNSTORABLE.search(name):
+    if UNSTORABLE.search(name):
         return []
     try:
         matches = Project.id == UUID(name)
@@ -83,7 +83,7 @@ def _read_people(request: SeedRequest, name: str, project_id: UUID, people: dict
 
 def _read_email(request: SeedRequest, who: str, value: Any) -> str | None:
     email = value.strip() if isinstance(value, str) else ""
-    if len(email) <= MAX_EMAIL_CHARACTERS and _EMAIL.fullmatch(email):
+    if len(email) <= MAX_EMAIL_CHARACTERS and _EMAIL.fullmatch(email) and not UNSTORABLE.search(email):
         return email
     request.invalid.append(f"{who} must be an email address, not {_shown(value)}.")
     return None

@@ -17,6 +17,14 @@ from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.tasks.prune_state import PruneState
 from ibutsu_tasks.tasks.stopping import is_shutting_down
+from ibutsu_tasks.wire_names import (
+    CLEAR_IMPORT_FILE_CONTENT,
+    PRUNE_OLD_FILES,
+    PRUNE_OLD_IMPORT_FILES,
+    PRUNE_OLD_RESULTS,
+    PRUNE_OLD_RUNS,
+    SEED_USERS,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,25 +69,25 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSu
     return summary
 
 
-@shared_task(name="ibutsu_server.tasks.db.prune_old_files", bind=True, base=DatabaseTask)
+@shared_task(name=PRUNE_OLD_FILES, bind=True, base=DatabaseTask)
 def prune_old_files(self: DatabaseTask, months: Number = 5) -> dict[str, Any]:
     """Delete artifacts uploaded more than `months` of 30 days ago."""
     return _prune(self, "files", months).as_json()
 
 
-@shared_task(name="ibutsu_server.tasks.db.prune_old_results", bind=True, base=DatabaseTask)
+@shared_task(name=PRUNE_OLD_RESULTS, bind=True, base=DatabaseTask)
 def prune_old_results(self: DatabaseTask, months: Number = 6) -> dict[str, Any]:
     """Delete results, with their artifacts, that started more than `months` of 30 days ago."""
     return _prune(self, "results", months).as_json()
 
 
-@shared_task(name="ibutsu_server.tasks.db.prune_old_runs", bind=True, base=DatabaseTask)
+@shared_task(name=PRUNE_OLD_RUNS, bind=True, base=DatabaseTask)
 def prune_old_runs(self: DatabaseTask, months: Number = 12) -> dict[str, Any]:
     """Delete runs, with their results and artifacts, that started more than `months` of 30 days ago."""
     return _prune(self, "runs", months).as_json()
 
 
-@shared_task(name="ibutsu_server.tasks.db.prune_old_import_files", bind=True, base=DatabaseTask)
+@shared_task(name=PRUNE_OLD_IMPORT_FILES, bind=True, base=DatabaseTask)
 def prune_old_import_files(self: DatabaseTask, days: Number = 7) -> str:
     """Delete import records, with their files, older than `days`; the answers are the Ibutsu server's own."""
     summary = _prune(self, "imports", days)
@@ -89,14 +97,14 @@ def prune_old_import_files(self: DatabaseTask, days: Number = 7) -> str:
     )
 
 
-@shared_task(name="ibutsu_server.tasks.db.clear_import_file_content", bind=True, base=DatabaseTask)
+@shared_task(name=CLEAR_IMPORT_FILE_CONTENT, bind=True, base=DatabaseTask)
 def clear_import_file_content(self: DatabaseTask, import_id: str) -> str:
     """Drop the bytes of a finished import; its record stays."""
     with self.transaction() as (session, _):
         return content.clear_content(session, import_id)
 
 
-@shared_task(name="ibutsu_server.tasks.db.seed_users", bind=True, base=DatabaseTask)
+@shared_task(name=SEED_USERS, bind=True, base=DatabaseTask)
 def seed_users(self: DatabaseTask, projects: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Create missing users and make them owners and members of projects."""
     with self.transaction() as (session, _):

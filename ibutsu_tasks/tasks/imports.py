@@ -12,15 +12,13 @@ from ibutsu_tasks.operations.imports import records
 from ibutsu_tasks.operations.imports import run_import as importing
 from ibutsu_tasks.tasks.base import TRANSIENT_ERRORS, DatabaseTask
 from ibutsu_tasks.tasks.import_news import ImportNews
-from ibutsu_tasks.tasks.runs import UPDATE_RUN
+from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT, UPDATE_RUN
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from ibutsu_tasks.operations.imports.progress import OnProgress
 
-RUN_JUNIT_IMPORT = "ibutsu_server.tasks.importers.run_junit_import"
-RUN_ARCHIVE_IMPORT = "ibutsu_server.tasks.importers.run_archive_import"
 
 UNFORESEEN = "The import failed for an unforeseen reason; the worker's log says more."
 

@@ -8,9 +8,10 @@ from celery import shared_task
 
 from ibutsu_tasks.operations.query import paging
 from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.wire_names import QUERY_TASK
 
 
-@shared_task(name="ibutsu_server.tasks.query.query_task", bind=True, base=DatabaseTask)
+@shared_task(name=QUERY_TASK, bind=True, base=DatabaseTask)
 def query_task(
     self: DatabaseTask,
     filter_: list[str] | None = None,

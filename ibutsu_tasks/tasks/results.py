@@ -8,9 +8,10 @@ from ibutsu_tasks.errors import BusyError
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.run_lock import RunLock
 from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.wire_names import ADD_RESULT_START_TIME
 
 
-@shared_task(name="ibutsu_server.tasks.results.add_result_start_time", bind=True, base=DatabaseTask)
+@shared_task(name=ADD_RESULT_START_TIME, bind=True, base=DatabaseTask)
 def add_result_start_time(self: DatabaseTask, run_id: str) -> dict[str, int]:
     """Give every result of a run that has no start time the run's, under the run's lock."""
     if self.request.is_eager:

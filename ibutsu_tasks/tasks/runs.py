@@ -9,9 +9,7 @@ from celery import shared_task
 from ibutsu_tasks.operations import aborted_runs, run_summary
 from ibutsu_tasks.run_lock import QUIET_SECONDS, RunLock
 from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
-
-UPDATE_RUN = "ibutsu_server.tasks.runs.update_run"
-SYNC_ABORTED_RUNS = "ibutsu_server.tasks.runs.sync_aborted_runs"
+from ibutsu_tasks.wire_names import SYNC_ABORTED_RUNS, UPDATE_RUN
 
 RECHECK_HEADER = "ibutsu_tasks_recheck"
 """Marks a message sent to look again, as opposed to one that says the run changed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from ibutsu_tasks.broker import unreachable
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output import format_bytes, format_moment, format_seconds, plain
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.operations.prune.history import read_history
 from ibutsu_tasks.operations.prune.record import PruneState
 from ibutsu_tasks.resources import Resources
@@ -42,7 +43,7 @@ def show(state: CliState, rules: Collection[str]) -> ExitCode:
 
     Raises SettingsError when no broker is named, and BrokerUnreachableError.
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = utc_now()
     records = [record for record in _read(state) if record.rule in rules]
     if state.output.json_wanted:
         prunes = [record.as_json() | {"state": record.state(now)} for record in records]

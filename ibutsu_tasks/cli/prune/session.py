@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -14,6 +14,7 @@ from ibutsu_tasks.cli.prune import view
 from ibutsu_tasks.cli.prune.archive import NOT_ARCHIVED, PruneArchive
 from ibutsu_tasks.cli.prune.deleting import Deleter
 from ibutsu_tasks.cli.prune.stopping import StopRequest
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.operations.prune import plan as prune_plan
 from ibutsu_tasks.operations.prune import vacuum as vacuuming
@@ -48,7 +49,7 @@ def delete_rows(
     archives cannot be written, and what `pruning` raises.
     """
     # One moment for all: what is shown is what goes, however long the answer takes.
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = utc_now()
     with closing(Resources(state.settings, "prune")) as resources:
         kept = PruneArchive(resources, state.output, archive) if archive else None
         plans = _plan(resources, ages, now, archives=kept is not None)

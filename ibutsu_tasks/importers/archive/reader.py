@@ -12,10 +12,11 @@ from ibutsu_tasks.importers.archive.pruned_rows import read_artifact, read_resul
 from ibutsu_tasks.importers.archive.scan import ArchivePass
 from ibutsu_tasks.importers.archive.survey import Survey
 from ibutsu_tasks.importers.findings import Findings, shown
-from ibutsu_tasks.importers.json_documents import BrokenDocumentError, storable_text
+from ibutsu_tasks.importers.json_documents import BrokenDocumentError
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
 from ibutsu_tasks.importers.values import column_text, derived_id, indexed, seconds
+from ibutsu_tasks.storable import storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

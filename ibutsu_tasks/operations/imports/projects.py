@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from ibutsu_tasks.database.models import Project
-from ibutsu_tasks.database.storable import storable_text
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.findings import shown
+from ibutsu_tasks.storable import storable_text
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from ibutsu_tasks.database.lock_wait import limit_lock_wait
 from ibutsu_tasks.database.models import Import
-from ibutsu_tasks.database.storable import storable_text
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.importers.findings import shown
+from ibutsu_tasks.storable import storable_text
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm.attributes import flag_modified
 
-from ibutsu_tasks.database.storable import storable_json
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
@@ -25,6 +25,7 @@ from ibutsu_tasks.operations.imports.progress import WatchedContent
 from ibutsu_tasks.operations.imports.projects import project_of_file, project_of_upload
 from ibutsu_tasks.operations.imports.records import current_row, data_of
 from ibutsu_tasks.operations.imports.rows import RowTarget, RowWriter, WrittenRows
+from ibutsu_tasks.storable import storable_json
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -170,7 +171,7 @@ class _Import:
             run_id=run.id,
             project_id=project_id or run.project_id,
             start_time=parsed.start_time or run.start_time,
-            upload_date=run_row.utc_now(),
+            upload_date=utc_now(),
             run_existed=existed,
             keeps_results=is_archive,
             chosen_project_id=project_id if parsed.archived else None,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.models import Result, Run
-from ibutsu_tasks.database.storable import storable_json, storable_text
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.operations.imports.partial import PARTIAL
+from ibutsu_tasks.storable import storable_json, storable_text
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.importers.parsed import ParsedRun
-
-
-def utc_now() -> datetime:
-    """Give the time as the tables hold it: naive UTC."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def make_or_find(session: Session, parsed: ParsedRun, project_id: UUID | None) -> tuple[Run, bool]:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.copying import copy_rows
 from ibutsu_tasks.database.models import Import, ImportFile
-from ibutsu_tasks.database.storable import storable_json, storable_text
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import SpooledContent
 from ibutsu_tasks.operations.imports.partial import PARTIAL
-from ibutsu_tasks.operations.imports.run_row import utc_now
+from ibutsu_tasks.storable import storable_json, storable_text
+from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +28,8 @@ MAX_CONTENT_BYTES = 1_000_000_000
 """PostgreSQL holds a little more, 1 GiB less its own few bytes, in one value."""
 
 WIRE_NAMES = {
-    "junit": "ibutsu_server.tasks.importers.run_junit_import",
-    "archive": "ibutsu_server.tasks.importers.run_archive_import",
+    "junit": RUN_JUNIT_IMPORT,
+    "archive": RUN_ARCHIVE_IMPORT,
 }
 """The task that imports a format."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Text, cast, or_, select
 
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.models import Project
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune.due import DueRows
@@ -26,7 +27,7 @@ def cutoff_at(age_days: int, now: datetime | None = None) -> datetime:
     Raises RefusedError when that is before the first year of the calendar.
     """
     try:
-        return (now or datetime.now(UTC).replace(tzinfo=None)) - timedelta(days=age_days)
+        return (now or utc_now()) - timedelta(days=age_days)
     except OverflowError:
         raise RefusedError(
             f"{age_days} days ago is not in the calendar.", "Give an age of at most some hundred years."
@@ -46,7 +47,7 @@ def find_due_rows(
     Raises RefusedError when an age is not in the calendar, and when a project does not exist: its rows,
     under another name by now, would go at the age of all others.
     """
-    now = now or datetime.now(UTC).replace(tzinfo=None)
+    now = now or utc_now()
     own: dict[UUID, datetime | None] = {}
     for one in project_ages:
         if one.rule == rule.name:

@@ -13,12 +13,12 @@ import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from redis.exceptions import RedisError
 
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import BusyError, IbutsuTasksError
 from ibutsu_tasks.operations.prune.record import PruneRecord, PruneState, parse_record
 from ibutsu_tasks.settings.values import mask_passwords
@@ -107,7 +107,7 @@ class Recording:
         self._history = history
         self._begun = time.monotonic()
         self._next_sign = self._begun + SIGN_OF_LIFE_SECONDS
-        now = _utc_now()
+        now = utc_now()
         self._record = PruneRecord(
             id=uuid4().hex,
             rule=rule,
@@ -125,7 +125,7 @@ class Recording:
         """Note how many rows of all tables are gone; written down every few seconds."""
         self._record = replace(self._record, rows=rows)
         if time.monotonic() >= self._next_sign:
-            record = self._record = replace(self._record, seen=_utc_now(), seconds=self._seconds)
+            record = self._record = replace(self._record, seen=utc_now(), seconds=self._seconds)
             # A silent Redis costs its time-out each time: the end of the prune is told all the same.
             works = self._history.renew(record)
             self._next_sign = time.monotonic() + SIGN_OF_LIFE_SECONDS if works else math.inf
@@ -161,7 +161,7 @@ class Recording:
         return time.monotonic() - self._begun
 
     def _end(self, state: PruneState) -> None:
-        now = _utc_now()
+        now = utc_now()
         self._history.complete(
             replace(self._record, written_state=state, seen=now, ended=now, seconds=self._seconds)
         )
@@ -183,7 +183,3 @@ def _sentence(summary: PruneSummary) -> str | None:
         return STOPPED
     left = f"Due rows left, in use or for want of an archive: {summary.left:,}." if summary.left else None
     return summary.skipped or left
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

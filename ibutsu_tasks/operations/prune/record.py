@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.clock import iso_utc
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -73,10 +75,10 @@ class PruneRecord:
             "rule": self.rule,
             "older_than_days": self.older_than_days,
             "state": str(self.written_state),
-            "started": _iso(self.started),
-            "seen": _iso(self.seen),
-            "ended": _iso(self.ended),
-            "cutoff": _iso(self.cutoff),
+            "started": iso_utc(self.started, "milliseconds"),
+            "seen": iso_utc(self.seen, "milliseconds"),
+            "ended": iso_utc(self.ended, "milliseconds"),
+            "cutoff": iso_utc(self.cutoff, "milliseconds"),
             "rows": self.rows,
             "deleted": dict(self.deleted),
             "size_bytes": self.size_bytes,
@@ -120,10 +122,6 @@ def parse_record(document: bytes | str) -> PruneRecord | None:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def _moment(value: str) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.clock import iso_utc
 from ibutsu_tasks.operations.prune.speed import DEFAULT_SPEED, PruneSpeed
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ class PrunePlan:
     def as_json(self) -> dict[str, Any]:
         """Give the plan as JSON values; dates are ISO 8601 in UTC."""
         tables = [
-            asdict(table) | {"oldest": _iso(table.oldest), "newest": _iso(table.newest)}
+            asdict(table) | {"oldest": iso_utc(table.oldest), "newest": iso_utc(table.newest)}
             for table in self.tables
         ]
         return {
             "rule": self.rule,
             "older_than_days": self.age_days,
-            "cutoff": _iso(self.cutoff),
+            "cutoff": iso_utc(self.cutoff),
             "rows": self.rows,
             "expected_seconds": round(self.expected_seconds, 1),
             "rows_per_second": round(self.speed.rows_per_second),
@@ -96,7 +97,7 @@ class PruneSummary:
         return {
             "rule": self.rule,
             "older_than_days": self.age_days,
-            "cutoff": _iso(self.cutoff),
+            "cutoff": iso_utc(self.cutoff),
             "deleted": dict(self.deleted),
             "size_bytes": self.size_bytes,
             "left": self.left,
@@ -104,7 +105,3 @@ class PruneSummary:
             "skipped": self.skipped,
             "stopped": self.stopped,
         }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment.isoformat(timespec='seconds')}Z"

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from ibutsu_tasks.errors import InvalidFilterError
 from ibutsu_tasks.operations.query.fields import Field, find_field
+from ibutsu_tasks.storable import UNSTORABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,7 +41,6 @@ GRAMMAR = (
 MAX_SHOWN_CHARACTERS = 200
 
 _FILTER = re.compile(r"([^=!><)(~*%@]+)(>=|<=|[=!><)(~*%@])(.*)", re.DOTALL)
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _YES, _NO = ("y", "t", "1"), ("n", "f", "0")
 
 
@@ -88,7 +88,7 @@ def uses_regex(text: str) -> bool:
 def _split(text: str) -> tuple[str, str, str]:
     if not isinstance(text, str):
         raise ValueError("is not text")  # noqa: TRY004 - one kind of error for all that is wrong with a filter
-    if _UNSTORABLE.search(text):
+    if UNSTORABLE.search(text):
         raise ValueError("holds a character PostgreSQL cannot store")
     match = _FILTER.fullmatch(text)
     if match is None or not (name := match[1].strip()):

@@ -19,8 +19,8 @@ from ibutsu_tasks.database.copying import CopyBatch, copy_rows, table_of
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Result, User
 from ibutsu_tasks.database.row_encoding import RowEncoder
-from ibutsu_tasks.database.storable import storable_json, storable_text
 from ibutsu_tasks.importers.parsed import SpooledContent
+from ibutsu_tasks.storable import storable_json, storable_text
 from tests.factories import make_run
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.operations.imports import uploads
 from ibutsu_tasks.operations.imports.outcomes import read_outcomes
 from ibutsu_tasks.operations.imports.uploads import WIRE_NAMES, UploadRequest, message_of, store_upload
-from ibutsu_tasks.tasks.imports import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
+from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_project, make_run
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.sending import messages
-from ibutsu_tasks.tasks.runs import UPDATE_RUN
+from ibutsu_tasks.wire_names import UPDATE_RUN
 from tests.commands import role, services, until
 from tests.doors import forwarding
 from tests.factories import make_result, make_run

@@ -18,7 +18,7 @@ from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Result, Run
 from ibutsu_tasks.run_lock import LOCK_TTL_SECONDS
-from ibutsu_tasks.tasks.runs import UPDATE_RUN
+from ibutsu_tasks.wire_names import UPDATE_RUN
 from tests.factories import make_result, make_run
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 REPLACEMENT = "\ufffd"
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""Characters that neither `text` nor `jsonb` of PostgreSQL can hold: NUL and lone surrogates."""
+
 _NUL_ESCAPE = "\\u0000"
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -34,7 +36,7 @@ _encode = _document_encoder()
 
 def storable_text(text: str) -> str:
     """Replace each character that a `text` column cannot hold by U+FFFD."""
-    return _UNSTORABLE.sub(REPLACEMENT, text)
+    return UNSTORABLE.sub(REPLACEMENT, text)
 
 
 def storable_json(value: Any) -> Any:
