@@ -1,7 +1,7 @@
 """The scheduler with a leader: any number of beats may run, one sends.
 
 The leader is whoever holds an advisory lock in PostgreSQL; it is gone the moment its session is. When
-each entry last ran is kept in Redis, not in a local file, so that a beat on another host goes on where
+each entry last ran is kept in Redis, not in a local file, so that a beat on another host continues where
 the last one stopped, and a run missed while none was up is caught up once.
 """
 
@@ -66,7 +66,7 @@ class LeaderScheduler(Scheduler):
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except Exception:
-            # Whatever the reason, the other entries must go on; this one stays due.
+            # Whatever the reason, the other entries must not wait; this one stays due.
             logger.exception("could not send %s; trying again in %s s", entry.name, HEARTBEAT_SECONDS)
             self.schedule[str(entry.name)] = entry
             self._unsent = True

@@ -1,4 +1,4 @@
-"""What workers tell of running imports on the Redis channel `job_updates`, and how to listen to it.
+"""Progress of running imports on the Redis channel `job_updates`: publishing it, and listening to it.
 
 Whoever misses an update misses nothing: the rows of `imports` say how an import ended.
 """
@@ -37,15 +37,15 @@ class JobUpdate:
 
 
 def publish(client: Redis, update: JobUpdate) -> None:
-    """Tell whoever listens. Raises what the client raises."""
+    """Publish an update. Raises what the client raises."""
     client.publish(CHANNEL, json.dumps(asdict(update)))
 
 
 def parse(data: object) -> JobUpdate | None:
     """Read what came over the channel; None for anything but an update."""
     try:
-        told: Any = json.loads(data) if isinstance(data, bytes | str) else None
-        update = JobUpdate(**told)
+        fields: Any = json.loads(data) if isinstance(data, bytes | str) else None
+        update = JobUpdate(**fields)
     except (ValueError, TypeError):
         return None
     texts = (update.task_id, update.import_id, update.status, update.worker)
@@ -66,7 +66,7 @@ class Listener:
             self._hears = False
 
     def wait(self, wait_seconds: float) -> Iterator[JobUpdate]:
-        """Yield what is told within `wait_seconds`, which pass in any case unless the caller leaves."""
+        """Yield the updates of `wait_seconds`, which pass in any case unless the caller leaves."""
         deadline = time.monotonic() + wait_seconds
         while self._hears and (left_seconds := deadline - time.monotonic()) > 0:
             if (update := self._next(left_seconds)) is not None:

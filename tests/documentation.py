@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from typer.completion import get_completion_script
 
@@ -14,9 +15,14 @@ from ibutsu_tasks.cli.exit_codes import MEANINGS
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.values import NONE
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PACKAGE = Path(ibutsu_tasks.__file__).parent
 ROOT = PACKAGE.parent
 README = ROOT / "README.md"
+MAP = PACKAGE / "README.md"
+PAGES = (README, MAP)
 COMPLETIONS = ROOT / "completions"
 
 SHELLS = {
@@ -48,22 +54,21 @@ def settings_table() -> str:
 
 
 def code_map() -> str:
-    entries = [path for path in PACKAGE.iterdir() if _is_module(path)]
-    lines = [
-        f"{_name(path):<18} {_summary(path)}"
-        for path in sorted(entries, key=lambda path: (path.is_file(), path.name))
-    ]
-    return "\n".join(["```text", *lines, "```"])
+    return "\n".join(["```text", *_lines_of(PACKAGE, ""), "```"])
+
+
+def _lines_of(folder: Path, indent: str) -> Iterator[str]:
+    for path in sorted(filter(_is_module, folder.iterdir()), key=lambda path: (path.is_file(), path.name)):
+        name = f"{indent}{path.stem}{'/' if path.is_dir() else ''}"
+        yield f"{name:<28} {_summary(path)}"
+        if path.is_dir():
+            yield from _lines_of(path, f"{indent}  ")
 
 
 def _is_module(path: Path) -> bool:
-    return (path.is_dir() and (path / "__init__.py").exists()) or (
-        path.suffix == ".py" and path.name != "__init__.py"
-    )
-
-
-def _name(path: Path) -> str:
-    return f"{path.name}/" if path.is_dir() else path.name
+    if path.is_dir():
+        return (path / "__init__.py").exists()
+    return path.suffix == ".py" and path.stem not in {"__init__", "__main__"}
 
 
 def _summary(path: Path) -> str:
@@ -101,7 +106,8 @@ def with_generated_blocks(text: str) -> str:
 
 
 def main() -> None:
-    README.write_text(with_generated_blocks(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(with_generated_blocks(page.read_text(encoding="utf-8")), encoding="utf-8")
     COMPLETIONS.mkdir(exist_ok=True)
     for shell, name in SHELLS.items():
         (COMPLETIONS / name).write_text(completion_script(shell), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,15 +13,31 @@ from ibutsu_tasks.cli.exit_codes import exit_code_of
 from ibutsu_tasks.cli.imports.view import COLUMNS
 from ibutsu_tasks.errors import IbutsuTasksError
 from tests import documentation
-from tests.documentation import COMPLETIONS, PACKAGE, README, ROOT, SHELLS, completion_script
+from tests.documentation import COMPLETIONS, MAP, PACKAGE, PAGES, README, ROOT, SHELLS, completion_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def readme() -> str:
     return README.read_text(encoding="utf-8")
 
 
-def test_the_generated_parts_of_the_readme_are_fresh() -> None:
-    assert documentation.with_generated_blocks(readme()) == readme(), "run `python -m tests.documentation`"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_generated_parts_of_the_pages_are_fresh(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert documentation.with_generated_blocks(text) == text, "run `python -m tests.documentation`"
+
+
+def test_the_map_names_places_that_exist() -> None:
+    rows = re.findall(r"^\| (?!To add|---)[^|]*\| ([^|]*) \|", MAP.read_text(encoding="utf-8"), re.MULTILINE)
+    places = [
+        place for row in rows for place in re.findall(r"`((?:[\w<>]+/)*(?:[\w<>]+\.py|[\w<>]+/))`", row)
+    ]
+    assert len(places) > len(rows)
+    for place in places:
+        root = ROOT if place.startswith("tests/") else PACKAGE
+        assert list(root.glob(re.sub(r"<\w+>", "*", place))), place
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -64,9 +81,10 @@ def test_commands_named_in_the_readme_exist() -> None:
     assert used <= names
 
 
-def test_the_changelog_has_this_version_or_an_unreleased_part() -> None:
+def test_the_changelog_begins_with_what_comes_next_or_with_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## {ibutsu_tasks.__version__}" in changelog or "## Unreleased" in changelog
+    newest = re.findall(r"^## (.+)$", changelog, re.MULTILINE)[0].partition(" ")[0]
+    assert newest in {"Unreleased", ibutsu_tasks.__version__}
 
 
 def _families(kind: type[IbutsuTasksError]) -> list[type[IbutsuTasksError]]:

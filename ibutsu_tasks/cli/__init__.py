@@ -16,6 +16,7 @@ from ibutsu_tasks import __version__
 from ibutsu_tasks.cli.exit_codes import ExitCode, exit_code_of
 from ibutsu_tasks.cli.options import setting_option
 from ibutsu_tasks.cli.output import Output
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.state import CliState
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
 
@@ -42,7 +43,7 @@ COMMANDS = (
     ),
     CommandRow("enqueue", "enqueue", "Send one task, or run it right here.", "Work"),
     CommandRow("prune", "prune", "Delete old rows, after showing what would go.", "Work"),
-    CommandRow("doctor", "doctor", "Check every service and say what mends it.", "Look"),
+    CommandRow("doctor", "doctor", "Check every service and say how to fix what is wrong.", "Look"),
     CommandRow("lint", "lint", "Show what an import of files would keep, and where.", "Look"),
     CommandRow("config", "config", "Show every setting with its value and where it came from.", "Look"),
     CommandRow("db", "db", "Create the tables in an empty database.", "Set up"),
@@ -62,6 +63,14 @@ class LazyGroup(TyperGroup):
         """Give a stand-in that is enough for the help page and for completing names."""
         row = _ROWS.get(cmd_name)
         return row and TyperCommand(row.name, help=row.summary, rich_help_panel=row.panel)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, show what it came to, and end with its exit code."""
+        result = super().invoke(ctx)
+        if isinstance(result, Result):
+            ctx.obj.output.render(result)
+            raise typer.Exit(result.exit_code)
+        return result
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Give the real command, or let the base class suggest one."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.celery_app import build_database_app, create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.output import plain
+from ibutsu_tasks.cli.formats import plain
+from ibutsu_tasks.cli.result import Document, Result
 from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, TaskArgumentsError, UsageError
 from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.queues import DEFAULT_QUEUE
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ibutsu_tasks.cli.output import Output
-    from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.settings import Settings
     from ibutsu_tasks.tasks.base import DatabaseCelery
 
@@ -55,17 +55,15 @@ class Delivery:
     verbose: bool = False
 
 
-def show_tasks(output: Output, settings: Settings) -> None:
-    """Write every task with its signature and what it does."""
+def list_all_tasks(settings: Settings) -> Result:
+    """Give every task with its signature and what it does."""
     tasks = list_tasks(build_database_app(LOCAL_NAME, settings))
-    if output.json_wanted:
-        output.show_json(
-            [{"name": task.wire_name, "signature": str(task), "help": task.summary} for task in tasks]
-        )
-        return
+    blocks = []
     for task in tasks:
-        output.show(f"[bold]{plain(task.short_name)}[/]{plain(str(task).removeprefix(task.short_name))}")
-        output.show(f"    {plain(task.summary)}")
+        blocks.append(f"[bold]{plain(task.short_name)}[/]{plain(str(task).removeprefix(task.short_name))}")
+        blocks.append(f"    {plain(task.summary)}")
+    data = [{"name": task.wire_name, "signature": str(task), "help": task.summary} for task in tasks]
+    return Result({"tasks": data}, blocks)
 
 
 def read_call(settings: Settings, name: str, assignments: Sequence[str], document: str | None) -> TaskCall:
@@ -87,8 +85,8 @@ def read_call(settings: Settings, name: str, assignments: Sequence[str], documen
     return call
 
 
-def send_call(output: Output, settings: Settings, call: TaskCall, delivery: Delivery) -> ExitCode:
-    """Publish the message; write the task's id, or its result when it is waited for.
+def send_call(output: Output, settings: Settings, call: TaskCall, delivery: Delivery) -> Result:
+    """Publish the message; give the task's id, or its result when it is waited for.
 
     Raises BrokerUnreachableError, and while waiting ServiceUnreachableError and WaitTimeoutError.
     """
@@ -104,20 +102,18 @@ def send_call(output: Output, settings: Settings, call: TaskCall, delivery: Deli
     if delivery.queue not in {None, DEFAULT_QUEUE}:
         _warn_of_unread_queue(output, app, delivery.queue or "")
     if delivery.wait_seconds is None:
-        _show_sent(output, call.task, task_id)
-        return ExitCode.DONE
+        return Result({"task": call.task.wire_name, "task_id": task_id}, [plain(task_id)])
     output.say(f"[dim]Waiting for {call.task.short_name} {task_id}[/]")
     reader = ResultReader(app, settings.backend_url or "")
     outcome = reader.wait(task_id, delivery.wait_seconds)
-    return _show_outcome(output, call.task, outcome, verbose=delivery.verbose)
+    return _result_of(call.task, outcome, verbose=delivery.verbose)
 
 
-def run_here(state: CliState, call: TaskCall, *, verbose: bool) -> ExitCode:
+def run_here(settings: Settings, call: TaskCall, *, verbose: bool) -> Result:
     """Run the task, and what it sends, in this process; needs the database alone.
 
     Raises SettingsError when none is named, and whatever foreseen error the task ends in.
     """
-    settings = state.settings
     settings.require_database()
     # Nobody waits half a day for a retry at a terminal.
     app = build_database_app(LOCAL_NAME, replace(settings, task_max_retries=0))
@@ -136,7 +132,7 @@ def run_here(state: CliState, call: TaskCall, *, verbose: bool) -> ExitCode:
         error=None if succeeded else explain_failure(result.result),
         traceback=result.traceback and str(result.traceback),
     )
-    return _show_outcome(state.output, call.task, outcome, verbose=verbose)
+    return _result_of(call.task, outcome, verbose=verbose)
 
 
 def _read_document(document: str) -> list[Any] | dict[str, Any]:
@@ -175,24 +171,13 @@ def _warn_of_unread_queue(output: Output, app: DatabaseCelery, queue: str) -> No
         output.say(f"[yellow]No worker that answers consumes {plain(queue)};[/] they consume {plain(names)}.")
 
 
-def _show_sent(output: Output, task: TaskSignature, task_id: str) -> None:
-    if output.json_wanted:
-        output.show_json({"task": task.wire_name, "task_id": task_id})
-    else:
-        output.show(task_id)
-
-
-def _show_outcome(output: Output, task: TaskSignature, outcome: TaskOutcome, *, verbose: bool) -> ExitCode:
-    if output.json_wanted:
-        output.show_json({"task": task.wire_name} | asdict(outcome))
-    elif outcome.succeeded:
-        output.show_json(outcome.result)
+def _result_of(task: TaskSignature, outcome: TaskOutcome, *, verbose: bool) -> Result:
+    data = {"task": task.wire_name} | asdict(outcome)
     if outcome.succeeded:
-        return ExitCode.DONE
-    output.say(f"[bold red]{plain(task.short_name)} failed:[/] {plain(outcome.error or '')}")
+        return Result(data, [Document(outcome.result)])
+    messages = [f"[bold red]{plain(task.short_name)} failed:[/] {plain(outcome.error or '')}"]
     if verbose and outcome.traceback:
-        for line in str(outcome.traceback).splitlines():
-            output.say(plain(line))
+        messages += map(plain, outcome.traceback.splitlines())
     elif outcome.traceback:
-        output.say("[bold]Try:[/] --verbose shows the traceback.")
-    return ExitCode.BAD_NEWS
+        messages.append("[bold]Try:[/] --verbose shows the traceback.")
+    return Result(data, messages=messages, exit_code=ExitCode.BAD_NEWS)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ibutsu_tasks.cli.output import visible
+from ibutsu_tasks.cli.formats import visible
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.values import NONE
@@ -64,7 +64,7 @@ def parse_seconds(flag: str, text: str, minimum: float = 0.0) -> float:
 
 
 def check_name(flag: str, name: str) -> None:
-    """Raise UsageError for a name that is blank or could not be told from another where it is shown."""
+    """Raise UsageError for a name that is blank or looks like another where it is shown."""
     if not name.strip():
         raise UsageError(f"{flag} needs a name, which may not be empty.")
     if visible(name) != name:

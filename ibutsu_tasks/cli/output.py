@@ -1,82 +1,38 @@
-"""The only place that knows Rich: data goes to stdout, talk goes to stderr."""
+"""The only place that writes: data goes to stdout, talk goes to stderr, and `--json` is decided here alone.
+
+Rich is loaded when the first table is drawn or the first line goes to a terminal.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+import os
+import sys
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from ibutsu_tasks.cli.formats import plain, plain_lines, terminal_safe_json, without_markup
+from ibutsu_tasks.cli.result import Document, Note, Result, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ibutsu_tasks.cli.result import Block
     from ibutsu_tasks.errors import IbutsuTasksError
+
+JSON_VERSION = 1
+"""Of every `--json` document: it grows when a key goes or changes its meaning, not when one is added."""
 
 PIPE_WIDTH = 160
 """Columns of a table that no terminal limits; on a terminal its width rules."""
 
-# C0, DEL and C1; what ends a line or turns its direction; bytes of a file name that are no UTF-8.
-_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-_IN_A_STRING = re.compile(rf"[\t\n{_CONTROLS}]")
-# Lists and log lines in our own sentences are indented by two; what comes from outside forges no line.
-_IN_A_TEXT = re.compile(rf"[{_CONTROLS}]|\n(?!  )")
-_RAW_IN_JSON = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-_UNITS = ("B", "KB", "MB", "GB", "TB")
-
-
-def format_bytes(size_bytes: float) -> str:
-    """Give a size as people say it: `512 B`, `1.5 MB` (powers of 1,000)."""
-    unit = _UNITS[0]
-    for unit in _UNITS:
-        if abs(size_bytes) < 999.5 or unit == _UNITS[-1]:  # noqa: PLR2004 - shown without decimals above
-            break
-        size_bytes /= 1000
-    return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"  # noqa: PLR2004
-
-
-def format_moment(moment: datetime | None) -> str:
-    """Give a UTC time to the minute; `–` for none."""
-    return moment.strftime("%Y-%m-%d %H:%M") if moment else "–"
-
-
-def format_seconds(seconds: float | None) -> str:
-    """Give a duration: `4 ms`, `0.35 s`, `12.4 s`, `3 min 20 s`; `–` for none."""
-    if seconds is None:
-        return "–"
-    if seconds < 0.1:  # noqa: PLR2004
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:  # noqa: PLR2004
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{seconds:.1f} s"
-
-
-def visible(text: str) -> str:
-    r"""Show the control characters of a string from outside, such as `\x1b`, in place of obeying them."""
-    return _IN_A_STRING.sub(_show_control, text)
-
-
-def plain(text: str) -> str:
-    """Make a string from outside fit for markup: its brackets are no tags, its controls are visible."""
-    return escape(visible(text))
-
-
-def _show_control(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - how Python keeps a byte that is no UTF-8
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - two digits
-
-
-def _show_controls(markup: str) -> str:
-    return _IN_A_TEXT.sub(_show_control, markup)
+Stream = Literal["stdout", "stderr"]
 
 
 class Output:
@@ -84,60 +40,60 @@ class Output:
 
     def __init__(self, *, json_wanted: bool = False) -> None:
         self.json_wanted = json_wanted
-        self.stdout = Console(highlight=False, emoji=False)
-        self.stderr = Console(stderr=True, highlight=False, emoji=False)
-        if not self.stdout.is_terminal:
-            self.stdout.width = max(self.stdout.width, PIPE_WIDTH)
 
-    def show_json(self, document: Any) -> None:
-        """Write one JSON document to stdout; what a terminal would obey is written as JSON escapes."""
-        text = json.dumps(document, ensure_ascii=False, indent=2, default=_as_json)
-        self.stdout.file.write(_RAW_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
-        self.stdout.file.flush()
+    @cached_property
+    def stdout(self) -> Console:
+        """The console of the data."""
+        from rich.console import Console
 
-    def show_table(
-        self,
-        title: str | None,
-        columns: Sequence[str],
-        rows: Sequence[Sequence[str]],
-        *,
-        right: Sequence[str] = (),
-        fold: Sequence[str] = (),
-        width_limit: int = PIPE_WIDTH,
-    ) -> None:
-        """Write a table to stdout; the columns named in `right` are numbers, those in `fold` may wrap.
+        console = Console(highlight=False, emoji=False)
+        if not console.is_terminal:
+            console.width = max(console.width, PIPE_WIDTH)
+        return console
 
-        It takes the width there is, and no more than `width_limit` columns.
-        """
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None)
-        for name in columns:
-            table.add_column(
-                name,
-                justify="right" if name in right else "left",
-                overflow="fold" if name in fold else "ellipsis",
-                no_wrap=name not in fold,
-            )
-        for row in rows:
-            table.add_row(*map(_show_controls, row))
-        self.stdout.print(table, width=min(self.stdout.width, width_limit))
+    @cached_property
+    def stderr(self) -> Console:
+        """The console of the talk."""
+        from rich.console import Console
 
-    def show(self, markup: str) -> None:
-        """Write a line of result to stdout, without wrapping it."""
-        self.stdout.print(_show_controls(markup), soft_wrap=True)
+        return Console(stderr=True, highlight=False, emoji=False)
+
+    def render(self, result: Result) -> None:
+        """Write what a command came to, as JSON or for people."""
+        if self.json_wanted:
+            self._write_json({"version": JSON_VERSION, **result.data})
+        self.show_now(result.blocks)
+        for message in result.messages:
+            self.say(message)
+
+    def show_now(self, blocks: Iterable[Block]) -> None:
+        """Show people what cannot wait for the end of the command; machines get it with the result."""
+        if self.json_wanted:
+            return
+        for block in blocks:
+            match block:
+                case Table():
+                    self._show_table(block)
+                case Note(markup):
+                    self.say(markup)
+                case Document(value):
+                    self._write_json(value)
+                case str():
+                    self._write_line("stdout", block)
 
     def say(self, markup: str) -> None:
         """Write a line of talk to stderr."""
-        self.stderr.print(_show_controls(markup), soft_wrap=True)
+        self._write_line("stderr", markup)
 
     def fail(self, error: IbutsuTasksError) -> None:
         """Write a foreseen error: what is wrong, then what to do."""
-        self.say(f"[bold red]Error:[/] {escape(str(error))}")
+        self.say(f"[bold red]Error:[/] {plain_lines(str(error))}")
         if error.hint:
-            self.say(f"[bold]Try:[/] {escape(error.hint)}")
+            self.say(f"[bold]Try:[/] {plain_lines(error.hint)}")
 
     def confirm(self, question: str) -> bool:
         """Ask on stderr; anything but `y` or `yes` is no, and so is the end of the input."""
-        self.stderr.print(f"[bold]{plain(question)}[/] \\[y/N] ", end="", soft_wrap=True)
+        self._write_line("stderr", f"[bold]{plain(question)}[/] {plain('[y/N]')} ", end="")
         answer = None
         try:
             answer = input()
@@ -145,16 +101,18 @@ class Output:
             return False
         finally:
             if answer is None:
-                self.stderr.print()
+                self.say("")
         return answer.strip().lower() in {"y", "yes"}
 
     @contextmanager
     def bars(self) -> Iterator[Progress]:
-        """Show bars on stderr while the block runs, each with its text `told`. Silent off a terminal."""
+        """Show bars on stderr while the block runs, each with its text `amount`. Silent off a terminal."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[amount]}", markup=False),
             TimeElapsedColumn(),
             console=self.stderr,
             transient=True,
@@ -164,10 +122,15 @@ class Output:
             yield bars
 
     @contextmanager
-    def progress(self, description: str, total: int | None = None) -> Iterator[tuple[Progress, Any]]:
-        """Show a bar on stderr while the block runs; yields it and its one task. Silent off a terminal."""
+    def progress(self, description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+        """Show a bar on stderr while the block runs; yields what updates it. Silent off a terminal."""
+        if not _has_colours("stderr"):
+            yield lambda **_: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
         bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -176,7 +139,34 @@ class Output:
             disable=not self.stderr.is_terminal,
         )
         with bar:
-            yield bar, bar.add_task(description, total=total)
+            yield partial(bar.update, bar.add_task(description, total=total))
+
+    def _write_line(self, name: Stream, markup: str, end: str = "\n") -> None:
+        if name not in self.__dict__ and not _has_colours(name):
+            stream = getattr(sys, name)
+            stream.write(f"{without_markup(markup)}{end}")
+            stream.flush()
+            return
+        from ibutsu_tasks.cli.tables import read_markup
+
+        getattr(self, name).print(read_markup(markup), soft_wrap=True, end=end)
+
+    def _show_table(self, table: Table) -> None:
+        from ibutsu_tasks.cli.tables import draw
+
+        width = min(self.stdout.width, table.width_limit or PIPE_WIDTH)
+        self.stdout.print(draw(table, width), width=width)
+
+    def _write_json(self, document: Any) -> None:
+        text = json.dumps(document, ensure_ascii=False, indent=2, default=_as_json)
+        stream = self.stdout.file if "stdout" in self.__dict__ else sys.stdout
+        stream.write(terminal_safe_json(text) + "\n")
+        stream.flush()
+
+
+def _has_colours(name: Stream) -> bool:
+    # The two variables are Rich's own.
+    return getattr(sys, name).isatty() or any(os.environ.get(v) for v in ("FORCE_COLOR", "TTY_COMPATIBLE"))
 
 
 def _as_json(value: Any) -> Any:

@@ -14,7 +14,10 @@ from ibutsu_tasks.cli.exit_codes import ExitCode
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table on stdout. Cells are markup; columns in `right` are numbers, those in `fold` may wrap."""
+    """A table on stdout. Cells are markup; columns in `right` are numbers, those in `fold` may wrap.
+
+    Where it is wider than the terminal, the first `heads` columns, if any, stand on a line above the others.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -22,6 +25,7 @@ class Table:
     right: Sequence[str] = ()
     fold: Sequence[str] = ()
     width_limit: int | None = None
+    heads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

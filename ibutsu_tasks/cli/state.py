@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.markup import escape
 
+from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import ConfirmationNeededError
 from ibutsu_tasks.settings import Settings, load_settings
@@ -34,7 +34,7 @@ class CliState:
         """
         settings = load_settings(self.options, env_file=self.env_file)
         if settings.sources.get("broker_url") == LOCAL_STACK:
-            self.output.say(f"[dim]Using the local stack on {escape(str(settings.data_dir))}.[/]")
+            self.output.say(f"[dim]Using the local stack on {plain(str(settings.data_dir))}.[/]")
         return settings
 
     def with_options(self, **options: Any) -> CliState:

@@ -65,13 +65,13 @@ class ResultReader:
         return outcome
 
     def progress(self, task_id: str) -> dict[str, Any]:
-        """Give what a running task tells of itself; empty when it tells nothing, or does not run.
+        """Give the progress a running task has stored; empty when there is none, or it does not run.
 
         Raises ServiceUnreachableError when the result backend is gone.
         """
         meta = self._meta(task_id)
-        told = meta["result"] if meta["status"] == STARTED else None
-        return told if isinstance(told, dict) else {}
+        progress = meta["result"] if meta["status"] == STARTED else None
+        return progress if isinstance(progress, dict) else {}
 
     def read(self, task_id: str) -> TaskOutcome | None:
         """Give how a task ended; None when it has not, or when no task has this id."""
@@ -94,7 +94,7 @@ class ResultReader:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ServiceUnreachableError(
                 f"The result backend at {self._place} did not work: {mask_passwords(reason)}",
-                "The task was sent and goes on. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
+                "The task was sent. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
             ) from error
         return meta
 

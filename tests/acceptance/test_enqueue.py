@@ -157,7 +157,7 @@ def test_wrong_usage_is_refused_before_any_service_is_asked_for(
 def test_tasks_are_listed_without_any_service() -> None:
     done = run("enqueue", "--json")
     assert done.returncode == 0, done.stderr
-    listed = json.loads(done.stdout)
+    listed = json.loads(done.stdout)["tasks"]
     assert len(listed) == 12
     assert {"name", "signature", "help"} == set(listed[0])
     assert "update_run(run_id: str)" in run("enqueue").stdout

@@ -243,7 +243,7 @@ def test_ctrl_c_says_that_the_imports_go_on(env: dict[str, str], broker_url: str
     with Running(PROGRAM, "import", str(junit), env=env) as command:
         until(lambda: somebody_follows(broker_url))
         assert command.stop(signal.SIGINT) == 130
-    assert "Interrupted; the imports go on." in command.output
+    assert "Interrupted; the imports continue." in command.output
     assert "Traceback" not in command.output
 
 

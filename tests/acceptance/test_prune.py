@@ -16,7 +16,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker import build_client
-from ibutsu_tasks.cli.output import format_bytes
+from ibutsu_tasks.cli.formats import format_bytes
 from ibutsu_tasks.database.models import Artifact, Result, Run
 from ibutsu_tasks.operations.prune.history import read_history
 from ibutsu_tasks.operations.prune.lock import take_prune_lock
@@ -191,7 +191,7 @@ def test_a_signal_stops_it_between_batches_and_the_same_command_goes_on(
         assert command.stop(number) == code
     left = files_left(session)
     assert 0 < left < 5000
-    assert "the same command goes on from there" in command.output
+    assert "the same command continues there" in command.output
     assert f"Deleted {5000 - left:,} rows" in command.output
     assert "Traceback" not in command.output
     session.execute(text("drop trigger slow on artifacts"))
@@ -407,7 +407,8 @@ def test_history_shows_what_went_and_what_failed(
     failed, _, good = document["prunes"]
     assert (failed["state"], failed["sentence"][:19]) == ("failed", "runs is not pruned:")
     assert good["deleted"] == {"runs": 1, "results": 1, "artifacts": 1}
-    assert json.loads(prune(environment, "files", "--history", "--json").stdout) == {"prunes": []}
+    document = json.loads(prune(environment, "files", "--history", "--json").stdout)
+    assert document == {"version": 1, "prunes": []}
 
 
 def test_history_needs_a_broker(environment: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from ibutsu_tasks.local.servers.shared import LocalServers
 from tests.benchmarks.registry import BENCHMARKS, BY_NAME
 from tests.benchmarks.report import WIDTH, as_document, as_markdown, as_table, machine_line, with_results
-from tests.benchmarks.system import ROOT, Bench
+from tests.benchmarks.system import Bench
 from tests.conftest import SETTING_PREFIXES, discard
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.report import Results
 
 ALL = "all"
+README = Path(__file__).with_name("README.md")
 
 
 def main() -> int:
@@ -49,8 +50,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[*BY_NAME, ALL], help="or `all`")
     parser.add_argument("--list", action="store_true", help="name the benchmarks and leave")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--markdown", action="store_true", help="print lines of the README's table")
-    parser.add_argument("--readme", action="store_true", help="write them into the README as well")
+    parser.add_argument("--markdown", action="store_true", help="print lines of the table of results")
+    parser.add_argument("--readme", action="store_true", help="write them into the README beside it, too")
     parser.add_argument(
         "--data-dir", type=Path, help="where the servers keep their data while they run (a real disk)"
     )
@@ -87,9 +88,8 @@ def _run(bench: Bench, names: list[str]) -> Results:
 
 def _print(options: argparse.Namespace, machine: str, results: Results) -> None:
     if options.readme:
-        readme = ROOT / "README.md"
-        readme.write_text(
-            with_results(readme.read_text(encoding="utf-8"), machine, results), encoding="utf-8"
+        README.write_text(
+            with_results(README.read_text(encoding="utf-8"), machine, results), encoding="utf-8"
         )
     if options.json:
         print(json.dumps(as_document(machine, results), indent=2))

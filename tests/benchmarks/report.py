@@ -69,7 +69,7 @@ def as_table(results: Mapping[str, Sequence[Figure]]) -> Table:
 
 
 def as_markdown(results: Mapping[str, Sequence[Figure]]) -> list[str]:
-    """Give the README's lines, one for each figure."""
+    """Give the lines of the table of results, one for each figure."""
     return [
         f"| {' | '.join([f'`{name}`: {figure.label}', *_cells(figure)])} |"
         for name, figures in results.items()

@@ -1,1 +1,1 @@
-"""One file per command: a signature, a help text, one call."""
+"""One file per command: its options, its help text, one call."""

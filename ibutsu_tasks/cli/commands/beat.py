@@ -1,4 +1,4 @@
-"""`ibutsu-tasks beat`."""
+"""`ibutsu-tasks beat`, the scheduler: its options and one call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ibutsu-tasks config`."""
+"""`ibutsu-tasks config`, every setting with its value and source: its options and one call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.options import JsonOption, command_app
+from ibutsu_tasks.cli.result import Result, Table
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.values import NONE
@@ -19,24 +21,14 @@ app = command_app()
 
 
 @app.command()
-def config(context: typer.Context, json_wanted: JsonOption = False) -> None:
+def config(context: typer.Context, json_wanted: JsonOption = False) -> Result:
     """Show every setting with its value, unit and source; secrets are masked."""
-    from rich.markup import escape
-
-    state = state_of(context, json_wanted=json_wanted)
-    settings = state.settings
-    if json_wanted:
-        state.output.show_json([_as_json(settings, row) for row in setting_rows().values()])
-        return
+    settings, rows = state_of(context, json_wanted=json_wanted).settings, setting_rows().values()
     cells = [
-        [
-            row.variables[0],
-            escape(_value(settings, row)),
-            settings.source(row.name),
-        ]
-        for row in setting_rows().values()
+        [row.variables[0], plain(_value(settings, row)), plain(settings.source(row.name))] for row in rows
     ]
-    state.output.show_table(None, ["variable", "value", "source"], cells, fold=["value", "source"])
+    table = Table(["variable", "value", "source"], cells, fold=["value", "source"])
+    return Result({"settings": [_as_json(settings, row) for row in rows]}, [table])
 
 
 def _value(settings: Settings, row: Row) -> str:

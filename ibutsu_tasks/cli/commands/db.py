@@ -1,10 +1,12 @@
-"""`ibutsu-tasks db`."""
+"""`ibutsu-tasks db`, the tables of an empty database: its options and one call."""
 
 from __future__ import annotations
 
 import typer
 
+from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.options import command_app
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import RefusedError
 
@@ -17,13 +19,12 @@ def db() -> None:
 
 
 @app.command()
-def create(context: typer.Context) -> None:
+def create(context: typer.Context) -> Result:
     """Create the tables of the Ibutsu server in an empty database.
 
     One that has tables already is refused, and so is one with an alembic_version: its schema belongs to
     the API server's migrations.
     """
-    from rich.markup import escape
     from sqlalchemy.exc import DBAPIError
 
     from ibutsu_tasks.database.engine import is_transient, unreachable
@@ -42,4 +43,4 @@ def create(context: typer.Context) -> None:
             f"PostgreSQL refused to create the tables: {reason}.",
             "Name a user in POSTGRESQL_USER who may create tables in this database.",
         ) from error
-    state.output.show(f"Created {number} tables in the database {escape(str(engine.url.database))}.")
+    return Result(blocks=[f"Created {number} tables in the database {plain(str(engine.url.database))}."])

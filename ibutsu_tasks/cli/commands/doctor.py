@@ -1,4 +1,4 @@
-"""`ibutsu-tasks doctor`."""
+"""`ibutsu-tasks doctor`, the checks of every service: its options and one call."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.options import JsonOption, command_app
-from ibutsu_tasks.cli.output import Output
+from ibutsu_tasks.cli.result import Result, Table
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import SettingsError
 
@@ -47,10 +48,10 @@ def doctor(
         ),
     ] = None,
     json_wanted: JsonOption = False,
-) -> None:
+) -> Result:
     """Check settings, broker, result backend, database, workers, beat, prunes and Flower.
 
-    Each finding says what mends it. Ends within 10 seconds whatever the network does, with 1 when
+    Each finding says how to fix it. Ends within 10 seconds whatever the network does, with 1 when
     something is wrong, 3 when settings are missing, 4 when a service cannot be reached.
     """
     from ibutsu_tasks.doctor import choose, examine
@@ -62,25 +63,17 @@ def doctor(
         report = examine(state.settings, chosen)
     except SettingsError as error:
         report = Report((unusable_settings(error),), 0.0)
-    if json_wanted:
-        state.output.show_json(report.as_json())
-    else:
-        _show(state.output, report)
-    raise typer.Exit(EXIT_CODES[report.verdict])
+    end = f"{_summary(report)} in {report.elapsed_seconds:.1f} s."
+    return Result(report.as_json(), [_table(report), end], exit_code=EXIT_CODES[report.verdict])
 
 
-def _show(output: Output, report: Report) -> None:
-    from rich.markup import escape
-
+def _table(report: Report) -> Table:
     rows = []
     for item in report.findings:
-        rows.append([MARKS[item.severity], item.check, item.code, escape(item.seen)])
+        rows.append([MARKS[item.severity], item.check, item.code, plain(item.seen)])
         if item.hint:
-            rows.append(["", "", "", f"[bold]Try:[/] {escape(item.hint)}"])
-    output.show_table(
-        None, ["", "check", "code", "what was seen"], rows, fold=["what was seen"], width_limit=80
-    )
-    output.show(f"{_summary(report)} in {report.elapsed_seconds:.1f} s.")
+            rows.append(["", "", "", f"[bold]Try:[/] {plain(item.hint)}"])
+    return Table(["", "check", "code", "what was seen"], rows, fold=["what was seen"], width_limit=80)
 
 
 def _summary(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""`ibutsu-tasks enqueue`."""
+"""`ibutsu-tasks enqueue`, one task: its options and one call."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ibutsu_tasks.cli.options import JsonOption, check_name, command_app, seconds_option
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 
@@ -47,7 +48,7 @@ def enqueue(
         bool, typer.Option("--verbose", "-v", help="Show the traceback of a failed task.")
     ] = False,
     json_wanted: JsonOption = False,
-) -> None:
+) -> Result:
     """Send one task and write its id to stdout; with --wait or --local its result.
 
     Name and arguments are checked before anything is sent. Exit code 1 when the task failed, 124 when
@@ -58,13 +59,11 @@ def enqueue(
     if queue is not None:
         check_name("--queue", queue)
     state = state_of(context, json_wanted=json_wanted)
-    from ibutsu_tasks.cli import enqueue as enqueueing
+    from ibutsu_tasks.cli.enqueue import Delivery, list_all_tasks, read_call, run_here, send_call
 
     if task is None:
-        enqueueing.show_tasks(state.output, state.settings)
-        return
-    call = enqueueing.read_call(state.settings, task, assignments or (), args)
+        return list_all_tasks(state.settings)
+    call = read_call(state.settings, task, assignments or (), args)
     if local:
-        raise typer.Exit(enqueueing.run_here(state, call, verbose=verbose))
-    delivery = enqueueing.Delivery(countdown, queue, wait, verbose)
-    raise typer.Exit(enqueueing.send_call(state.output, state.settings, call, delivery))
+        return run_here(state.settings, call, verbose=verbose)
+    return send_call(state.output, state.settings, call, Delivery(countdown, queue, wait, verbose))

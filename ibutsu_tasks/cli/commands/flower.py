@@ -1,4 +1,4 @@
-"""`ibutsu-tasks flower`."""
+"""`ibutsu-tasks flower`, the web page: its options and one call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ibutsu-tasks import`."""
+"""`ibutsu-tasks import`, files through the queue: its options and one call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ibutsu_tasks.cli.options import JsonOption, command_app, seconds_option
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 
@@ -65,7 +66,7 @@ def import_(
     wait_seconds: WaitOption = None,
     follow: FollowOption = None,
     json_wanted: JsonOption = False,
-) -> None:
+) -> Result:
     """Import files through the queue, as an upload to Ibutsu would, and show the runs they became.
 
     What a file is its content decides. Exit code 1 when some were not imported; the others are. A file
@@ -93,5 +94,5 @@ def import_(
     state.settings.require_services()
     client = create_client_app(state.settings)
     if ids:
-        raise typer.Exit(session.follow_imports(state.output, client, ids, seconds))
-    raise typer.Exit(session.import_files(state.output, client, files or [], options))
+        return session.follow_imports(state.output, client, ids, seconds)
+    return session.import_files(state.output, client, files or [], options)

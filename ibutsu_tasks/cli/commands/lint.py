@@ -1,4 +1,4 @@
-"""`ibutsu-tasks lint`."""
+"""`ibutsu-tasks lint`, what an import would keep: its options and one call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ibutsu_tasks.cli.options import JsonOption, command_app
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.state import state_of
 
 app = command_app()
@@ -20,7 +21,7 @@ def lint(
         list[Path], typer.Argument(metavar="FILES...", help="JUnit XML files and archives of pytest-ibutsu.")
     ],
     json_wanted: JsonOption = False,
-) -> None:
+) -> Result:
     """Show what an import of the files would keep and where, without importing; no service is needed.
 
     Says which tool wrote a file, what is not standard in it and at which line. Exit code 1 when a file
@@ -29,4 +30,4 @@ def lint(
     state = state_of(context, json_wanted=json_wanted)
     from ibutsu_tasks.cli.lint import lint_files
 
-    raise typer.Exit(lint_files(state.output, state.settings, files))
+    return lint_files(state.output, state.settings, files)

@@ -1,15 +1,15 @@
-"""`ibutsu-tasks prune`."""
+"""`ibutsu-tasks prune`, old rows: its options and one call."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ibutsu_tasks.cli.options import JsonOption, YesOption, command_app
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.retention import ALL_RULES, RETENTION_RULES, RULES_BY_NAME, check_age, find_rules, parse_age
@@ -74,7 +74,7 @@ def prune(
     archive: ArchiveOption = None,
     history: HistoryOption = False,
     json_wanted: JsonOption = False,
-) -> None:
+) -> Result:
     """Delete old rows with everything that hangs on them, after showing what would go.
 
     Works on the database itself, so it also serves when no worker runs. Never deletes what is younger
@@ -93,7 +93,7 @@ def prune(
         from ibutsu_tasks.cli.prune import history as prune_history
 
         state = state_of(context, json_wanted=json_wanted)
-        raise typer.Exit(prune_history.show(state, [one.name for one in find_rules(rule or ALL_RULES)]))
+        return prune_history.show(state, [one.name for one in find_rules(rule or ALL_RULES)])
     rules = find_rules(_given(rule))
     ages = [(one, one.default_age_days if older_than is None else parse_age(older_than)) for one in rules]
     for one, age_days in ages:
@@ -107,8 +107,9 @@ def prune(
     if archive is not None:
         prune_archive.check_rules(rules)
     state = state_of(context, json_wanted=json_wanted)
-    delete = partial(session.delete_rows, dry_run=dry_run, vacuum=vacuum, archive=archive)
-    raise typer.Exit((session.send_tasks if enqueue else delete)(state, ages, yes=yes))
+    if enqueue:
+        return session.send_tasks(state, ages, yes=yes)
+    return session.delete_rows(state, ages, dry_run=dry_run, vacuum=vacuum, archive=archive, yes=yes)
 
 
 def _given(rule: str | None) -> str:

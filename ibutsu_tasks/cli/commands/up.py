@@ -1,4 +1,4 @@
-"""`ibutsu-tasks up`."""
+"""`ibutsu-tasks up`, the whole system in one terminal: its options and one call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.options import YesOption, command_app, setting_option
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 
@@ -36,7 +38,7 @@ def up(
         ),
     ] = None,
     loglevel: Annotated[str | None, setting_option("log_level", "--loglevel", "-l")] = None,
-) -> None:
+) -> Result | None:
     """Run the whole system here: PostgreSQL, Valkey, worker, beat and Flower, until Ctrl-C.
 
     Other commands find it without any variable. The data stay where they are for the next time.
@@ -51,8 +53,7 @@ def up(
 
         refused = session.refuse_unreadable(files)
         if len(refused) == len(files):
-            view.show(state.output, refused)
-            raise typer.Exit(1)
+            return view.result_of(refused, ExitCode.BAD_NEWS)
     from ibutsu_tasks.local.servers.binaries import find_binaries
     from ibutsu_tasks.settings import load_settings
 
@@ -65,9 +66,9 @@ def up(
     if reset:
         question = f"Delete all data in {settings.data_dir}?"
         if not state.confirm(question, yes=yes, instead="leave out --reset"):
-            state.output.say("Nothing was deleted.")
-            raise typer.Exit(1)
+            return Result(messages=["Nothing was deleted."], exit_code=ExitCode.BAD_NEWS)
         shared.reset(settings.data_dir)
     if files:
-        raise typer.Exit(stack_session.import_once(state, settings, files))
+        return stack_session.import_once(state, settings, files)
     stack_session.stay_up(state, settings, has_flower=not no_flower, flower_port=flower_port)
+    return None

@@ -1,4 +1,4 @@
-"""`ibutsu-tasks worker`."""
+"""`ibutsu-tasks worker`, a worker: its options and one call."""
 
 from __future__ import annotations
 

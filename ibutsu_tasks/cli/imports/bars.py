@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.cli.imports.view import shorten
-from ibutsu_tasks.cli.output import format_bytes, visible
+from ibutsu_tasks.cli.formats import format_bytes, shorten, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,15 +32,15 @@ class ImportBars:
 
     def count(self, ended: int, total: int) -> None:
         """Show how many of the files have ended."""
-        self._bars.update(self._files, completed=ended, total=total, told=f"{ended:,}/{total:,} files")
+        self._bars.update(self._files, completed=ended, total=total, amount=f"{ended:,}/{total:,} files")
 
     def move(self, name: str, update: JobUpdate, cases: int | None) -> None:
         """Show how far the import of a file is: by its bytes, and by its test cases when they are known."""
         bar = self._bar(name, update)
         if bar is not None:
-            told = f"{format_bytes(update.done)} of {format_bytes(update.total)}"
-            told += "" if cases is None else f", {cases:,} tests"
-            self._bars.update(bar, completed=update.done, total=update.total, told=told)
+            amount = f"{format_bytes(update.done)} of {format_bytes(update.total)}"
+            amount += "" if cases is None else f", {cases:,} tests"
+            self._bars.update(bar, completed=update.done, total=update.total, amount=amount)
 
     def remove(self, import_id: str) -> None:
         """Take away the bar of a file, whose import has ended."""
@@ -54,7 +53,7 @@ class ImportBars:
         if known is not None or len(self._of_file) >= MAX_FILE_BARS:
             return known
         shown = shorten(visible(name), NAME_WIDTH)
-        bar = self._of_file[update.import_id] = self._bars.add_task(shown, told="")
+        bar = self._of_file[update.import_id] = self._bars.add_task(shown, amount="")
         return bar
 
 
@@ -62,4 +61,4 @@ class ImportBars:
 def import_bars(output: Output) -> Iterator[ImportBars]:
     """Show the bars while the block runs."""
     with output.bars() as bars:
-        yield ImportBars(bars, bars.add_task("importing", told=""))
+        yield ImportBars(bars, bars.add_task("importing", amount=""))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.cli.imports.bars import import_bars
-from ibutsu_tasks.cli.output import plain
+from ibutsu_tasks.cli.imports.view import how_to_follow
 from ibutsu_tasks.errors import ServiceUnreachableError
 from ibutsu_tasks.job_updates import Listener
 from ibutsu_tasks.operations.imports.outcomes import ENDED, read_outcomes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ibutsu_tasks.cli.imports.bars import ImportBars
-    from ibutsu_tasks.cli.imports.view import FileImport
+    from ibutsu_tasks.cli.imports.files import FileImport
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.job_updates import JobUpdate
     from ibutsu_tasks.tasks.base import DatabaseCelery
@@ -33,19 +33,6 @@ PAUSE_GROWTH = 1.1
 
 LISTEN_TIMEOUT_SECONDS = 1.0
 """Progress is not worth a longer wait: the database is asked in any case."""
-
-MAX_IDS = 5
-"""As many imports are named for `--follow`; more would fill the terminal."""
-
-
-def say_how_to_look(output: Output, sentence: str, imports: Sequence[FileImport]) -> None:
-    """Name the imports that have not ended; the first few, where the rest is in the JSON document."""
-    ids = [one.import_id for one in imports if not one.has_ended]
-    if not ids:
-        return
-    command = " ".join(["ibutsu-tasks import", *(f"--follow {one}" for one in ids[:MAX_IDS])])
-    rest = f" and {len(ids) - MAX_IDS} more; --json lists all" if len(ids) > MAX_IDS else ""
-    output.say(f"[yellow]{plain(sentence)}[/] Look again with: {command}{rest}")
 
 
 class Follower:
@@ -70,11 +57,13 @@ class Follower:
             ):
                 self._follow(listener, bars, timeout_seconds)
         except KeyboardInterrupt:
-            say_how_to_look(self._output, "Interrupted; the imports go on.", list(self._imports.values()))
+            self._say_how_to_follow("Interrupted; the imports continue.")
             raise
-        if self._open():
-            sentence = f"Not all imports have ended after {timeout_seconds:g} s; they go on."
-            say_how_to_look(self._output, sentence, list(self._imports.values()))
+        self._say_how_to_follow(f"Not all imports have ended after {timeout_seconds:g} s; they continue.")
+
+    def _say_how_to_follow(self, sentence: str) -> None:
+        for line in how_to_follow(sentence, list(self._imports.values())):
+            self._output.say(line)
 
     def _follow(self, listener: Listener, bars: ImportBars, timeout_seconds: float) -> None:
         pause_seconds = FIRST_PAUSE_SECONDS
@@ -93,7 +82,7 @@ class Follower:
             bars.remove(import_id)
 
     def _listen(self, listener: Listener, bars: ImportBars, pause_seconds: float) -> None:
-        """Show what is told; leave early when all are said to have ended."""
+        """Show the updates that arrive; leave early when all imports are said to have ended."""
         for update in listener.wait(pause_seconds):
             one = self._imports.get(update.import_id)
             if one is None:
@@ -112,10 +101,7 @@ class Follower:
         with self._app.resources.session() as session:
             outcomes = read_outcomes(session, [one.import_id for one in waiting if one.import_id])
         for one, outcome in zip(waiting, outcomes, strict=True):
-            one.outcome = outcome
-            one.filename = outcome.filename or one.filename
-            if outcome.has_ended:
-                one.took_seconds = time.monotonic() - one.began
+            one.see(outcome)
         return bool(self._open())
 
     def _open(self) -> list[FileImport]:
@@ -133,7 +119,7 @@ class Follower:
         try:
             answered = messages.consumed_queues(self._app)
         except ServiceUnreachableError:
-            # The database goes on telling; that the broker went away is not what was asked for.
+            # The database still answers; that the broker went away is not what was asked for.
             return
         if not answered:
             self._output.say("[yellow]No worker answers.[/] Start one with `ibutsu-tasks worker`.")
@@ -148,7 +134,7 @@ class _CasesDone:
         self._has_failed = False
 
     def of(self, update: JobUpdate) -> int | None:
-        """Give the test cases done of the import that tells; None when they are not known."""
+        """Give the test cases done of the import behind an update; None when they are not known."""
         url = self._app.resources.settings.backend_url
         if self._has_failed or url is None:
             return None

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.imports import view as import_view
-from ibutsu_tasks.cli.imports.following import Follower, say_how_to_look
-from ibutsu_tasks.cli.imports.view import FileImport
+from ibutsu_tasks.cli.imports.files import FileImport
+from ibutsu_tasks.cli.imports.following import Follower
+from ibutsu_tasks.cli.imports.view import how_to_follow, result_of
 from ibutsu_tasks.cli.options import check_name
+from ibutsu_tasks.cli.result import Note, Result
 from ibutsu_tasks.errors import BrokerUnreachableError, InvalidImportError, UsageError
 from ibutsu_tasks.operations.imports.chosen_project import choose_project
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, UploadRequest, store_upload
@@ -43,10 +44,10 @@ class ImportOptions:
 
 def import_files(
     output: Output, app: DatabaseCelery, files: Sequence[Path], options: ImportOptions | None = None
-) -> ExitCode:
-    """Send `files` through the queue and show the runs they became; `app` is a `create_client_app`.
+) -> Result:
+    """Send `files` through the queue and give the runs they became; `app` is a `create_client_app`.
 
-    Gives DONE when all were imported, BAD_NEWS when some were not, TIMED_OUT when some are still on
+    Ends in DONE when all were imported, BAD_NEWS when some were not, TIMED_OUT when some are still on
     their way. Raises RefusedError for an unknown project, DatabaseUnreachableError and
     BrokerUnreachableError; the latter names what was stored and not sent.
     """
@@ -62,7 +63,7 @@ def follow_imports(
     app: DatabaseCelery,
     import_ids: Sequence[UUID],
     wait_seconds: float = DEFAULT_WAIT_SECONDS,
-) -> ExitCode:
+) -> Result:
     """Follow imports that were sent before, and end as `import_files` does."""
     imports = [FileImport(str(import_id), import_id=import_id) for import_id in import_ids]
     return _finish(output, app, imports, wait_seconds)
@@ -170,18 +171,18 @@ def _publish(app: DatabaseCelery, path: Path, stored: StoredUpload) -> None:
         ) from error
 
 
-def _finish(output: Output, app: DatabaseCelery, imports: list[FileImport], wait_seconds: float) -> ExitCode:
+def _finish(output: Output, app: DatabaseCelery, imports: list[FileImport], wait_seconds: float) -> Result:
+    if wait_seconds <= 0:
+        notes = map(Note, how_to_follow("The imports continue.", imports))
+        return result_of(imports, _exit_code(imports, still_there=ExitCode.DONE), list(notes))
     try:
-        if wait_seconds > 0:
-            Follower(output, app, imports).follow(wait_seconds)
+        Follower(output, app, imports).follow(wait_seconds)
     except KeyboardInterrupt:
-        if output.json_wanted:
-            import_view.show(output, imports)
-        raise
-    import_view.show(output, imports)
-    if wait_seconds <= 0 and not output.json_wanted:
-        say_how_to_look(output, "The imports go on.", imports)
+        return Result(result_of(imports, ExitCode.INTERRUPTED).data, exit_code=ExitCode.INTERRUPTED)
+    return result_of(imports, _exit_code(imports, still_there=ExitCode.TIMED_OUT))
+
+
+def _exit_code(imports: Sequence[FileImport], *, still_there: ExitCode) -> ExitCode:
     if any(one.has_failed for one in imports):
         return ExitCode.BAD_NEWS
-    still_there = wait_seconds > 0 and any(not one.has_ended for one in imports)
-    return ExitCode.TIMED_OUT if still_there else ExitCode.DONE
+    return ExitCode.DONE if all(one.has_ended for one in imports) else still_there

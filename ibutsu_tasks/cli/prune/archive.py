@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.cli.output import format_bytes, plain
+from ibutsu_tasks.cli.formats import format_bytes, plain
+from ibutsu_tasks.cli.result import Note
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.operations.archives.keeper import ArchiveKeeper, Archives, GoesOn, prepare
 from ibutsu_tasks.operations.imports import run_import
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ibutsu_tasks.cli.output import Output
+    from ibutsu_tasks.cli.result import Block
     from ibutsu_tasks.resources import Resources
     from ibutsu_tasks.retention import RetentionRule
 
@@ -62,17 +64,25 @@ class PruneArchive:
             "reasons": list(self._archives.reasons),
         }
 
-    def show(self) -> bool:
-        """Say how many archives were written, and what has none; give whether anything has none."""
-        output, archives, directory = self._output, self._archives, plain(str(self._directory))
-        if not output.json_wanted:
-            size = format_bytes(archives.size_bytes)
-            output.say(f"New archives in {directory}: {archives.files:,} ({size}).")
-            if archives.files:
-                output.say(f"[dim]`ibutsu-tasks import {directory}/*.tar.gz` brings them back.[/]")
-        for reason in archives.reasons:
-            output.say(f"[yellow]Not deleted:[/] {plain(reason)}")
-        if archives.refused:
-            output.say(f"[yellow]Due rows left for want of an archive: {archives.refused:,}.[/]")
-            output.say("[bold]Try:[/] mend what is named, or prune without --archive to delete them, too.")
-        return bool(archives.refused)
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether due rows stay for want of an archive."""
+        return bool(self._archives.refused)
+
+    def blocks(self) -> list[Block]:
+        """Say how many archives were written, and how to bring them back."""
+        directory, size = plain(str(self._directory)), format_bytes(self._archives.size_bytes)
+        written: list[Block] = [Note(f"New archives in {directory}: {self._archives.files:,} ({size}).")]
+        if self._archives.files:
+            written.append(Note(f"[dim]`ibutsu-tasks import {directory}/*.tar.gz` brings them back.[/]"))
+        return written
+
+    def messages(self) -> list[str]:
+        """Say what has no archive."""
+        lines = [f"[yellow]Not deleted:[/] {plain(reason)}" for reason in self._archives.reasons]
+        if self.is_incomplete:
+            lines += [
+                f"[yellow]Due rows left for want of an archive: {self._archives.refused:,}.[/]",
+                "[bold]Try:[/] mend what is named, or prune without --archive to delete them, too.",
+            ]
+        return lines

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ibutsu_tasks.cli.output import plain
+from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.operations.prune import indexes, run_prune
 from ibutsu_tasks.operations.prune.history import PruneHistory, Starter
 from ibutsu_tasks.operations.prune.results import PruneSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
-
-    from rich.progress import Progress
 
     from ibutsu_tasks.cli.prune.archive import PruneArchive
     from ibutsu_tasks.cli.prune.stopping import StopRequest
@@ -68,24 +66,28 @@ class Deleter:
         return summaries
 
     def _delete(self, rule: RetentionRule, plan: PrunePlan) -> PruneSummary:
-        with self._state.output.progress(f"deleting {rule.name}", plan.rows) as (bar, step):
+        with self._state.output.progress(f"deleting {rule.name}", plan.rows) as update:
 
             def goes_on(doing: str, rows: int) -> bool:
-                bar.update(step, description=f"{doing} an archive: {rows:,} rows")
+                update(description=f"{doing} an archive: {rows:,} rows")
                 return not self._stop.is_made()
 
             keeper = self._archive.keeper(rule, goes_on) if self._archive else None
-            return self._prune(rule, plan, keeper, bar, step)
+            return self._prune(rule, plan, keeper, update)
 
     def _prune(
-        self, rule: RetentionRule, plan: PrunePlan, keeper: ArchiveKeeper | None, bar: Progress, step: Any
+        self,
+        rule: RetentionRule,
+        plan: PrunePlan,
+        keeper: ArchiveKeeper | None,
+        update: Callable[..., None],
     ) -> PruneSummary:
         starter = replace(self._starter, archives=keeper is not None)
         with self._history.recorded(rule.name, plan.age_days, starter) as record:
 
             def on_progress(progress: run_prune.PruneProgress) -> None:
                 waits = f" (waiting: {progress.waiting_for})" if progress.waiting_for else ""
-                bar.update(step, completed=progress.rows, description=f"deleting {rule.name}{waits}")
+                update(completed=progress.rows, description=f"deleting {rule.name}{waits}")
                 record.on_progress(progress.rows)
 
             summary = run_prune.prune(

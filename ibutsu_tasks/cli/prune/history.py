@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker import unreachable
-from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.output import format_bytes, format_moment, format_seconds, plain
+from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds, plain
+from ibutsu_tasks.cli.result import Note, Result, Table
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.operations.prune.history import read_history
 from ibutsu_tasks.operations.prune.record import PruneState
 from ibutsu_tasks.resources import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    from ibutsu_tasks.cli.output import Output
+    from ibutsu_tasks.cli.result import Block
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.operations.prune.record import PruneRecord
 
@@ -38,23 +38,15 @@ COLOURS = {
 NEVER_ENDED = "It never said how it ended: its process was killed."
 
 
-def show(state: CliState, rules: Collection[str]) -> ExitCode:
-    """Show the last prunes by these rules, newest first: 20 in a table, all that are kept as JSON.
+def show(state: CliState, rules: Collection[str]) -> Result:
+    """Give the last prunes by these rules, newest first: 20 in a table, all that are kept as JSON.
 
     Raises SettingsError when no broker is named, and BrokerUnreachableError.
     """
     now = utc_now()
     records = [record for record in _read(state) if record.rule in rules]
-    if state.output.json_wanted:
-        prunes = [record.as_json() | {"state": record.state(now)} for record in records]
-        state.output.show_json({"prunes": prunes})
-    elif not records:
-        state.output.say("No prune is on record.")
-    else:
-        _show_table(state.output, records[:SHOWN_RECORDS], now)
-        if len(records) > SHOWN_RECORDS:
-            state.output.say(f"[dim]{len(records) - SHOWN_RECORDS} older ones: --json shows them all.[/]")
-    return ExitCode.DONE
+    prunes = [record.as_json() | {"state": record.state(now)} for record in records]
+    return Result({"prunes": prunes}, list(_blocks(records, now)))
 
 
 def _read(state: CliState) -> list[PruneRecord]:
@@ -66,20 +58,28 @@ def _read(state: CliState) -> list[PruneRecord]:
             raise unreachable(error, broker_url) from error
 
 
-def _show_table(output: Output, records: Sequence[PruneRecord], now: datetime) -> None:
+def _blocks(records: Sequence[PruneRecord], now: datetime) -> Iterator[Block]:
+    if not records:
+        yield Note("No prune is on record.")
+        return
+    yield from _tables(records[:SHOWN_RECORDS], now)
+    if len(records) > SHOWN_RECORDS:
+        yield Note(f"[dim]{len(records) - SHOWN_RECORDS} older ones: --json shows them all.[/]")
+
+
+def _tables(records: Sequence[PruneRecord], now: datetime) -> Iterator[Block]:
     columns = ["started (UTC)", "rule", "rows", "size", "took", "by", "end"]
     cells = [_cells(record, record.state(now)) for record in records]
-    output.show_table(None, columns, cells, right=["rows", "size", "took"], width_limit=TABLE_WIDTH)
-    told = [(record, record.state(now)) for record in records]
+    yield Table(columns, cells, right=["rows", "size", "took"], width_limit=TABLE_WIDTH)
     sentences = [
         [format_moment(record.started), plain(record.rule), f"[{COLOURS[end]}]{_sentence(record)}[/]"]
-        for record, end in told
+        for record, end in ((record, record.state(now)) for record in records)
         if record.sentence or end is PruneState.LOST
     ]
     if sentences:
+        yield ""
         columns = ["started (UTC)", "rule", "what happened"]
-        output.show("")
-        output.show_table(None, columns, sentences, fold=["what happened"], width_limit=TABLE_WIDTH)
+        yield Table(columns, sentences, fold=["what happened"], width_limit=TABLE_WIDTH)
 
 
 def _cells(record: PruneRecord, end: PruneState) -> list[str]:

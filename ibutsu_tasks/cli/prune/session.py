@@ -14,6 +14,7 @@ from ibutsu_tasks.cli.prune import view
 from ibutsu_tasks.cli.prune.archive import NOT_ARCHIVED, PruneArchive
 from ibutsu_tasks.cli.prune.deleting import Deleter
 from ibutsu_tasks.cli.prune.stopping import StopRequest
+from ibutsu_tasks.cli.result import Note, Result
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.operations.prune import plan as prune_plan
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ibutsu_tasks.cli.result import Block
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.operations.prune.record import PruneRecord
     from ibutsu_tasks.operations.prune.results import PrunePlan, PruneSummary
@@ -42,7 +44,7 @@ RECORDS_MEASURED = 200
 
 def delete_rows(
     state: CliState, ages: Ages, *, dry_run: bool, vacuum: bool, archive: Path | None, yes: bool
-) -> ExitCode:
+) -> Result:
     """Show what is due, ask, delete it; `ages` are days. `archive` takes archives of what goes.
 
     Raises ConfirmationNeededError when nobody can be asked, RefusedError when an index is missing or the
@@ -53,8 +55,7 @@ def delete_rows(
     with closing(Resources(state.settings, "prune")) as resources:
         kept = PruneArchive(resources, state.output, archive) if archive else None
         plans = _plan(resources, ages, now, archives=kept is not None)
-        if not state.output.json_wanted:
-            view.show_plans(state.output, plans)
+        state.output.show_now(view.plan_blocks(plans))
         summaries: list[PruneSummary] = []
         vacuumed: list[Vacuumed] = []
         stop = StopRequest()
@@ -63,18 +64,14 @@ def delete_rows(
             deleter.refuse_without_indexes(plans)
             if any(plan.rows for plan in plans):
                 if not state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
-                    state.output.say("Nothing was deleted.")
-                    return ExitCode.BAD_NEWS
+                    return Result(messages=["Nothing was deleted."], exit_code=ExitCode.BAD_NEWS)
                 rules = [rule for rule, _ in ages]
                 summaries = deleter.delete_all(list(zip(rules, plans, strict=True)))
             else:
                 deleter.record_nothing_due(plans)
             if vacuum and not stop.is_made():
                 vacuumed = _vacuum(state, resources, summaries)
-    code = _end(state, plans, summaries, vacuumed, kept)
-    if stop.exit_code is not None:
-        state.output.say("[yellow]Stopped.[/] What is deleted stays so; the same command goes on from there.")
-    return stop.exit_code or code
+    return _result_of(plans, summaries, vacuumed, kept, stop)
 
 
 def _plan(resources: Resources, ages: Ages, now: datetime, *, archives: bool) -> list[PrunePlan]:
@@ -110,36 +107,36 @@ def _vacuum(state: CliState, resources: Resources, summaries: Sequence[PruneSumm
     return vacuuming.vacuum(resources.engine, tables, on_table=on_table)
 
 
-def _end(
-    state: CliState,
+def _result_of(
     plans: Sequence[PrunePlan],
     summaries: Sequence[PruneSummary],
     vacuumed: Sequence[Vacuumed],
     archive: PruneArchive | None,
-) -> ExitCode:
-    if state.output.json_wanted:
-        document = {
-            "plan": [plan.as_json() for plan in plans],
-            "result": [summary.as_json() for summary in summaries],
-            "vacuum": [table.as_json() for table in vacuumed],
-            "archive": archive.as_json() if archive else None,
-        }
-        state.output.show_json(document)
-    elif summaries:
-        view.show_summaries(state.output, summaries)
-    elif not any(plan.rows for plan in plans):
-        state.output.say("Nothing is due.")
-    is_bad = [
-        view.say_what_is_missing(state.output, plans),
-        view.say_what_is_left(state.output, summaries),
-        view.say_what_was_vacuumed(state.output, vacuumed),
-        archive is not None and archive.show(),
+    stop: StopRequest,
+) -> Result:
+    data = {
+        "plan": [plan.as_json() for plan in plans],
+        "result": [summary.as_json() for summary in summaries],
+        "vacuum": [table.as_json() for table in vacuumed],
+        "archive": archive.as_json() if archive else None,
+    }
+    nothing_due: list[Block] = [] if any(plan.rows for plan in plans) else [Note("Nothing is due.")]
+    blocks = list(view.summary_blocks(summaries)) if summaries else nothing_due
+    blocks += [*view.vacuum_blocks(vacuumed), *(archive.blocks() if archive else ())]
+    messages = [
+        *view.missing_index_messages(plans),
+        *view.left_messages(summaries),
+        *view.vacuum_messages(vacuumed),
+        *(archive.messages() if archive else ()),
     ]
-    return ExitCode.BAD_NEWS if any(is_bad) else ExitCode.DONE
+    code = ExitCode.BAD_NEWS if messages else ExitCode.DONE
+    if stop.exit_code is not None:
+        messages.append("[yellow]Stopped.[/] What is deleted stays so; the same command continues there.")
+    return Result(data, blocks, messages, stop.exit_code or code)
 
 
-def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> ExitCode:
-    """Ask, then send the task of each rule and show its id; nothing is counted.
+def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
+    """Ask, then send the task of each rule and give its id; nothing is counted.
 
     Raises UsageError when an age is no whole number of months, BrokerUnreachableError, and
     ConfirmationNeededError when nobody can be asked.
@@ -149,15 +146,9 @@ def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> ExitCode:
     ages_named = ", ".join(f"{rule.name} older than {age_days} days" for rule, age_days in ages)
     question = f"Have the workers delete {ages_named}?"
     if not state.confirm(question, yes=yes, instead="look first with --dry-run"):
-        state.output.say("Nothing was sent.")
-        return ExitCode.BAD_NEWS
+        return Result(messages=["Nothing was sent."], exit_code=ExitCode.BAD_NEWS)
     sent = [_send(state, rule, argument) for rule, argument in asked]
-    if state.output.json_wanted:
-        state.output.show_json({"sent": sent})
-    else:
-        for message in sent:
-            state.output.show(message["id"])
-    return ExitCode.DONE
+    return Result({"sent": sent}, [message["id"] for message in sent])
 
 
 def _send(state: CliState, rule: RetentionRule, argument: dict[str, int]) -> dict[str, Any]:

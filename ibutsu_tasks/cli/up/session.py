@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.celery_app import create_broker_celery_app, create_client_app
+from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.imports.session import import_files
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.up.view import StackView
 from ibutsu_tasks.local.servers.directories import open_log
 from ibutsu_tasks.local.stack import LocalStack, StackEvents, StackPlan
@@ -59,8 +61,8 @@ def stay_up(state: CliState, settings: Settings, *, has_flower: bool, flower_por
             view.say("stopped")
 
 
-def import_once(state: CliState, settings: Settings, files: Sequence[Path]) -> int:
-    """Run worker and beat for as long as the import of `files` takes; give its exit code.
+def import_once(state: CliState, settings: Settings, files: Sequence[Path]) -> Result:
+    """Run worker and beat for as long as the import of `files` takes; show and give what it came to.
 
     Raises LocalServersError as `stay_up` does, and KeyboardInterrupt when a signal ended the import.
     """
@@ -79,14 +81,17 @@ def import_once(state: CliState, settings: Settings, files: Sequence[Path]) -> i
     ):
         try:
             with stop_signals.interrupting():
-                return _import(state, settings, stack.record, files)
+                result = _import(state, settings, stack.record, files)
         except KeyboardInterrupt:
-            if stack.failure is not None:
-                raise stack.failure from None
-            raise
+            result = Result(exit_code=ExitCode.INTERRUPTED)
+        if stack.failure is not None:
+            raise stack.failure
+        # Now, not when the stack has stopped.
+        state.output.render(result)
+        return Result(exit_code=result.exit_code)
 
 
-def _import(state: CliState, settings: Settings, record: StackRecord, files: Sequence[Path]) -> int:
+def _import(state: CliState, settings: Settings, record: StackRecord, files: Sequence[Path]) -> Result:
     own = replace(settings, broker_url=record.broker_url, database_url=record.database_url)
     client = create_client_app(own)
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ibutsu_tasks.cli.output import visible
+from ibutsu_tasks.cli.formats import visible
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from tests.benchmarks import report
 from tests.benchmarks.measuring import interleave, ratio, single, speedup
 from tests.benchmarks.registry import BENCHMARKS
 from tests.benchmarks.report import WIDTH, as_table, shown, with_results
-from tests.documentation import README
+
+README = Path(report.__file__).with_name("README.md")
 
 FIGURES = [
     ratio("COPY of the rows", 3.0, 2.0, "s", at_most=2, peak_rss_bytes=100 * 1024**2),

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ibutsu_tasks.cli.imports import view as import_view
+from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.imports.files import FileImport
 from ibutsu_tasks.cli.imports.session import check_project, parse_ids, parse_metadata
-from ibutsu_tasks.cli.imports.view import FileImport
+from ibutsu_tasks.cli.imports.view import result_of
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.operations.imports.outcomes import ImportOutcome
@@ -59,7 +60,7 @@ def show(imports: Sequence[FileImport], *, width: int, json_wanted: bool = False
     stdout, stderr = io.StringIO(), io.StringIO()
     output.stdout = Console(file=stdout, width=width, highlight=False)
     output.stderr = Console(file=stderr, width=width, highlight=False)
-    import_view.show(output, imports)
+    output.render(result_of(imports, ExitCode.DONE))
     return stdout.getvalue(), stderr.getvalue()
 
 
@@ -115,7 +116,7 @@ def test_json_has_every_fact_of_every_file() -> None:
     imports = [done("a.xml"), failed("b.xml", "bad"), FileImport("c.xml", refusal="worse")]
     stdout, _ = show(imports, width=80, json_wanted=True)
     document = json.loads(stdout)
-    assert list(document) == ["imports"]
+    assert list(document) == ["version", "imports"]
     assert [list(one) for one in document["imports"]] == [
         [
             "file",

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
 
-from ibutsu_tasks.cli.output import Output, plain, visible
+from ibutsu_tasks.cli.formats import plain, visible, without_markup
+from ibutsu_tasks.cli.output import Output
+from ibutsu_tasks.cli.result import Document, Note, Result, Table
+from ibutsu_tasks.cli.tables import read_markup
 from ibutsu_tasks.errors import IbutsuTasksError
 
 if TYPE_CHECKING:
@@ -39,17 +40,18 @@ def test_nothing_from_outside_moves_the_cursor_or_ends_a_line(text: str) -> None
     shown = visible(text)
     assert not [one for one in shown if unicodedata.category(one) in {"Cc", "Cs", "Zl", "Zp"}]
     shown.encode()
-    # Rich doubles a backslash at the end, for the tag that may follow.
-    assert Text.from_markup(plain(text), emoji=False).plain.rstrip("\\") == shown.rstrip("\\")
+    assert read_markup(f"[bold]{plain(text)}[/]").plain == shown
+    assert without_markup(f"[bold]{plain(text)}[/]") == shown
 
 
 @pytest.mark.parametrize(
     "write",
     [
-        lambda output: output.say(escape(NASTY)),
-        lambda output: output.show(escape(NASTY)),
+        lambda output: output.say(plain(NASTY)),
+        lambda output: output.render(Result(blocks=[plain(NASTY)])),
+        lambda output: output.render(Result(blocks=[Note(plain(NASTY))])),
         lambda output: output.fail(IbutsuTasksError(NASTY, "")),
-        lambda output: output.show_table(None, ["file"], [[escape(NASTY)]], width_limit=400),
+        lambda output: output.render(Result(blocks=[Table(["file"], [[plain(NASTY)]], width_limit=400)])),
     ],
 )
 def test_every_way_out_shows_them(write: Callable[[Output], None]) -> None:
@@ -69,7 +71,28 @@ def test_a_name_between_colons_is_no_picture() -> None:
 
 @given(ANY_TEXT)
 def test_json_keeps_every_character_and_writes_none_a_terminal_obeys(text: str) -> None:
-    shown = written(lambda output: output.show_json({"file": text}))
+    shown = written(lambda output: output.render(Result(blocks=[Document({"file": text})])))
     assert json.loads(shown) == {"file": text}
     shown.encode()
     assert not [one for one in shown if unicodedata.category(one) == "Cc" and one != "\n"]
+
+
+RESULT = Result({"rows": 1}, ["[bold]1 row[/]", Note("[dim]for people[/]")], ["[yellow]Warning:[/] odd"])
+
+
+def test_machines_get_one_versioned_document_and_what_is_said_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = Output(json_wanted=True)
+    output.show_now(["too early"])
+    output.render(RESULT)
+    written_out = capsys.readouterr()
+    assert json.loads(written_out.out) == {"version": 1, "rows": 1}
+    assert written_out.err == "Warning: odd\n"
+
+
+def test_people_get_the_same_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().render(RESULT)
+    written_out = capsys.readouterr()
+    assert written_out.out == "1 row\n"
+    assert written_out.err == "for people\nWarning: odd\n"
