@@ -320,7 +320,7 @@ def test_root_changes_no_permission_of_the_parents(data_dir: Path) -> None:
 def can_run_as(user_id: int) -> tuple[str, ...]:
     """Give the prefix that runs as `user_id`, or skip where that user cannot read this installation."""
     prefix = ("setpriv", f"--reuid={user_id}", f"--regid={user_id}", "--clear-groups", "--")
-    command = [*prefix, sys.executable, "-c", "import ibutsu_tasks.local.servers"]
+    command = [*prefix, sys.executable, "-c", "import ibutsu_tasks.local.servers.shared"]
     if subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=False).returncode != 0:
         pytest.skip("other users cannot read this installation")
     return prefix
