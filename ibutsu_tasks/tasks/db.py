@@ -1,4 +1,4 @@
-"""Tasks that keep the database small, and the one that fills in users."""
+"""Tasks called `db` in messages: those that prune, and the one that makes users."""
 
 from __future__ import annotations
 

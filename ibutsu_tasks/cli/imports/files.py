@@ -1,4 +1,4 @@
-"""One file of an `import` on its way: what is known of it, and its JSON."""
+"""One file of an `import` on its way: its state, how long it took (the column "took"), its JSON."""
 
 from __future__ import annotations
 
