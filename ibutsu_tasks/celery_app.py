@@ -95,12 +95,14 @@ def build_database_app(
 def create_client_app(settings: Settings) -> DatabaseCelery:
     """Build an application that only sends: every step meets a dead broker within seconds, in one try.
 
-    Needs no database for that. Raises SettingsError when no broker is named.
+    It loads no tasks, for a message holds a name and JSON values, and has the database for who asks for it.
+    Raises SettingsError when no broker is named.
     """
     settings.require_broker()
-    app = build_database_app(CLIENT_NAME, settings, timeout_seconds=CLIENT_TIMEOUT_SECONDS)
+    app = DatabaseCelery(CLIENT_NAME, resources=Resources(settings, "client"), set_as_current=True)
     once = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-    app.conf.update(task_publish_retry_policy=once)
+    conf = {"task_publish_retry_policy": once, "task_send_sent_event": True}
+    _configure(app, settings, _broker_conf(settings, CLIENT_TIMEOUT_SECONDS) | conf)
     app.backend_cls = NO_BACKEND
     return app
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typer.completion import get_completion_script
 
 import ibutsu_tasks
+from ibutsu_tasks.celery_app import build_database_app
 from ibutsu_tasks.cli import COMMANDS, PROGRAM
 from ibutsu_tasks.cli.exit_codes import MEANINGS
-from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings import load_settings, setting_rows
 from ibutsu_tasks.settings.values import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PACKAGE = Path(ibutsu_tasks.__file__).parent
 ROOT = PACKAGE.parent
@@ -24,6 +26,20 @@ README = ROOT / "README.md"
 MAP = PACKAGE / "README.md"
 PAGES = (README, MAP)
 COMPLETIONS = ROOT / "completions"
+SIGNATURES = PACKAGE / "sending/signatures.py"
+
+SIGNATURES_HEAD = '''"""What every task takes, without its code: a message is checked against it.
+
+Generated from `ibutsu_tasks/tasks`; `python -m tests.documentation` writes it anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+'''
 
 SHELLS = {
     "bash": f"{PROGRAM}.bash",
@@ -90,6 +106,30 @@ def completion_script(shell: str) -> str:
     return f"{script}\n"
 
 
+def signatures_module() -> str:
+    """One empty function per task: its parameters, and the first line of its docstring."""
+    app = build_database_app("documentation", load_settings(environ={}))
+    tasks = {name: task.run for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")}
+    functions = [_stub(name.rpartition(".")[2], run) for name, run in tasks.items()]
+    entries = [f'    "{name}": {name.rpartition(".")[2]},' for name in tasks]
+    return "\n".join(
+        [SIGNATURES_HEAD, *functions, "", "STUBS: dict[str, Callable[..., None]] = {", *entries, "}", ""]
+    )
+
+
+def _stub(name: str, run: Callable[..., Any]) -> str:
+    parameters = [
+        f"    {_parameter(one)}," for one in inspect.signature(run, eval_str=True).parameters.values()
+    ]
+    listed = "\n".join(["", *parameters, ""]) if parameters else ""
+    summary = (inspect.getdoc(run) or "").partition("\n")[0]
+    return f'\ndef {name}({listed}) -> None:\n    """{summary}"""\n'
+
+
+def _parameter(one: inspect.Parameter) -> str:
+    return str(one).replace("typing.", "").replace("'", '"')
+
+
 BLOCKS = {
     "commands": commands_table,
     "exit-codes": exit_codes_table,
@@ -108,6 +148,7 @@ def with_generated_blocks(text: str) -> str:
 def main() -> None:
     for page in PAGES:
         page.write_text(with_generated_blocks(page.read_text(encoding="utf-8")), encoding="utf-8")
+    SIGNATURES.write_text(signatures_module(), encoding="utf-8")
     COMPLETIONS.mkdir(exist_ok=True)
     for shell, name in SHELLS.items():
         (COMPLETIONS / name).write_text(completion_script(shell), encoding="utf-8")

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ibutsu_tasks
+from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.cli import COMMANDS
+from tests.commands import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ibutsu_tasks.local.servers.shared import LocalServers
 
 PACKAGE = Path(ibutsu_tasks.__file__).parent
 README = PACKAGE.parent / "README.md"
@@ -38,6 +43,7 @@ LAYERS = (
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 
 HEAVY = {"celery", "kombu", "redis", "sqlalchemy", "psycopg2", "flower", "tornado", "psutil"}
+DATABASE = {"sqlalchemy", "psycopg2"}
 IMPORTERS_OF_CELERY = {"tasks", "beat", "celery_app", "roles", "sending", "cli", "doctor"}
 
 
@@ -92,15 +98,21 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         assert packages.isdisjoint(HEAVY)
 
 
+IMPORTING_LATE = {
+    "__init__.py": "an application is built when it is asked for",
+    "__main__.py": "the version is told before anything is imported",
+    "cli/output.py": "Rich is needed for a table or a coloured line",
+    "doctor/settings.py": "SQLAlchemy is needed when the database's address is among what is checked",
+    "resources.py": "a connection is made on first use",
+    "settings/sources.py": "a help page reads the rows of the settings, and no `.env`",
+}
+"""Modules beside the commands' that import in functions, and why."""
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_stand_at_the_top(path: Path) -> None:
     relative = path.relative_to(PACKAGE).as_posix()
-    if relative.startswith("cli/commands/") or relative in {
-        "cli/output.py",
-        "resources.py",
-        "__init__.py",
-        "__main__.py",
-    }:
+    if relative.startswith("cli/commands/") or relative in IMPORTING_LATE:
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -112,16 +124,58 @@ def test_imports_stand_at_the_top(path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["worker", "--help"], ["prune", "--help"]])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    program = f"""
-import sys
-sys.argv = ["ibutsu-tasks", *{arguments!r}]
-from ibutsu_tasks.__main__ main
-""".replace("__main__ main", "__main__ import main")
-    program += "try:\n    main()\nexcept SystemExit:\n    pass\nprint('LOADED', *sorted(sys.modules))\n"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+def loaded_by(arguments: str, **variables: str) -> set[str]:
+    """Name the packages that a fresh interpreter has loaded at the end of the command."""
+    program = (
+        "import sys\n"
+        f"sys.argv = ['ibutsu-tasks', *{arguments.split()!r}]\n"
+        "from ibutsu_tasks.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('LOADED', *{name.partition('.')[0] for name in sys.modules})\n"
     )
-    loaded = set(done.stdout.rpartition("LOADED")[2].split())
-    assert HEAVY.isdisjoint(loaded)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize("command", ["", *(row.name for row in COMMANDS)])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    assert loaded_by(f"{command} --help").isdisjoint({*HEAVY, "rich", "dotenv"})
+
+
+def test_the_version_is_told_before_the_command_line_is_loaded() -> None:
+    assert loaded_by("--version").isdisjoint({*HEAVY, "rich", "typer"})
+
+
+@pytest.mark.parametrize("line", ["ibutsu-tasks pr", "ibutsu-tasks prune --", "ibutsu-tasks prune r"])
+def test_a_completion_imports_nothing_heavy(line: str) -> None:
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    loaded = loaded_by("", _IBUTSU_TASKS_COMPLETE="complete_bash", **words)
+    assert "typer" in loaded
+    assert loaded.isdisjoint({*HEAVY, "rich", "dotenv"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needless"),
+    [
+        ("config --json", {*HEAVY, "rich"}),
+        ("config", HEAVY),
+        ("lint examples/results/pytest-junit.xml", HEAVY),
+        ("enqueue", DATABASE),
+        ("enqueue update_run run_id=x", DATABASE),
+        ("doctor --only broker", {*HEAVY, *DATABASE} - {"redis"}),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(
+    arguments: str, needless: set[str], servers: LocalServers
+) -> None:
+    broker_url = servers.broker_url.replace("virtual_host=0", "virtual_host=15")
+    assert needless.isdisjoint(loaded_by(arguments, CELERY_BROKER_URL=broker_url))
+    with build_client(broker_url) as client:
+        client.flushdb()

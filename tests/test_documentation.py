@@ -46,6 +46,11 @@ def test_the_completions_are_fresh(shell: str) -> None:
     assert written == completion_script(shell), "run `python -m tests.documentation`"
 
 
+def test_the_signatures_of_the_tasks_are_fresh() -> None:
+    written = documentation.SIGNATURES.read_text(encoding="utf-8")
+    assert written == documentation.signatures_module(), "run `python -m tests.documentation`"
+
+
 def test_every_command_file_is_in_the_table() -> None:
     files = {path.stem for path in (PACKAGE / "cli/commands").glob("*.py")} - {"__init__"}
     assert files == {row.module for row in COMMANDS}

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import sys
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,7 +63,14 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base class's signature
         """Give a stand-in that is enough for the help page and for completing names."""
         row = _ROWS.get(cmd_name)
-        return row and TyperCommand(row.name, help=row.summary, rich_help_panel=row.panel)
+        return row and TyperCommand(row.name, help=row.summary)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the base class's signature
+        """Write one section of the help page per panel, with the summaries in one column."""
+        width = max(map(len, _ROWS))
+        for panel, rows in groupby(COMMANDS, key=lambda row: row.panel):
+            with formatter.section(panel):
+                formatter.write_dl([(row.name.ljust(width), row.summary) for row in rows])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, show what it came to, and end with its exit code."""
@@ -99,7 +107,7 @@ app = typer.Typer(
     help="Worker, scheduler, monitor and operator's tools for the Celery half of an Ibutsu server.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

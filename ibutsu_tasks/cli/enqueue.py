@@ -55,9 +55,9 @@ class Delivery:
     verbose: bool = False
 
 
-def list_all_tasks(settings: Settings) -> Result:
+def list_all_tasks() -> Result:
     """Give every task with its signature and what it does."""
-    tasks = list_tasks(build_database_app(LOCAL_NAME, settings))
+    tasks = list_tasks()
     blocks = []
     for task in tasks:
         blocks.append(f"[bold]{plain(task.short_name)}[/]{plain(str(task).removeprefix(task.short_name))}")
@@ -66,14 +66,14 @@ def list_all_tasks(settings: Settings) -> Result:
     return Result({"tasks": data}, blocks)
 
 
-def read_call(settings: Settings, name: str, assignments: Sequence[str], document: str | None) -> TaskCall:
+def read_call(name: str, assignments: Sequence[str], document: str | None) -> TaskCall:
     """Find the task and read its arguments; needs no service.
 
     `document` is JSON, `@` and a file that holds it, or `-` for stdin: an array of positional arguments
     or an object of named ones. Raises UnknownTaskError, TaskArgumentsError, and UsageError for a
     document that cannot be read.
     """
-    task = find_task(build_database_app(LOCAL_NAME, settings), name)
+    task = find_task(name)
     given = [] if document is None else _read_document(document)
     args, named = (given, {}) if isinstance(given, list) else ([], given)
     assigned = parse_assignments(task, assignments)

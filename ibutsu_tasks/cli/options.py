@@ -20,10 +20,11 @@ MAX_SECONDS = 365 * 24 * 3600
 
 
 def command_app(**options: Any) -> typer.Typer:
-    """Make the Typer application that one command file holds."""
-    return typer.Typer(
-        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown", **options
-    )
+    """Make the Typer application that one command file holds.
+
+    Help and wrong usage are written by Click: drawing them with Rich takes as long as all else together.
+    """
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **options)
 
 
 def setting_option(name: str, *flags: str, metavar: str | None = None) -> Any:

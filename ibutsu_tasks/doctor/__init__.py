@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import time
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.doctor.backend import check_backend
-from ibutsu_tasks.doctor.beat import check_beat
-from ibutsu_tasks.doctor.broker import check_broker
 from ibutsu_tasks.doctor.codes import Verdict
-from ibutsu_tasks.doctor.database import check_database
-from ibutsu_tasks.doctor.flower import check_flower
-from ibutsu_tasks.doctor.prunes import check_prunes
 from ibutsu_tasks.doctor.report import Report
 from ibutsu_tasks.doctor.running import Check, Round
 from ibutsu_tasks.doctor.settings import check_settings, obstacles
-from ibutsu_tasks.doctor.workers import check_workers
 from ibutsu_tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ibutsu_tasks.doctor.report import Finding
     from ibutsu_tasks.settings import Settings
@@ -44,17 +38,18 @@ def _broker_when_shared(settings: Settings) -> tuple[str, ...]:
     return ("broker",) if settings.backend_url == settings.broker_url else ()
 
 
-SERVICE_CHECKS = {
-    "broker": Check(check_broker, needs=_nothing),
-    "backend": Check(check_backend, needs=_broker_when_shared),
-    "database": Check(check_database, needs=_nothing),
-    "workers": Check(check_workers, needs=_broker),
-    "beat": Check(check_beat, needs=_broker),
-    "prunes": Check(check_prunes, needs=_broker_and_database),
-    "flower": Check(check_flower, needs=_nothing),
+NEEDS: dict[str, Callable[[Settings], tuple[str, ...]]] = {
+    "broker": _nothing,
+    "backend": _broker_when_shared,
+    "database": _nothing,
+    "workers": _broker,
+    "beat": _broker,
+    "prunes": _broker_and_database,
+    "flower": _nothing,
 }
+"""The checks of the services, and which others each needs. `doctor/<name>.py` holds `check_<name>`."""
 
-CHECKS = (SETTINGS, *SERVICE_CHECKS)
+CHECKS = (SETTINGS, *NEEDS)
 """The names of all checks in the order they are shown. That of the settings connects to nothing."""
 
 
@@ -64,12 +59,12 @@ def examine(settings: Settings, only: Iterable[str] = ()) -> Report:
     What a chosen check needs is looked at as well, and shown when it is not in order. Ends within ten
     seconds whatever the network does. Raises UsageError for a name that is no check.
     """
-    begun = time.monotonic()
     chosen = choose(only)
     wanted = [name for name in CHECKS if name in _with_needs(chosen, settings)]
+    services = {name: _load(name) for name in wanted if name in NEEDS}
+    begun = time.monotonic()
     found = {SETTINGS: check_settings(settings, CHECKS if SETTINGS in chosen else wanted)}
-    services = [name for name in wanted if name in SERVICE_CHECKS]
-    found |= Round(settings, SERVICE_CHECKS, obstacles(settings)).run(services)
+    found |= Round(settings, services, obstacles(settings, services)).run(list(services))
     shown = [item for name in CHECKS for item in found.get(name, ()) if name in chosen or _is_news(item)]
     return Report(tuple(shown), time.monotonic() - begun)
 
@@ -83,15 +78,19 @@ def choose(only: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given)) or CHECKS
 
 
+def _load(name: str) -> Check:
+    """Import a check: what it needs of libraries is loaded when it is chosen, and before its time begins."""
+    module = importlib.import_module(f"{__name__}.{name}")
+    return Check(getattr(module, f"check_{name}"), NEEDS[name])
+
+
 def _suggestion(name: str) -> str:
     near = difflib.get_close_matches(name, CHECKS, n=1)
     return (f"Did you mean {near[0]}? " if near else "") + f"The checks are {', '.join(CHECKS)}."
 
 
 def _with_needs(chosen: Sequence[str], settings: Settings) -> set[str]:
-    needed = {
-        need for name in chosen if name in SERVICE_CHECKS for need in SERVICE_CHECKS[name].needs(settings)
-    }
+    needed = {need for name in chosen if name in NEEDS for need in NEEDS[name](settings)}
     return {*chosen, *needed}
 
 

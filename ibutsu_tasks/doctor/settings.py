@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from ibutsu_tasks import broker
 from ibutsu_tasks.doctor.naming import reason_of, variable_of
 from ibutsu_tasks.doctor.report import Finding, finding
@@ -26,21 +23,15 @@ def unusable_settings(error: SettingsError) -> Finding:
     return finding("IBT-S04", str(error), error.hint)
 
 
-def obstacles(settings: Settings) -> dict[str, Finding]:
-    """Give, by name of a check, why its service cannot even be tried."""
-    found = {
-        "broker": _broker_obstacle(settings),
-        "backend": _redis_obstacle(settings, "result_backend"),
-        "database": _database_obstacle(settings),
-        "flower": _flower_obstacle(settings),
-    }
+def obstacles(settings: Settings, checks: Collection[str]) -> dict[str, Finding]:
+    """Give, by name of those among `checks`, why its service cannot even be tried."""
+    found = {check: _OBSTACLES[check](settings) for check in _OBSTACLES if check in checks}
     return {check: obstacle for check, obstacle in found.items() if obstacle is not None}
 
 
 def check_settings(settings: Settings, checks: Collection[str]) -> list[Finding]:
     """Look at the settings the named checks need, and give advice; nothing connects."""
-    found = [obstacle for check, obstacle in obstacles(settings).items() if check in checks]
-    found += _advice(settings)
+    found = [*obstacles(settings, checks).values(), *_advice(settings)]
     return found or [finding("IBT-S00", _where_from(settings))]
 
 
@@ -64,7 +55,14 @@ def _redis_obstacle(settings: Settings, field: str) -> Finding | None:
     return None
 
 
+def _backend_obstacle(settings: Settings) -> Finding | None:
+    return _redis_obstacle(settings, "result_backend")
+
+
 def _database_obstacle(settings: Settings) -> Finding | None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         make_url(settings.require_database())
     except SettingsError as error:
@@ -86,6 +84,14 @@ def _flower_obstacle(settings: Settings) -> Finding | None:
         return None
     error = ValueError("it is not a web address")
     return _unusable(settings, "flower_url", error, "http://127.0.0.1:5555")
+
+
+_OBSTACLES = {
+    "broker": _broker_obstacle,
+    "backend": _backend_obstacle,
+    "database": _database_obstacle,
+    "flower": _flower_obstacle,
+}
 
 
 def _unusable(settings: Settings, field: str, error: Exception, pattern: str) -> Finding:

@@ -11,13 +11,11 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from ibutsu_tasks.errors import TaskArgumentsError, UnknownTaskError
+from ibutsu_tasks.sending.signatures import STUBS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from celery import Celery
-
-BUILT_IN_PREFIX = "celery."
 SHOWN_CHARACTERS = 80
 
 
@@ -40,21 +38,17 @@ class TaskSignature:
         return f"{self.short_name}({parameters})"
 
 
-def list_tasks(app: Celery) -> list[TaskSignature]:
-    """Give the tasks of an application, Celery's own apart, by name."""
-    return [
-        _signature(name, task)
-        for name, task in sorted(app.tasks.items())
-        if not name.startswith(BUILT_IN_PREFIX)
-    ]
+def list_tasks() -> list[TaskSignature]:
+    """Give all tasks by name."""
+    return [_signature(name, stub) for name, stub in STUBS.items()]
 
 
-def find_task(app: Celery, name: str) -> TaskSignature:
+def find_task(name: str) -> TaskSignature:
     """Find a task by its full name, or by the last part of it when no other task ends so.
 
     Raises UnknownTaskError with the names that come close.
     """
-    tasks = list_tasks(app)
+    tasks = list_tasks()
     found = [task for task in tasks if name in {task.wire_name, task.short_name}]
     if len(found) == 1:
         return found[0]
@@ -105,14 +99,9 @@ def check_arguments(task: TaskSignature, args: Sequence[Any], kwargs: Mapping[st
         raise _refusal(task, f"{task.short_name} needs {' and '.join(missing)}.")
 
 
-def _signature(wire_name: str, task: Any) -> TaskSignature:
-    try:
-        signature = inspect.signature(task.run, eval_str=True)
-    except NameError:
-        # An annotation that exists for type checkers only: the names are known, the types are not.
-        signature = inspect.signature(task.run)
-    summary = (inspect.getdoc(task.run) or "").partition("\n")[0]
-    return TaskSignature(wire_name, dict(signature.parameters), summary)
+def _signature(wire_name: str, stub: Callable[..., None]) -> TaskSignature:
+    parameters = inspect.signature(stub, eval_str=True).parameters
+    return TaskSignature(wire_name, dict(parameters), inspect.getdoc(stub) or "")
 
 
 def _parameter(task: TaskSignature, name: str) -> inspect.Parameter:

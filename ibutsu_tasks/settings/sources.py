@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from dotenv import dotenv_values
 
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError
@@ -22,6 +19,8 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
     """Give where `up` keeps its data when nothing says so; without a home, a directory of the user's."""
     base = environ.get("XDG_DATA_HOME") or (f"{environ['HOME']}/.local/share" if environ.get("HOME") else "")
     if not Path(base).is_absolute():
+        import tempfile
+
         return Path(tempfile.gettempdir()) / f"ibutsu-tasks-{os.getuid()}"
     return Path(base) / "ibutsu-tasks"
 
@@ -31,6 +30,10 @@ def read_env_file(env_file: Path | None) -> dict[str, str]:
     path = env_file or Path(".env")
     if env_file is not None and not path.is_file():
         raise SettingsError(f"The file {path} given as --env-file does not exist.")
+    if not os.access(path, os.F_OK):
+        return {}
+    from dotenv import dotenv_values
+
     try:
         # No interpolation: a `$` in a password is a `$`.
         return {k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None}

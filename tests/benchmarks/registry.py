@@ -43,6 +43,7 @@ BENCHMARKS = (
     Benchmark("query", "query_task with pages of 501 and 20,000 results"),
     Benchmark("throughput", "5,000 messages that find nothing to do"),
     Benchmark("worker-start", "start to ready; memory of parent and child"),
+    Benchmark("startup", "commands as whole processes, beside Celery's own"),
 )
 
 BY_NAME = {benchmark.name: benchmark for benchmark in BENCHMARKS}

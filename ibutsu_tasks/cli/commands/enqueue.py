@@ -62,8 +62,8 @@ def enqueue(
     from ibutsu_tasks.cli.enqueue import Delivery, list_all_tasks, read_call, run_here, send_call
 
     if task is None:
-        return list_all_tasks(state.settings)
-    call = read_call(state.settings, task, assignments or (), args)
+        return list_all_tasks()
+    call = read_call(task, assignments or (), args)
     if local:
         return run_here(state.settings, call, verbose=verbose)
     return send_call(state.output, state.settings, call, Delivery(countdown, queue, wait, verbose))

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibutsu_tasks.celery_app import build_database_app
 from ibutsu_tasks.errors import TaskArgumentsError, UnknownTaskError
 from ibutsu_tasks.sending.arguments import (
     TaskSignature,
@@ -16,10 +15,6 @@ from ibutsu_tasks.sending.arguments import (
     list_tasks,
     parse_assignments,
 )
-from ibutsu_tasks.settings import load_settings
-
-if TYPE_CHECKING:
-    from celery import Celery
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -28,29 +23,24 @@ JSON = st.recursive(
 )
 
 
-@pytest.fixture(scope="module")
-def app() -> Celery:
-    return build_database_app("test", load_settings(environ={}))
-
-
-def read(app: Celery, name: str, *words: str) -> dict[str, Any]:
-    task = find_task(app, name)
+def read(name: str, *words: str) -> dict[str, Any]:
+    task = find_task(name)
     values = parse_assignments(task, words)
     check_arguments(task, (), values)
     return values
 
 
-def test_every_task_has_a_short_name_of_its_own(app: Celery) -> None:
-    tasks = list_tasks(app)
+def test_every_task_has_a_short_name_of_its_own() -> None:
+    tasks = list_tasks()
     assert len(tasks) == 12
     for task in tasks:
-        assert find_task(app, task.short_name) == find_task(app, task.wire_name) == task
+        assert find_task(task.short_name) == find_task(task.wire_name) == task
         assert task.summary.endswith(".")
 
 
-def test_signature_is_shown_as_python_writes_it(app: Celery) -> None:
-    assert str(find_task(app, "update_run")) == "update_run(run_id: str)"
-    assert str(find_task(app, "seed_users")) == "seed_users(projects: dict[str, dict[str, Any]])"
+def test_signature_is_shown_as_python_writes_it() -> None:
+    assert str(find_task("update_run")) == "update_run(run_id: str)"
+    assert str(find_task("seed_users")) == "seed_users(projects: dict[str, dict[str, Any]])"
 
 
 @pytest.mark.parametrize(
@@ -62,15 +52,15 @@ def test_signature_is_shown_as_python_writes_it(app: Celery) -> None:
         ("xyz", "The tasks are clear_import_file_content"),
     ],
 )
-def test_unknown_name_is_refused_with_what_comes_close(app: Celery, name: str, hint: str) -> None:
+def test_unknown_name_is_refused_with_what_comes_close(name: str, hint: str) -> None:
     with pytest.raises(UnknownTaskError, match=name) as caught:
-        find_task(app, name)
+        find_task(name)
     assert hint in caught.value.hint
 
 
-def test_tasks_of_celery_itself_are_not_offered(app: Celery) -> None:
+def test_tasks_of_celery_itself_are_not_offered() -> None:
     with pytest.raises(UnknownTaskError):
-        find_task(app, "celery.backend_cleanup")
+        find_task("celery.backend_cleanup")
 
 
 @pytest.mark.parametrize(
@@ -88,9 +78,9 @@ def test_tasks_of_celery_itself_are_not_offered(app: Celery) -> None:
     ],
 )
 def test_values_are_json_where_the_task_takes_more_than_text(
-    app: Celery, words: tuple[str, ...], values: dict[str, Any]
+    words: tuple[str, ...], values: dict[str, Any]
 ) -> None:
-    assert read(app, *words) == values
+    assert read(*words) == values
 
 
 @pytest.mark.parametrize(
@@ -110,13 +100,11 @@ def test_values_are_json_where_the_task_takes_more_than_text(
         (("run_junit_import", "import_=3"), "import_ of run_junit_import cannot be 3."),
     ],
 )
-def test_wrong_arguments_are_refused_with_the_signature(
-    app: Celery, words: tuple[str, ...], sentence: str
-) -> None:
+def test_wrong_arguments_are_refused_with_the_signature(words: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(TaskArgumentsError) as caught:
-        read(app, *words)
+        read(*words)
     assert str(caught.value) == sentence
-    assert caught.value.hint == f"The task is {find_task(app, words[0])}."
+    assert caught.value.hint == f"The task is {find_task(words[0])}."
 
 
 @pytest.mark.parametrize(
@@ -128,9 +116,9 @@ def test_wrong_arguments_are_refused_with_the_signature(
     ],
 )
 def test_positional_arguments_are_bound_like_a_call(
-    app: Celery, args: list[Any], kwargs: dict[str, Any], sentence: str
+    args: list[Any], kwargs: dict[str, Any], sentence: str
 ) -> None:
-    task = find_task(app, "update_run")
+    task = find_task("update_run")
     check_arguments(task, ["a"], {})
     with pytest.raises(TaskArgumentsError) as caught:
         check_arguments(task, args, kwargs)
@@ -138,13 +126,13 @@ def test_positional_arguments_are_bound_like_a_call(
 
 
 @given(text=st.text())
-def test_text_arguments_are_never_changed(app: Celery, text: str) -> None:
-    assert parse_assignments(find_task(app, "update_run"), [f"run_id={text}"]) == {"run_id": text}
+def test_text_arguments_are_never_changed(text: str) -> None:
+    assert parse_assignments(find_task("update_run"), [f"run_id={text}"]) == {"run_id": text}
 
 
 @given(value=JSON)
-def test_any_json_is_taken_or_refused_in_one_sentence(app: Celery, value: object) -> None:
-    task: TaskSignature = find_task(app, "query_task")
+def test_any_json_is_taken_or_refused_in_one_sentence(value: object) -> None:
+    task: TaskSignature = find_task("query_task")
     parsed = parse_assignments(task, [f"filter_={json.dumps(value)}"])
     assert parsed == {"filter_": value}
     fits = value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))

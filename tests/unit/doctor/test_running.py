@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ibutsu_tasks.doctor import CHECKS, SERVICE_CHECKS, choose, limits, running
+from ibutsu_tasks.doctor import CHECKS, NEEDS, choose, limits, running
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.doctor.running import Check, Round
 from ibutsu_tasks.errors import UsageError
@@ -87,8 +87,8 @@ def test_an_obstacle_skips_the_check_and_its_dependants() -> None:
 
 
 def test_every_dependency_is_a_check_shown_before() -> None:
-    for name, row in SERVICE_CHECKS.items():
-        for need in row.needs(SETTINGS):
+    for name, needs in NEEDS.items():
+        for need in needs(SETTINGS):
             assert CHECKS.index(need) < CHECKS.index(name)
 
 

@@ -75,7 +75,7 @@ def test_what_is_not_wrong(values: dict[str, Any]) -> None:
 
 def test_an_unusable_backend_does_not_hold_up_the_broker() -> None:
     settings = load_settings({**GOOD, "result_backend": "redis://h:port/0"}, environ={})
-    assert obstacles(settings).keys() == {"backend"}
+    assert obstacles(settings, CHECKS).keys() == {"backend"}
 
 
 def test_settings_that_cannot_be_read_are_a_finding() -> None:
