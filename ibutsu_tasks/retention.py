@@ -1,6 +1,6 @@
 """What may be deleted and how old it must be, one row each, in the order the rules are run.
 
-Ages grow from `files` over `results` to `runs`, for what hangs on a row goes with it: a younger age for
+Ages grow from `files` over `results` to `runs`, for the dependants of a row go with it: a younger age for
 `runs` than for `results` would make the second rule idle.
 """
 
@@ -22,12 +22,11 @@ _DAYS_PER_UNIT = {"days": 1, "months": DAYS_PER_MONTH}
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """Rows of `table` whose `date_column` is older than an age go, with everything that hangs on them.
+    """Rows of `table` whose `date_column` is older than an age go, with all their dependants.
 
     Below `minimum_age_days` a rule refuses to run: the floors are the Ibutsu server's (files 2 months,
     results 4, runs 10, imports 1 day). `default_age_days` is what beat asks for. `task` is the wire name
-    of the task that runs the rule, and `unit` the name of its only argument. `batch_rows` of `table` go
-    in one transaction at most; fewer where that takes too long, or more hangs on each.
+    of the task that runs the rule, and `unit` the name of its only argument.
     """
 
     name: str
@@ -37,7 +36,6 @@ class RetentionRule:
     minimum_age_days: int
     unit: Literal["days", "months"]
     task: str
-    batch_rows: int
     help: str
 
     @property
@@ -62,7 +60,6 @@ RETENTION_RULES = (
         minimum_age_days=1,
         unit="days",
         task=PRUNE_OLD_IMPORT_FILES,
-        batch_rows=2000,
         help="uploaded files and their import records",
     ),
     RetentionRule(
@@ -73,7 +70,6 @@ RETENTION_RULES = (
         minimum_age_days=2 * DAYS_PER_MONTH,
         unit="months",
         task=PRUNE_OLD_FILES,
-        batch_rows=10_000,
         help="artifacts",
     ),
     RetentionRule(
@@ -84,7 +80,6 @@ RETENTION_RULES = (
         minimum_age_days=4 * DAYS_PER_MONTH,
         unit="months",
         task=PRUNE_OLD_RESULTS,
-        batch_rows=10_000,
         help="results and their artifacts",
     ),
     RetentionRule(
@@ -95,7 +90,6 @@ RETENTION_RULES = (
         minimum_age_days=10 * DAYS_PER_MONTH,
         unit="months",
         task=PRUNE_OLD_RUNS,
-        batch_rows=100,
         help="runs, their results and artifacts",
     ),
 )
@@ -117,7 +111,7 @@ class ProjectAge:
 RULES_BY_NAME = {rule.name: rule for rule in RETENTION_RULES}
 
 DATE_COLUMNS = {rule.table: rule.date_column for rule in RETENTION_RULES}
-"""The date that says how old a row of a table is; tables without one have the age of what they hang on."""
+"""The date that says how old a row of a table is; rows of others have the age of what they depend on."""
 
 ALL_RULES = "all"
 NEVER = "never"

@@ -17,16 +17,15 @@ from ibutsu_tasks.doctor.limits import CALL_SECONDS
 from ibutsu_tasks.doctor.naming import reason_of
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune.ages import find_due_rows
-from ibutsu_tasks.operations.prune.history import read_history
-from ibutsu_tasks.operations.prune.record import PruneState
+from ibutsu_tasks.operations.prune.due import find_due_rows
+from ibutsu_tasks.operations.prune.history import PruneState, read_history
 from ibutsu_tasks.retention import RETENTION_RULES
 from ibutsu_tasks.schedule import SCHEDULE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from ibutsu_tasks.operations.prune.record import PruneRecord
+    from ibutsu_tasks.operations.prune.history import PruneRecord
     from ibutsu_tasks.retention import RetentionRule
     from ibutsu_tasks.schedule import ScheduleRow
     from ibutsu_tasks.settings import Settings

@@ -135,7 +135,7 @@ def _indexes(schema: Schema) -> list[Finding]:
         )
     for index in prune_indexes.missing_indexes(schema.catalogue):
         seen = f"Prunes refuse to run: {prune_indexes.describe(index)}"
-        found.append(finding("IBT-D30", seen, prune_indexes.mend(index)))
+        found.append(finding("IBT-D30", seen, prune_indexes.remedy(index)))
     return found
 
 

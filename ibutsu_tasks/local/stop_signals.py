@@ -7,15 +7,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """Counts the signals that ask to stop, in place of dying of them, while its block runs."""
+    """Counts the signals that ask to stop, in place of dying of them, while its block runs.
 
-    def __init__(self) -> None:
+    With `only_first` the second one acts as if nobody caught it.
+    """
+
+    def __init__(self, numbers: Iterable[signal.Signals] = STOP_SIGNALS, *, only_first: bool = False) -> None:
+        self._numbers = tuple(numbers)
+        self._only_first = only_first
+        self.first: signal.Signals | None = None
         self._count = 0
         self._interrupts = False
         self._before: dict[signal.Signals, Any] = {}
@@ -42,16 +48,22 @@ class StopSignals:
             self._interrupts = False
 
     def __enter__(self) -> Self:
-        for number in STOP_SIGNALS:
+        for number in self._numbers:
             self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _receive(self, number: int, frame: object) -> None:  # noqa: ARG002 - the signature of a handler
         self._count += 1
+        self.first = self.first or signal.Signals(number)
+        if self._only_first:
+            self._restore()
         if self._interrupts:
             self._interrupts = False
             raise KeyboardInterrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from dataclasses import dataclass
 from typing import Any
 
 from celery import shared_task
@@ -12,7 +13,8 @@ from ibutsu_tasks.errors import BusyError, TaskArgumentsError
 from ibutsu_tasks.operations import seeding
 from ibutsu_tasks.operations.imports import content
 from ibutsu_tasks.operations.prune import run_prune
-from ibutsu_tasks.operations.prune.history import PruneHistory, Starter
+from ibutsu_tasks.operations.prune.history import PruneHistory, Recording, Starter
+from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.tasks.prune_state import PruneState
@@ -32,11 +34,28 @@ Number = int | str
 """The API's `POST /admin/run-task` may send numbers as strings."""
 
 
+@dataclass(frozen=True, slots=True)
+class TaskMonitor(PruneMonitor):
+    """Shows the progress of a prune in its task's state and in its record; the worker's shutdown stops it."""
+
+    state: PruneState
+    recording: Recording
+
+    def report(self, progress: PruneProgress) -> None:
+        """Store it."""
+        self.state.tell(progress)
+        self.recording.on_progress(progress.rows)
+
+    def should_stop(self) -> bool:
+        """Say whether the worker shuts down."""
+        return is_shutting_down()
+
+
 def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSummary:
     """Run a rule at `age`, counted in the unit of the task's argument.
 
     Raises TaskArgumentsError, what `run_prune.prune` raises, and BusyError when the worker is shutting down:
-    the message is sent again, and whoever takes it goes on.
+    the message is sent again, and whoever takes it continues.
     """
     rule = RULES_BY_NAME[rule_name]
     try:
@@ -44,24 +63,18 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSu
         age_days = int(str(age)) * rule.days_per_unit
     except ValueError:
         raise TaskArgumentsError(f"{rule.unit} must be a whole number, not {age!r}.") from None
-    told = PruneState(task)
+    state = PruneState(task)
     history = PruneHistory(lambda: task.resources.redis, logger.warning)
     starter = Starter("task", task.request.hostname or socket.gethostname(), task.request.id)
-    with history.recorded(rule.name, age_days, starter) as record:
-
-        def on_progress(progress: run_prune.PruneProgress) -> None:
-            told.tell(progress)
-            record.on_progress(progress.rows)
-
+    with history.recorded(rule.name, age_days, starter) as recording:
         summary = run_prune.prune(
             task.resources.session,
             rule,
             age_days,
             project_ages=task.resources.settings.retention,
-            on_progress=on_progress,
-            should_stop=is_shutting_down,
+            monitor=TaskMonitor(state, recording),
         )
-        record.end(summary)
+        recording.end(summary)
     if summary.stopped:
         raise BusyError(f"The worker stops; {sum(summary.deleted.values())} rows of {rule.name} are deleted.")
     if summary.left:

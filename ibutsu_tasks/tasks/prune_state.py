@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from ibutsu_tasks.tasks.running_state import store_running_state
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.operations.prune.run_prune import PruneProgress
+    from ibutsu_tasks.operations.prune.watch import PruneProgress
     from ibutsu_tasks.tasks.base import DatabaseTask
 
 logger = logging.getLogger(__name__)

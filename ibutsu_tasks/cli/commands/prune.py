@@ -38,9 +38,7 @@ OlderThanOption = Annotated[
         metavar="AGE", help="Delete what is older: 90d, 12w, 5months (of 30 days).", show_default=False
     ),
 ]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would go and how long it would take, and stop.")
-]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and stop.")]
 EnqueueOption = Annotated[
     bool, typer.Option("--enqueue", help="Send the task to the workers instead, without counting.")
 ]
@@ -75,7 +73,7 @@ def prune(
     history: HistoryOption = False,
     json_wanted: JsonOption = False,
 ) -> Result:
-    """Delete old rows with everything that hangs on them, after showing what would go.
+    """Delete old rows with everything that depends on them, after showing what would go.
 
     Works on the database itself, so it also serves when no worker runs. Never deletes what is younger
     than a rule's floor. What somebody else is using is left for the next time, and the exit code is 1.

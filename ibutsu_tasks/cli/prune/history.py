@@ -12,8 +12,7 @@ from ibutsu_tasks.broker import unreachable
 from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.result import Note, Result, Table
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.operations.prune.history import read_history
-from ibutsu_tasks.operations.prune.record import PruneState
+from ibutsu_tasks.operations.prune.history import PruneState, read_history
 from ibutsu_tasks.resources import Resources
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.cli.result import Block
     from ibutsu_tasks.cli.state import CliState
-    from ibutsu_tasks.operations.prune.record import PruneRecord
+    from ibutsu_tasks.operations.prune.history import PruneRecord
 
 SHOWN_RECORDS = 20
 TABLE_WIDTH = 80

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ibutsu_tasks.cli.result import Block
-    from ibutsu_tasks.operations.prune.results import PrunePlan, PruneSummary
+    from ibutsu_tasks.operations.prune.plan import PrunePlan
+    from ibutsu_tasks.operations.prune.run_prune import PruneSummary
     from ibutsu_tasks.operations.prune.vacuum import Vacuumed
 
 
@@ -33,7 +34,6 @@ def plan_blocks(plans: Sequence[PrunePlan]) -> Iterator[Block]:
     ]
     columns = ["rule", "table", "rows", "oldest (UTC)", "newest (UTC)", "size"]
     yield Table(columns, cells, "What is due", right=["rows", "size"])
-    yield from (f"{plan.rule}: {_expectation(plan)}" for plan in plans if plan.rows)
     if len(plans) > 1:
         yield Note("[dim]A row that several rules take is counted by each of them.[/]")
 
@@ -45,20 +45,6 @@ def summary_blocks(summaries: Sequence[PruneSummary]) -> Iterator[Block]:
     rows = sum(sum(one.deleted.values()) for one in summaries)
     size_bytes, seconds = sum(one.size_bytes for one in summaries), sum(one.seconds for one in summaries)
     yield Note(f"Deleted {rows:,} rows ({format_bytes(size_bytes)}) in {format_seconds(seconds)}.")
-
-
-def _expectation(plan: PrunePlan) -> str:
-    speed = plan.speed
-    source = {0: "a default, for none is on record", 1: "measured in the last one"}.get(
-        speed.prunes, f"measured in the last {speed.prunes}"
-    )
-    return f"{_about(plan.expected_seconds)} at {speed.rows_per_second:,.0f} rows/s ({source})"
-
-
-def _about(seconds: float) -> str:
-    if seconds < 1:
-        return "less than 1 s"
-    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:,.0f} min"  # noqa: PLR2004
 
 
 def vacuum_blocks(vacuumed: Sequence[Vacuumed]) -> Iterator[Block]:
@@ -73,7 +59,7 @@ def missing_index_messages(plans: Sequence[PrunePlan]) -> Iterator[str]:
     for index in dict.fromkeys(index for plan in plans for index in plan.missing_indexes):
         names = ", ".join(plan.rule for plan in plans if index in plan.missing_indexes)
         yield f"[bold red]Refused:[/] {names}: {plain(indexes.describe(index))}"
-        yield f"[bold]Try:[/] {plain(indexes.mend(index))}"
+        yield f"[bold]Try:[/] {plain(indexes.remedy(index))}"
 
 
 def left_messages(summaries: Sequence[PruneSummary]) -> Iterator[str]:

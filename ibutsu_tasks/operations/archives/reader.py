@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from ibutsu_tasks.importers.archive.pruned_rows import json_column, number_colum
 from ibutsu_tasks.importers.parsed import ArchivedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from uuid import UUID
 
     from sqlalchemy import ColumnElement, RowMapping, Select, Table
@@ -47,6 +48,18 @@ class Part:
     def is_whole(self) -> bool:
         """Whether the run itself goes."""
         return self.result_ids is None and self.artifact_ids is None
+
+    @property
+    def root_ids(self) -> Collection[UUID]:
+        """The rows of the rule's table."""
+        return self.result_ids or self.artifact_ids or [self.run_id]
+
+    @property
+    def file_stem(self) -> str:
+        """How its archive is named."""
+        if self.is_whole:
+            return str(self.run_id)
+        return f"{self.run_id}_{'files' if self.result_ids is None else 'results'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +128,12 @@ class PartReader:
         ids = self.part.result_ids
         return [
             RESULTS.c.run_id == self.part.run_id,
-            *([] if ids is None else [among(list(map(str, ids)))(RESULTS.c.id)]),
+            *([] if ids is None else [among(ids)(RESULTS.c.id)]),
         ]
 
     def _chosen(self) -> list[ColumnElement[bool]]:
         ids = self.part.artifact_ids
-        return [] if ids is None else [among(list(map(str, ids)))(ARTIFACTS.c.id)]
+        return [] if ids is None else [among(ids)(ARTIFACTS.c.id)]
 
     def _artifacts(self, query: Select[Any]) -> Iterator[StoredArtifact]:
         for row in self._stream(query.order_by(ARTIFACTS.c.result_id, ARTIFACTS.c.id)):
@@ -132,6 +145,27 @@ class PartReader:
 
     def _stream(self, query: Select[Any]) -> Iterator[RowMapping]:
         return iter(self._session.execute(query, execution_options={"yield_per": PAGE_ROWS}).mappings())
+
+
+def find_parts(session: Session, table: str, root_ids: Sequence[UUID]) -> tuple[list[Part], list[UUID]]:
+    """Give what goes of each run, in the order of the rows, and the rows that belong to no run."""
+    if table == "runs":
+        return [Part(run_id) for run_id in root_ids], []
+    of_run: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
+    for row_id, run_id in session.execute(_select_run_ids(table, root_ids)):
+        of_run[run_id].append(row_id)
+    orphans = of_run.pop(None, [])
+    field = "result_ids" if table == "results" else "artifact_ids"
+    return [Part(run_id, **{field: ids}) for run_id, ids in of_run.items() if run_id is not None], orphans
+
+
+def _select_run_ids(table: str, root_ids: Sequence[UUID]) -> Select[UUID, UUID | None]:
+    chosen = among(root_ids)
+    if table == "results":
+        return select(RESULTS.c.id, RESULTS.c.run_id).where(chosen(RESULTS.c.id))
+    run_id = func.coalesce(RESULTS.c.run_id, ARTIFACTS.c.run_id)
+    joined = ARTIFACTS.outerjoin(RESULTS, RESULTS.c.id == ARTIFACTS.c.result_id)
+    return select(ARTIFACTS.c.id, run_id).select_from(joined).where(chosen(ARTIFACTS.c.id))
 
 
 def _columns(table: Table) -> list[ColumnElement[Any]]:

@@ -1,4 +1,4 @@
-"""Which rows nobody touched since a moment, told by the transaction that wrote each row version (`xmin`)."""
+"""Which rows nobody touched since a moment, by the transaction that wrote each row version (`xmin`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NEW = (
     " <= pg_snapshot_xmax(pg_current_snapshot())::text::bigint - :since"
 )
 
-_HANGING: dict[str, tuple[tuple[str, str, str], ...]] = {
+_DEPENDANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "artifacts": (),
     "results": (("artifacts a", "a.result_id = root.id", "a"),),
     "runs": (
@@ -28,7 +28,7 @@ _HANGING: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("results r join artifacts a on a.result_id = r.id", "r.run_id = root.id", "a"),
     ),
 }
-"""By table: where the rows are that hang on a row of it."""
+"""By table: where the dependants of a row of it are."""
 
 
 _IDS = bindparam("ids", type_=ARRAY(Uuid()))
@@ -41,14 +41,14 @@ def first_open_transaction(session: Session) -> int:
 
 
 def unchanged_since(session: Session, table: str, row_ids: Collection[UUID], since: int) -> set[UUID]:
-    """Give those of the rows of `table` that, with all that hangs on them, have no version from `since` on.
+    """Give those of the rows of `table` that, with all their dependants, have no version from `since` on.
 
     A row that is gone is no change. One written while `since` was taken may be taken for changed, never
     one that was changed for unchanged.
     """
     touched = [
-        f"not exists (select from {tables} where {hang} and {_NEW.format(row=row)})"
-        for tables, hang, row in _HANGING[table]
+        f"not exists (select from {tables} where {depends} and {_NEW.format(row=row)})"
+        for tables, depends, row in _DEPENDANTS[table]
     ]
     conditions = " and ".join(["root.id = any(:ids)", f"not {_NEW.format(row='root')}", *touched])
     query = text(f"select root.id from {table} root where {conditions}")  # noqa: S608 - names of our own tables
@@ -56,8 +56,11 @@ def unchanged_since(session: Session, table: str, row_ids: Collection[UUID], sin
     return set(session.scalars(bound, {"ids": list(row_ids), "since": since}))
 
 
-def any_written_since(session: Session, table: str, row_ids: Collection[UUID], since: int) -> bool:
-    """Say whether one of these rows, by itself, has a version from `since` on, as `unchanged_since` does."""
-    conditions = f"root.id = any(:ids) and {_NEW.format(row='root')}"
+def any_written_since(session: Session, table: str, places: str, since: int) -> bool:
+    """Say whether one of these rows, by itself, has a version from `since` on, as `unchanged_since` does.
+
+    `places` is an array of `tid` as PostgreSQL writes it; this transaction has locked the rows.
+    """
+    conditions = f"root.ctid = any(cast(:places as tid[])) and {_NEW.format(row='root')}"
     query = text(f"select exists (select from {table} root where {conditions})")  # noqa: S608 - our own tables
-    return bool(session.scalar(query.bindparams(_IDS), {"ids": list(row_ids), "since": since}))
+    return bool(session.scalar(query, {"places": places, "since": since}))

@@ -10,28 +10,24 @@ from datetime import UTC
 from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
-from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.importers.archive.pruned_rows import artifact_comment, result_member, run_member
 from ibutsu_tasks.importers.values import uuid_or_none
-from ibutsu_tasks.operations.archives.digest import RowDigest, Tally
+from ibutsu_tasks.operations.archives.check import NotArchivableError, RowDigest, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
     from ibutsu_tasks.importers.parsed import ArchivedRun, Columns, ImportLimits
     from ibutsu_tasks.operations.archives.reader import Part, PartReader, StoredArtifact
+    from ibutsu_tasks.operations.prune.watch import PruneMonitor
 
 _PLAIN_NAME = re.compile(r"\w[\w .-]*\w")
 _PLAIN_NAME_BYTES = 200
 _DOCUMENTS = {"run.json", "result.json"}
 _OTHERS = re.compile(r"[^\w.-]+", re.ASCII)
 _MODE = 0o640
-
-
-class NotArchivableError(RefusedError):
-    """Rows that an import would not bring back equal from an archive; they stay where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +39,19 @@ class WrittenArchive:
 
 
 def write_run(
-    reader: PartReader, file: IO[bytes], limits: ImportLimits, on_row: Callable[[], None]
+    reader: PartReader, file: IO[bytes], limits: ImportLimits, monitor: PruneMonitor
 ) -> WrittenArchive | None:
     """Write what `reader` reads to `file`; None when the run is gone. The same rows make the same bytes.
 
-    `on_row` is called for each result and artifact.
-
-    Raises `NotArchivableError` when an import would refuse the archive for its size.
+    Raises `NotArchivableError` when an import would refuse the archive for its size, and
+    `ArchiveStoppedError`.
     """
     run = reader.run()
     if run is None:
         return None
     # No name and no time: whoever prunes again after a crash gets the same file.
     with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
-        writer = _Writer(packed, limits, reader.part, on_row)
+        writer = _Writer(packed, limits, reader.part, RowDigest(monitor, "writing"))
         writer.add_run(run)
         writer.add_artifacts(str(reader.part.run_id), reader.run_artifacts())
         writer.add_results(reader.results(), reader.result_artifacts())
@@ -67,15 +62,12 @@ def write_run(
 class _Writer:
     """Writes the members of one archive and digests their rows."""
 
-    def __init__(
-        self, file: gzip.GzipFile, limits: ImportLimits, part: Part, on_row: Callable[[], None]
-    ) -> None:
+    def __init__(self, file: gzip.GzipFile, limits: ImportLimits, part: Part, digest: RowDigest) -> None:
         self._file = file
         self._limits = limits
         self._part = part
-        self._on_row = on_row
         self._unpacked_bytes = 0
-        self.digest = RowDigest()
+        self.digest = digest
         self.root_ids: set[UUID] = {part.run_id} if part.is_whole else set()
 
     def add_run(self, run: ArchivedRun) -> None:
@@ -89,7 +81,6 @@ class _Writer:
         owner, group = next(of_result, (None, iter(())))
         for columns in results:
             folder = f"{self._part.run_id}/{columns['id']}"
-            self._on_row()
             self.digest.add_result(columns)
             document, comment = result_member(columns)
             self._add(f"{folder}/result.json", columns["start_time"], document, comment)
@@ -103,7 +94,6 @@ class _Writer:
         """Write the artifacts of one folder."""
         names = set(_DOCUMENTS)
         for artifact in artifacts:
-            self._on_row()
             columns = artifact.columns
             name = _name(columns, names)
             names.add(name)

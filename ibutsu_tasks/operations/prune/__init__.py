@@ -1,1 +1,1 @@
-"""Deleting what a retention rule says is old, with everything that hangs on it."""
+"""Deleting what a retention rule says is old, with all its dependants."""

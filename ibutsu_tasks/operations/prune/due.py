@@ -1,16 +1,15 @@
 """Which rows a retention rule takes, said once for counting and for deleting.
 
-A rule takes the rows of its table that are older than the cut-off, and every row that hangs on one of
-them by a foreign key, whatever its own date. What hangs on what is read from the models.
+A rule takes the rows of its table that are older than the cut-off, and every row that depends on one of
+them by a foreign key, whatever its own date. What depends on what is read from the models.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import (
     Column,
@@ -20,14 +19,10 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    any_,
     case,
     cast,
-    delete,
-    exists,
     func,
     literal,
-    literal_column,
     null,
     or_,
     select,
@@ -35,14 +30,19 @@ from sqlalchemy import (
     union,
 )
 
-from ibutsu_tasks.database.membership import Membership, among
-from ibutsu_tasks.database.models import Base
+from ibutsu_tasks.clock import utc_now
+from ibutsu_tasks.database.models import Base, Project
+from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
 
     from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.database.membership import Membership
+    from ibutsu_tasks.retention import ProjectAge
 
 BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - the database's times are naive UTC
 """The first moment Python has a value for."""
@@ -58,21 +58,17 @@ class RowKey(NamedTuple):
     id: UUID
 
 
-class RowPlace(NamedTuple):
-    """Where a row lies in its table (`ctid`), its id, its stored size, and in the rule's table its date.
+def tables_with_keys(root: Table) -> dict[Table, list[tuple[Column[Any], Table]]]:
+    """Give `root` and the tables whose rows go with its rows, parents before dependants.
 
-    A row under a lock of this transaction stays where it lies; any other may be elsewhere by now.
+    Each comes with its columns that refer to a table before it, and with that table.
     """
-
-    place: str
-    id: str
-    size_bytes: int
-    date: str | None = None
-
-    @property
-    def key(self) -> RowKey | None:
-        """Where it stands among the due ones; None outside the rule's table."""
-        return None if self.date is None else RowKey(self.date, UUID(self.id))
+    found: dict[Table, list[tuple[Column[Any], Table]]] = {root: []}
+    for table in Base.metadata.sorted_tables:
+        keys = [(key.parent, key.column.table) for key in table.foreign_keys if key.column.table in found]
+        if table is not root and keys:
+            found[table] = sorted(keys, key=lambda key: key[0].name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -87,13 +83,14 @@ class DueRows:
     own_cutoffs: Mapping[UUID, datetime | None] = field(default_factory=dict)
 
     @cached_property
+    def keys(self) -> Mapping[Table, Sequence[tuple[Column[Any], Table]]]:
+        """By table, the columns that make its rows dependants, each with the table it refers to."""
+        return tables_with_keys(self.root)
+
+    @property
     def tables(self) -> tuple[Table, ...]:
-        """The rule's table and those whose rows go with it, parents before what hangs on them."""
-        found = [self.root]
-        for table in Base.metadata.sorted_tables:
-            if table is not self.root and any(key.column.table in found for key in table.foreign_keys):
-                found.append(table)
-        return tuple(found)
+        """The rule's table and those whose rows go with it, parents before dependants."""
+        return tuple(self.keys)
 
     @cached_property
     def root(self) -> Table:
@@ -109,7 +106,7 @@ class DueRows:
         """Give the conditions on a row of `table`; it is taken when any of them holds."""
         if table is self.root:
             return [self._is_due()]
-        return [parents[parent](column) for column, parent in self._links(table)]
+        return [parents[parent](column) for column, parent in self.keys[table]]
 
     def _is_due(self) -> ColumnElement[bool]:
         if not self.own_cutoffs:
@@ -122,17 +119,13 @@ class DueRows:
 
     def select_all(self, table: Table) -> Select[UUID]:
         """Select the ids of every row of `table` the rule takes."""
-        parents = {parent: chosen_by(self.select_all(parent)) for _, parent in self._links(table)}
+        parents = {parent: chosen_by(self.select_all(parent)) for _, parent in self.keys[table]}
         conditions = self.conditions(table, parents)
         if len(conditions) == 1:
             return select(table.c.id).where(conditions[0])
         # Not OR: PostgreSQL cannot join on it, and would compare every row with every parent.
         either = union(*(select(table.c.id).where(condition) for condition in conditions)).subquery()
         return select(either.c.id)
-
-    def choose_roots(self, session: Session, after: RowKey | None, limit: int) -> list[RowPlace]:
-        """Give the next rows of the rule's table, oldest first, without locking them."""
-        return _places(session, self.next_roots(after, limit, *_place(self.root), cast(self.root_date, Text)))
 
     def next_roots(
         self, after: RowKey | None, limit: int, *columns: ColumnElement[Any]
@@ -145,54 +138,14 @@ class DueRows:
             query = query.where(tuple_(*key) > tuple_(date, literal(after.id, Uuid())))
         return query.order_by(*key).limit(limit)
 
-    def lock_roots(self, session: Session, rows: Sequence[RowPlace]) -> list[RowPlace]:
-        """Lock those of the rows that are where they were and still due, passing over others' rows."""
-        return _lock(session, self.root, rows, *self.conditions(self.root, {}))
-
-    def list_hanging(
-        self, session: Session, table: Table, parents: Mapping[Table, Sequence[str]], limit: int
-    ) -> list[RowPlace]:
-        """Give up to `limit` rows of `table` that hang on these parents, whoever holds them."""
-        return _places(session, select(*_place(table)).where(self._hangs(table, parents)).limit(limit))
-
-    def lock_hanging(
-        self,
-        session: Session,
-        table: Table,
-        parents: Mapping[Table, Sequence[str]],
-        rows: Sequence[RowPlace],
-    ) -> list[RowPlace]:
-        """Lock those of the rows that still hang on these parents, passing over others' rows."""
-        return _lock(session, table, rows, self._hangs(table, parents)) if rows else []
-
-    def list_free(self, session: Session, table: Table, rows: Sequence[RowPlace]) -> list[RowPlace]:
-        """Give those of the rows on which nothing in the rule's tables hangs any more."""
-        nothing_hangs = [
-            ~exists().where(column == table.c.id).correlate(table)
-            for child in self.children(table)
-            for column, parent in self._links(child)
-            if parent is table
-        ]
-        return _places(session, select(*_place(table)).where(_is_at(table, rows), *nothing_hangs))
-
-    def delete(self, session: Session, table: Table, rows: Sequence[RowPlace]) -> None:
-        """Delete rows this transaction has locked."""
-        if rows:
-            session.execute(delete(table).where(_is_at(table, rows)))
+    def choose(self, session: Session, after: RowKey | None, limit: int) -> list[RowKey]:
+        """Give the next rows of the rule's table, oldest first, without locking them."""
+        query = self.next_roots(after, limit, cast(self.root_date, Text), self.root.c.id)
+        return [RowKey(*row) for row in session.execute(query).all()]
 
     def children(self, table: Table) -> list[Table]:
-        """Give the rule's tables whose rows may hang directly on a row of `table`."""
-        return [child for child in self.tables if any(parent is table for _, parent in self._links(child))]
-
-    def _hangs(self, table: Table, parents: Mapping[Table, Sequence[str]]) -> ColumnElement[bool]:
-        return or_(*self.conditions(table, {parent: among(ids) for parent, ids in parents.items()}))
-
-    def _links(self, table: Table) -> Iterator[tuple[Column[Any], Table]]:
-        if table is self.root:
-            return
-        for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
-            if key.column.table in self.tables:
-                yield key.parent, key.column.table
+        """Give the rule's tables whose rows may depend directly on a row of `table`."""
+        return [child for child in self.tables if any(parent is table for _, parent in self.keys[child])]
 
 
 def _project_of(table: Table) -> ColumnElement[str]:
@@ -207,39 +160,6 @@ def _project_of(table: Table) -> ColumnElement[str]:
         for column, parent in sorted(parents, key=lambda pair: pair[0].name)
     )
     return cast(func.coalesce(*projects), Text)
-
-
-def _place(table: Table) -> tuple[ColumnElement[Any], ...]:
-    return (cast(ctid(table), Text), _id(table), size_bytes(table))
-
-
-def _places(session: Session, query: Select[*tuple[Any, ...]]) -> list[RowPlace]:
-    # All at once: iterating over a result asks the driver for every row by itself.
-    return [RowPlace(*row) for row in session.execute(query).all()]
-
-
-def _lock(
-    session: Session, table: Table, rows: Sequence[RowPlace], *conditions: ColumnElement[bool]
-) -> list[RowPlace]:
-    query = select(cast(ctid(table), Text), _id(table)).where(_is_at(table, rows), *conditions)
-    found = session.execute(query.with_for_update(skip_locked=True)).all()
-    locked = {(place, row_id) for place, row_id in found}
-    # Where a row was, another may lie by now.
-    return [row for row in rows if (row.place, row.id) in locked]
-
-
-def ctid(table: Table) -> ColumnElement[Any]:
-    """Give the place of a row of `table`, which holds while nobody changes the row."""
-    return literal_column(f"{table.name}.ctid")
-
-
-def _id(table: Table) -> ColumnElement[str]:
-    return cast(table.c.id, Text)
-
-
-def _is_at(table: Table, rows: Sequence[RowPlace]) -> ColumnElement[bool]:
-    places = ",".join(f'"{row.place}"' for row in rows)
-    return ctid(table) == any_(literal(f"{{{places}}}").op("::")(literal_column("tid[]")))
 
 
 def chosen_by(query: Select[UUID]) -> Membership:
@@ -257,3 +177,49 @@ def row_date(table: Table) -> ColumnElement[Any]:
     """Give the date of a row of `table`, null where the table has none; before Christ counts as year 1."""
     name = DATE_COLUMNS.get(table.name)
     return null() if name is None else func.greatest(table.c[name], BEGINNING)
+
+
+def cutoff_at(age_days: int, now: datetime | None = None) -> datetime:
+    """Give the moment (naive UTC) that lies `age_days` before `now`, which is naive UTC too.
+
+    Raises RefusedError when that is before the first year of the calendar.
+    """
+    try:
+        return (now or utc_now()) - timedelta(days=age_days)
+    except OverflowError:
+        raise RefusedError(
+            f"{age_days} days ago is not in the calendar.", "Give an age of at most some hundred years."
+        ) from None
+
+
+def find_due_rows(
+    session: Session,
+    rule: RetentionRule,
+    age_days: int,
+    project_ages: Sequence[ProjectAge] = (),
+    *,
+    now: datetime | None = None,
+) -> DueRows:
+    """Give the rows `rule` takes at `age_days`, and at their own age in the projects that have one.
+
+    Raises RefusedError when an age is not in the calendar, and when a project does not exist: its rows,
+    under another name by now, would go at the age of all others.
+    """
+    now = now or utc_now()
+    own: dict[UUID, datetime | None] = {}
+    for one in project_ages:
+        if one.rule == rule.name:
+            cutoff = None if one.age_days is None else cutoff_at(one.age_days, now)
+            own |= dict.fromkeys(_projects_named(session, one.project), cutoff)
+    return DueRows(rule, cutoff_at(age_days, now), own)
+
+
+def _projects_named(session: Session, name_or_id: str) -> Sequence[UUID]:
+    is_meant = or_(Project.name == name_or_id, cast(Project.id, Text) == name_or_id.lower())
+    found = session.scalars(select(Project.id).where(is_meant)).all()
+    if not found:
+        raise RefusedError(
+            f"IBUTSU_TASKS_RETENTION names the project {name_or_id!r}, which does not exist.",
+            "Correct its name, or take it out; until then this rule deletes nothing.",
+        )
+    return found

@@ -12,23 +12,24 @@ import json
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.clock import utc_now
+from ibutsu_tasks.clock import iso_utc, utc_now
 from ibutsu_tasks.errors import BusyError, IbutsuTasksError
-from ibutsu_tasks.operations.prune.record import PruneRecord, PruneState, parse_record
 from ibutsu_tasks.settings.values import mask_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from redis import Redis
 
-    from ibutsu_tasks.operations.prune.results import PruneSummary
+    from ibutsu_tasks.operations.prune.run_prune import PruneSummary
 
 ORDER_KEY = "ibutsu-tasks:prune-history"
 RECORDS_KEY = "ibutsu-tasks:prune-records"
@@ -36,19 +37,81 @@ KEPT_RECORDS = 1000
 SIGN_OF_LIFE_SECONDS = 5.0
 STOPPED = "It was asked to end."
 
+SILENCE_SECONDS = 900
+"""A prune shows a sign of life every few seconds while it deletes; its longest statements take minutes."""
+
+_MOMENTS = ("started", "seen", "ended", "cutoff")
+
+
+class PruneState(StrEnum):
+    """What became of a prune.
+
+    `skipped` says that it was not tried: too young an age, or another prune was running. `stopped` is one
+    that was asked to end and did, between two batches. `lost` is one that never said how it ended: its
+    process was killed. It is never written, only seen.
+    """
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRecord:
+    """One prune. Moments are naive UTC.
+
+    `rows` of all tables are gone; `deleted` gives them by table once the prune has ended well. `left` are due
+    rows in use or without an archive. `seen` is its last sign of life. `sentence` says why it failed, was
+    skipped or stopped. `by` is `command` or `task`, `where` a host or the node name of a worker.
+    """
+
+    id: str
+    rule: str
+    older_than_days: int
+    started: datetime
+    seen: datetime
+    by: str
+    where: str
+    task_id: str | None = None
+    written_state: PruneState = PruneState.RUNNING
+    ended: datetime | None = None
+    cutoff: datetime | None = None
+    rows: int = 0
+    deleted: Mapping[str, int] = field(default_factory=dict)
+    size_bytes: int = 0
+    left: int = 0
+    seconds: float = 0.0
+    sentence: str | None = None
+
+    def state(self, now: datetime) -> PruneState:
+        """Say what became of it; a running one that is silent for long is lost."""
+        is_silent = (now - self.seen).total_seconds() > SILENCE_SECONDS
+        if self.written_state is PruneState.RUNNING and is_silent:
+            return PruneState.LOST
+        return self.written_state
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the record as JSON values; moments are ISO 8601 in UTC."""
+        values = asdict(self)
+        state = str(values.pop("written_state"))
+        moments = {name: iso_utc(values[name], "milliseconds") for name in _MOMENTS}
+        return values | moments | {"state": state, "seconds": round(self.seconds, 3)}
+
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Who starts a prune: `command` or `task`, on which host or worker, the task's id, and if it archives."""
+    """Who starts a prune: `command` or `task`, on which host or worker, and the task's id."""
 
     by: str
     where: str
     task_id: str | None = None
-    archives: bool = False
 
 
 class PruneHistory:
-    """The records of prunes. `connect` gives the client; `warn` is told when no record can be kept."""
+    """The records of prunes. `connect` gives the client; `warn` takes a sentence when no record is kept."""
 
     def __init__(self, connect: Callable[[], Redis], warn: Callable[[str], None]) -> None:
         self._connect = connect
@@ -57,7 +120,7 @@ class PruneHistory:
 
     @contextmanager
     def recorded(self, rule: str, age_days: int, starter: Starter) -> Iterator[Recording]:
-        """Keep a record of the prune in the block, which tells the recording its progress and its summary."""
+        """Keep a record of the prune in the block, which gives the recording its progress and its summary."""
         recording = Recording(self, rule, age_days, starter)
         try:
             yield recording
@@ -117,7 +180,6 @@ class Recording:
             by=starter.by,
             where=starter.where,
             task_id=starter.task_id,
-            archives=starter.archives,
         )
         history.begin(self._record)
 
@@ -126,7 +188,7 @@ class Recording:
         self._record = replace(self._record, rows=rows)
         if time.monotonic() >= self._next_sign:
             record = self._record = replace(self._record, seen=utc_now(), seconds=self._seconds)
-            # A silent Redis costs its time-out each time: the end of the prune is told all the same.
+            # A silent Redis costs its time-out each time: the end of the prune is written all the same.
             works = self._history.renew(record)
             self._next_sign = time.monotonic() + SIGN_OF_LIFE_SECONDS if works else math.inf
 
@@ -138,7 +200,7 @@ class Recording:
             rows=sum(summary.deleted.values()),
             deleted=dict(summary.deleted),
             size_bytes=summary.size_bytes,
-            left=summary.left,
+            left=summary.left + summary.unarchived,
             sentence=_sentence(summary),
         )
         ended_well = PruneState.STOPPED if summary.stopped else PruneState.DONE
@@ -181,5 +243,41 @@ def read_history(client: Redis, limit: int | None = None) -> list[PruneRecord]:
 def _sentence(summary: PruneSummary) -> str | None:
     if summary.stopped:
         return STOPPED
-    left = f"Due rows left, in use or for want of an archive: {summary.left:,}." if summary.left else None
-    return summary.skipped or left
+    if left := summary.left + summary.unarchived:
+        return f"Due rows left, in use or for want of an archive: {left:,}."
+    return summary.skipped
+
+
+def parse_record(document: bytes | str) -> PruneRecord | None:
+    """Read what `as_json` gave; None for what is no record of ours."""
+    try:
+        values = json.loads(document)
+        return PruneRecord(
+            id=str(values["id"]),
+            rule=str(values["rule"]),
+            older_than_days=int(values["older_than_days"]),
+            started=_moment(values["started"]),
+            seen=_moment(values["seen"]),
+            by=str(values["by"]),
+            where=str(values["where"]),
+            task_id=_text(values["task_id"]),
+            written_state=PruneState(values["state"]),
+            ended=_moment(values["ended"]) if values["ended"] else None,
+            cutoff=_moment(values["cutoff"]) if values["cutoff"] else None,
+            rows=int(values["rows"]),
+            deleted={str(table): int(rows) for table, rows in values["deleted"].items()},
+            size_bytes=int(values["size_bytes"]),
+            left=int(values["left"]),
+            seconds=float(values["seconds"]),
+            sentence=_text(values["sentence"]),
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _moment(value: str) -> datetime:
+    return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
 from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.operations.prune.due import tables_with_keys
 from ibutsu_tasks.retention import RETENTION_RULES
 
 if TYPE_CHECKING:
@@ -20,15 +21,10 @@ if TYPE_CHECKING:
 
 
 def columns_needed(rule: RetentionRule) -> list[Column[Any]]:
-    """Give the columns a prune looks rows up by: its date, and the keys of what hangs on those that go."""
+    """Give the columns a prune looks rows up by: its date, and the keys of the dependants."""
     root = Base.metadata.tables[rule.table]
-    tables, columns = [root], [root.c[rule.date_column]]
-    for table in Base.metadata.sorted_tables:
-        keys = [key.parent for key in table.foreign_keys if key.column.table in tables]
-        if table is not root and keys:
-            tables.append(table)
-            columns += sorted(keys, key=lambda column: column.name)
-    return columns
+    keys = [column for keys in tables_with_keys(root).values() for column, _ in keys]
+    return [root.c[rule.date_column], *keys]
 
 
 def missing_indexes(
@@ -47,7 +43,7 @@ def check_indexes(session: Session, rule: RetentionRule) -> None:
 
 def refusal(rule_name: str, index: MissingIndex) -> RefusedError:
     """Give the error of a prune that lacks an index."""
-    return RefusedError(f"{rule_name} is not pruned: {describe(index)}", mend(index))
+    return RefusedError(f"{rule_name} is not pruned: {describe(index)}", remedy(index))
 
 
 def describe(index: MissingIndex) -> str:
@@ -57,6 +53,6 @@ def describe(index: MissingIndex) -> str:
     return f"no index begins with {index.table}.{index.column}, so every batch would read the whole table."
 
 
-def mend(index: MissingIndex) -> str:
+def remedy(index: MissingIndex) -> str:
     """Say in one sentence what makes it."""
-    return f"Run `{index.statement}` on the database; others go on reading and writing meanwhile."
+    return f"Run `{index.statement}` on the database; others can read and write meanwhile."

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
+from ibutsu_tasks.clock import iso_utc
 from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune.ages import find_due_rows
-from ibutsu_tasks.operations.prune.batches import COUNT_TIMEOUT_SECONDS, set_timeouts
-from ibutsu_tasks.operations.prune.due import row_date, size_bytes
+from ibutsu_tasks.operations.prune.batches import COUNT_TIMEOUT_SECONDS, set_statement_timeout
+from ibutsu_tasks.operations.prune.due import find_due_rows, row_date, size_bytes
 from ibutsu_tasks.operations.prune.indexes import missing_indexes
-from ibutsu_tasks.operations.prune.results import PrunePlan, TablePlan
 from ibutsu_tasks.operations.prune.run_prune import explain
-from ibutsu_tasks.operations.prune.speed import DEFAULT_SPEED, PruneSpeed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +23,54 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.database.indexes import MissingIndex
     from ibutsu_tasks.operations.prune.due import DueRows
     from ibutsu_tasks.retention import ProjectAge, RetentionRule
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """Rows of one table that would go. Dates are naive UTC, None without rows or without a date column."""
+
+    table: str
+    rows: int
+    oldest: datetime | None
+    newest: datetime | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What a rule would delete: rows of its own table first, then their dependants.
+
+    With `missing_indexes` it would refuse to.
+    """
+
+    rule: str
+    age_days: int
+    cutoff: datetime
+    tables: tuple[TablePlan, ...]
+    missing_indexes: tuple[MissingIndex, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(table.rows for table in self.tables)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the plan as JSON values; dates are ISO 8601 in UTC."""
+        tables = [
+            asdict(table) | {"oldest": iso_utc(table.oldest), "newest": iso_utc(table.newest)}
+            for table in self.tables
+        ]
+        return {
+            "rule": self.rule,
+            "older_than_days": self.age_days,
+            "cutoff": iso_utc(self.cutoff),
+            "rows": self.rows,
+            "missing_indexes": [asdict(index) for index in self.missing_indexes],
+            "tables": tables,
+        }
 
 
 def plan(
@@ -35,9 +80,8 @@ def plan(
     *,
     project_ages: Sequence[ProjectAge] = (),
     now: datetime | None = None,
-    speed: PruneSpeed = DEFAULT_SPEED,
 ) -> PrunePlan:
-    """Count what `prune` would delete at `age_days`, changing nothing; `speed` is what is to be expected.
+    """Count what `prune` would delete at `age_days`, changing nothing.
 
     Raises RefusedError when the age is below the rule's floor or not in the calendar, when a project of
     `project_ages` does not exist, or when PostgreSQL refuses to count.
@@ -46,14 +90,14 @@ def plan(
     if refusal:
         raise RefusedError(f"{refusal}.")
     due = find_due_rows(session, rule, age_days, project_ages, now=now)
-    set_timeouts(session, COUNT_TIMEOUT_SECONDS)
+    set_statement_timeout(session, COUNT_TIMEOUT_SECONDS)
     try:
         missing = missing_indexes(read_catalogue(session.connection()), [rule])
         tables = tuple(_count(session, due, table) for table in due.tables)
     except DBAPIError as error:
         failed = f"Counting what {rule.name} would delete failed"
         raise explain(error, failed, "Nothing was deleted. Mend the cause, then try again.") from error
-    return PrunePlan(rule.name, age_days, due.cutoff, tables, missing, speed)
+    return PrunePlan(rule.name, age_days, due.cutoff, tables, missing)
 
 
 def _count(session: Session, due: DueRows, table: Table) -> TablePlan:

@@ -1,37 +1,75 @@
-"""Deleting what a retention rule says is old, with everything that hangs on it."""
+"""Deleting what a retention rule says is old, with all its dependants."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
+from ibutsu_tasks.clock import iso_utc
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune.ages import find_due_rows
 from ibutsu_tasks.operations.prune.batches import BatchPruner
+from ibutsu_tasks.operations.prune.due import find_due_rows
 from ibutsu_tasks.operations.prune.indexes import check_indexes
-from ibutsu_tasks.operations.prune.lock import take_prune_lock
-from ibutsu_tasks.operations.prune.results import PruneSummary
-from ibutsu_tasks.operations.prune.watch import PruneProgress, PruneWatch
+from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneWatch, take_prune_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.operations.prune.batches import Keeper
+    from ibutsu_tasks.operations.archives.archiver import Archiver
     from ibutsu_tasks.retention import ProjectAge, RetentionRule
-
-__all__ = ["PruneProgress", "PruneSummary", "explain", "prune"]
 
 logger = logging.getLogger(__name__)
 
-_GOES_ON = "What was deleted before stays deleted. Mend the cause, then prune again."
+TRY_AGAIN = "What was deleted before stays deleted. Mend the cause, then prune again."
+
+
+@dataclass(frozen=True, slots=True)
+class PruneSummary:
+    """What a rule deleted.
+
+    `skipped` says why nothing was tried. `left` counts due rows of the rule's own table that still stand
+    because other transactions have locked them or their dependants; the next prune takes them. `unarchived`
+    counts those that stay because no archive of them could be made. `stopped`: it was asked to stop before
+    the end; nobody has counted what is left.
+    """
+
+    rule: str
+    age_days: int
+    cutoff: datetime | None = None
+    deleted: Mapping[str, int] = field(default_factory=dict)
+    size_bytes: int = 0
+    left: int = 0
+    unarchived: int = 0
+    seconds: float = 0.0
+    skipped: str | None = None
+    stopped: bool = False
+
+    def rows_of(self, table: str) -> int:
+        """Give the number of rows deleted from `table`."""
+        return self.deleted.get(table, 0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the summary as JSON values; dates are ISO 8601 in UTC."""
+        return {
+            "rule": self.rule,
+            "older_than_days": self.age_days,
+            "cutoff": iso_utc(self.cutoff),
+            "deleted": dict(self.deleted),
+            "size_bytes": self.size_bytes,
+            "left": self.left,
+            "seconds": round(self.seconds, 3),
+            "skipped": self.skipped,
+            "stopped": self.stopped,
+        }
 
 
 def prune(
@@ -41,17 +79,15 @@ def prune(
     *,
     project_ages: Sequence[ProjectAge] = (),
     now: datetime | None = None,
-    on_progress: Callable[[PruneProgress], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    keeper: Keeper | None = None,
+    monitor: PruneMonitor | None = None,
+    archiver: Archiver | None = None,
 ) -> PruneSummary:
-    """Delete the rows of `rule` older than `age_days` before `now` (naive UTC), and what hangs on them.
+    """Delete the rows of `rule` older than `age_days` before `now` (naive UTC), and their dependants.
 
     `project_ages` are other ages for the rows of some projects. `open_session` opens one transaction each
-    time it is called; one more stays open all the while and holds the lock against a second prune.
-    `on_progress` is called after each batch and while it pauses. `should_stop` is asked between batches:
-    True ends the prune with a summary that says so, and the same call goes on where it stopped. `keeper`
-    saves what goes before it goes. Below the rule's floor nothing is deleted and the summary says so.
+    time it is called; one more stays open all the while and holds the lock against a second prune. When
+    `monitor` says stop, the summary says so, and the same call continues from there. `archiver` archives
+    what goes before it goes. Below the rule's floor nothing is deleted and the summary says so.
 
     Raises BusyError while another prune runs, and RefusedError when an index it needs is missing, a project
     of `project_ages` does not exist, or PostgreSQL refuses to delete a row; what was deleted before stays
@@ -66,8 +102,8 @@ def prune(
         take_prune_lock(lock_session)
         check_indexes(lock_session, rule)
         due = find_due_rows(lock_session, rule, age_days, project_ages, now=now)
-        watch = PruneWatch(due, lock_session, on_progress or (lambda _: None), should_stop or (lambda: False))
-        pruner = BatchPruner(open_session, due, watch.goes_on, keeper)
+        watch = PruneWatch(due, lock_session, monitor or PruneMonitor())
+        pruner = BatchPruner(open_session, due, watch, archiver)
         left = _run(pruner)
     return PruneSummary(
         rule.name,
@@ -76,6 +112,7 @@ def prune(
         deleted={table.name: pruner.deleted[table.name] for table in due.tables},
         size_bytes=pruner.size_bytes,
         left=left,
+        unarchived=archiver.refused if archiver else 0,
         seconds=time.monotonic() - started,
         stopped=pruner.stopped,
     )
@@ -89,7 +126,7 @@ def _run(pruner: BatchPruner) -> int:
         raise explain(error, f"Pruning {name} stopped after {rows} rows") from error
 
 
-def explain(error: DBAPIError, what_happened: str, hint: str = _GOES_ON) -> Exception:
+def explain(error: DBAPIError, what_happened: str, hint: str = TRY_AGAIN) -> Exception:
     """Give PostgreSQL's sentence without its details, which may quote rows; leave what a retry cures."""
     if is_transient(error):
         return error

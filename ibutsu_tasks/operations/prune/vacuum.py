@@ -22,7 +22,7 @@ LOCK_TIMEOUT_SECONDS = 10
 """Only another VACUUM or a change of the table is waited for."""
 
 TIME_LIMIT_SECONDS = 3600
-"""Of each table. What is vacuumed when it is stopped is not lost, and autovacuum goes on."""
+"""Of each table. What is vacuumed when it is stopped is not lost, and autovacuum continues."""
 
 PROBLEMS = {
     "57014": "it reached its time limit and was stopped; autovacuum does the rest",

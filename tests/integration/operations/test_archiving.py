@@ -25,11 +25,12 @@ from ibutsu_tasks.database.copying import copy_rows, table_of
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.importers.parsed import AnyNumber, ImportLimits, JsonText
-from ibutsu_tasks.operations.archives import keeper as archive_keeper
-from ibutsu_tasks.operations.archives import reader
-from ibutsu_tasks.operations.archives.keeper import ArchiveKeeper, Archives
+from ibutsu_tasks.operations.archives import archiver as archives_archiver
+from ibutsu_tasks.operations.archives import check, reader
+from ibutsu_tasks.operations.archives.archiver import Archiver, Archives
 from ibutsu_tasks.operations.imports.run_import import run_import
-from ibutsu_tasks.operations.prune import batches, run_prune, tuning
+from ibutsu_tasks.operations.prune import batches, run_prune
+from ibutsu_tasks.operations.prune.watch import PruneMonitor
 from ibutsu_tasks.operations.run_summary import complete
 from ibutsu_tasks.retention import RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
@@ -61,14 +62,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "PAUSE_SECONDS", 0)
 
 
-def keeper_of(engine: Engine, rule: RetentionRule, directory: Path, archives: Archives) -> ArchiveKeeper:
-    return ArchiveKeeper(opener(engine), rule.table, directory, LIMITS, archives)
+def archiver_of(engine: Engine, rule: RetentionRule, directory: Path) -> Archiver:
+    return Archiver(opener(engine), rule.table, directory, LIMITS, PruneMonitor())
 
 
 def prune(engine: Engine, rule: RetentionRule, directory: Path) -> tuple[run_prune.PruneSummary, Archives]:
-    archives = Archives()
-    keeper = keeper_of(engine, rule, directory, archives)
-    return run_prune.prune(opener(engine), rule, rule.default_age_days, keeper=keeper), archives
+    archiver = archiver_of(engine, rule, directory)
+    summary = run_prune.prune(opener(engine), rule, rule.default_age_days, archiver=archiver)
+    return summary, archiver.archives
 
 
 def snapshot(session: Session) -> dict[str, list[tuple[str, ...]]]:
@@ -137,7 +138,7 @@ def test_a_wild_run_comes_back_column_by_column(
 
     summary, archives = prune(engine, RUNS, tmp_path)
 
-    assert archives.reasons == []
+    assert archives.reasons == ()
     assert dict(summary.deleted) == {"runs": 1, "results": 4, "artifacts": len(NAMES) + 5}
     assert [path.name for path in tmp_path.iterdir()] == [f"{run.id}.tar.gz"]
     assert (archives.files, archives.size_bytes) == (1, next(tmp_path.iterdir()).stat().st_size)
@@ -248,7 +249,8 @@ def test_prune_then_import_of_the_archives_is_the_identity(
         summary, archives = prune(engine, rule, Path(directory))
 
         after = snapshot(session)
-        assert archives.refused == summary.left == len(after[rule.table])
+        assert archives.refused == summary.unarchived == len(after[rule.table])
+        assert summary.left == 0
         assert sum(map(len, after.values())) == 9 - sum(summary.deleted.values())
         for is_again in (False, True):
             assert bring_back(session, Path(directory)) == []
@@ -283,7 +285,7 @@ def test_killed_between_archive_and_delete_nothing_is_lost_and_the_archive_serve
     session.commit()
     before = snapshot(session)
     with monkeypatch.context() as patched:
-        patched.setattr(ArchiveKeeper, "is_unchanged", _be_killed)
+        patched.setattr(Archiver, "find_unchanged", _be_killed)
         with pytest.raises(Killed):
             prune(engine, RUNS, tmp_path)
     assert snapshot(session) == before
@@ -315,10 +317,10 @@ def test_what_changes_between_archive_and_delete_stays(
     result = make_result(session, run)
     artifact = make_artifact(session, result, upload_date=OLD)
     session.commit()
-    keeper = keeper_of(engine, rule, tmp_path, Archives())
+    archiver = archiver_of(engine, rule, tmp_path)
     root_id = {"runs": run.id, "results": result.id, "artifacts": artifact.id}[rule.table]
-    assert keeper.keep([root_id]) == {root_id}
-    assert list(keeper.is_unchanged(session, [root_id])) == [root_id]
+    assert archiver.archive([root_id]) == {root_id}
+    assert list(archiver.find_unchanged(session, [root_id])) == [root_id]
     session.rollback()
 
     if change == "new":
@@ -330,12 +332,12 @@ def test_what_changes_between_archive_and_delete_stays(
 
     hangs_on = {"runs": {"run", "result", "artifact", "new"}, "results": {"result", "artifact", "new"}}
     is_touched = change in hangs_on.get(rule.table, {"artifact"})
-    assert bool(keeper.is_unchanged(session, [root_id])) is not is_touched
+    assert bool(archiver.find_unchanged(session, [root_id])) is not is_touched
     session.delete(artifact)
     session.commit()
     if change in {"run", "artifact"}:
         expected = [] if rule is FILES or (rule, change) == (RUNS, "run") else [root_id]
-        assert list(keeper.is_unchanged(session, [root_id])) == expected
+        assert list(archiver.find_unchanged(session, [root_id])) == expected
 
 
 @pytest.mark.usefixtures("quick")
@@ -344,16 +346,16 @@ def test_a_run_that_changed_is_archived_again_under_another_name(
 ) -> None:
     run = make_run(session, start_time=OLD)
     session.commit()
-    keep = ArchiveKeeper.keep
+    archive = Archiver.archive
 
-    def keep_and_change(keeper: ArchiveKeeper, root_ids: Sequence[UUID]) -> Collection[UUID]:
-        kept = keep(keeper, root_ids)
+    def archive_and_change(archiver: Archiver, root_ids: Sequence[UUID]) -> set[UUID]:
+        archived = archive(archiver, root_ids)
         if run.data == {}:
             run.data = {"changed": True}
             session.commit()
-        return kept
+        return archived
 
-    monkeypatch.setattr(ArchiveKeeper, "keep", keep_and_change)
+    monkeypatch.setattr(Archiver, "archive", archive_and_change)
     summary, archives = prune(engine, RUNS, tmp_path)
     assert (summary.left, archives.files) == (0, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{run.id}.tar.gz", f"{run.id}_2.tar.gz"]
@@ -378,30 +380,34 @@ def test_between_two_archives_it_can_be_stopped(engine: Engine, session: Session
     ids = [make_run(session, start_time=OLD).id for _ in range(3)]
     session.commit()
 
-    def goes_on(*_: object) -> bool:
-        return not any(tmp_path.glob("*.tar.gz"))
+    class Monitor(PruneMonitor):
+        def should_stop(self) -> bool:
+            return any(tmp_path.glob("*.tar.gz"))
 
-    keeper = ArchiveKeeper(opener(engine), "runs", tmp_path, LIMITS, Archives(), goes_on)
-    assert keeper.keep(ids) == {ids[0]}
+    archiver = Archiver(opener(engine), "runs", tmp_path, LIMITS, Monitor())
+    assert archiver.archive(ids) == {ids[0]}
 
 
 @pytest.mark.parametrize("stops_while", ["writing", "checking"])
 def test_amid_a_large_archive_it_tells_and_can_be_stopped(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops_while: str
 ) -> None:
-    monkeypatch.setattr(archive_keeper, "ROWS_BETWEEN_LOOKS", 10)
+    monkeypatch.setattr(check, "ROWS_BETWEEN_REPORTS", 10)
     run = make_run(session, start_time=OLD)
     for _ in range(20):
         make_artifact(session, make_result(session, run))
     session.commit()
     told: list[tuple[str, int]] = []
 
-    def goes_on(doing: str, rows: int) -> bool:
-        told.append((doing, rows))
-        return told[-1] != (stops_while, 30)
+    class Monitor(PruneMonitor):
+        def report_archive(self, step: str, rows: int) -> None:
+            told.append((step, rows))
 
-    keeper = ArchiveKeeper(opener(engine), "runs", tmp_path, LIMITS, Archives(), goes_on)
-    assert keeper.keep([run.id]) == set()
+        def should_stop(self) -> bool:
+            return told[-1] == (stops_while, 30)
+
+    archiver = Archiver(opener(engine), "runs", tmp_path, LIMITS, Monitor())
+    assert archiver.archive([run.id]) == set()
     steps = [(doing, rows) for doing in ("writing", "checking") for rows in (0, 10, 20, 30, 40)]
     assert told == steps[: steps.index((stops_while, 30)) + 1]
     assert list(tmp_path.iterdir()) == []
@@ -410,19 +416,19 @@ def test_amid_a_large_archive_it_tells_and_can_be_stopped(
 def test_all_that_hangs_on_a_run_is_looked_at_once_however_many_batches_it_takes(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "START_WEIGHT", 10)
-    monkeypatch.setattr(tuning, "HIGHEST_WEIGHT", 10)
+    monkeypatch.setattr(batches, "START_WEIGHT", 10)
+    monkeypatch.setattr(batches, "HIGHEST_WEIGHT", 10)
     run = make_run(session, start_time=OLD)
     for _ in range(50):
         make_artifact(session, make_result(session, run))
     session.commit()
-    looks, is_unchanged = [], ArchiveKeeper.is_unchanged
+    looks, find_unchanged = [], Archiver.find_unchanged
 
-    def look(keeper: ArchiveKeeper, session: Session, root_ids: Sequence[UUID]) -> Collection[UUID]:
-        looks.append(root_ids)
-        return is_unchanged(keeper, session, root_ids)
+    def look(archiver: Archiver, session: Session, root_ids: Collection[UUID]) -> set[UUID]:
+        looks.append(list(root_ids))
+        return find_unchanged(archiver, session, root_ids)
 
-    monkeypatch.setattr(ArchiveKeeper, "is_unchanged", look)
+    monkeypatch.setattr(Archiver, "find_unchanged", look)
     assert sum(prune(engine, RUNS, tmp_path)[0].deleted.values()) == 101
     assert looks == [[run.id]]
 
@@ -431,8 +437,8 @@ def test_all_that_hangs_on_a_run_is_looked_at_once_however_many_batches_it_takes
 def test_what_is_hung_on_a_run_between_two_batches_stays_and_is_archived_apart(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "START_WEIGHT", 10)
-    monkeypatch.setattr(tuning, "HIGHEST_WEIGHT", 10)
+    monkeypatch.setattr(batches, "START_WEIGHT", 10)
+    monkeypatch.setattr(batches, "HIGHEST_WEIGHT", 10)
     run = make_run(session, start_time=OLD)
     for _ in range(50):
         make_result(session, run)
@@ -440,15 +446,15 @@ def test_what_is_hung_on_a_run_between_two_batches_stays_and_is_archived_apart(
     before = snapshot(session)
     late: list[UUID] = []
 
-    def hang_one_more(_: PruneProgress) -> None:
-        if not late:
-            late.append(make_result(session, run).id)
-            session.commit()
+    class AddOneMore(PruneMonitor):
+        def report(self, progress: PruneProgress) -> None:
+            if not late and progress.rows:
+                late.append(make_result(session, run).id)
+                session.commit()
 
-    archives = Archives()
-    keeper = keeper_of(engine, RUNS, tmp_path, archives)
-    summary = run_prune.prune(opener(engine), RUNS, 360, on_progress=hang_one_more, keeper=keeper)
-    assert (summary.left, summary.deleted["results"], archives.files) == (0, 51, 2)
+    archiver = archiver_of(engine, RUNS, tmp_path)
+    summary = run_prune.prune(opener(engine), RUNS, 360, monitor=AddOneMore(), archiver=archiver)
+    assert (summary.left, summary.deleted["results"], archiver.archives.files) == (0, 51, 2)
     bring_back(session, tmp_path)
     after = snapshot(session)
     assert after["runs"] == before["runs"]
@@ -459,7 +465,7 @@ def test_what_is_hung_on_a_run_between_two_batches_stays_and_is_archived_apart(
 def test_archives_are_their_owners_alone(engine: Engine, session: Session, tmp_path: Path) -> None:
     make_run(session, start_time=OLD)
     session.commit()
-    archive_keeper.prepare(tmp_path / "new" / "archives")
+    archives_archiver.prepare(tmp_path / "new" / "archives")
     prune(engine, RUNS, tmp_path / "new" / "archives")
     (path,) = (tmp_path / "new" / "archives").iterdir()
     assert (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
@@ -475,7 +481,7 @@ def test_a_directory_that_takes_nothing_is_a_sentence_and_nothing_goes(
     file.touch()
     for directory in (file, file / "below", Path("/proc/nowhere")):
         with pytest.raises(RefusedError, match=f"cannot be written to {directory}: "):
-            archive_keeper.prepare(directory)
+            archives_archiver.prepare(directory)
         with pytest.raises(RefusedError, match="Nothing without an archive was deleted"):
             prune(engine, RUNS, directory)
     assert snapshot(session) == before
@@ -487,7 +493,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_piece(
     make_artifact(session, run=make_run(session, start_time=OLD), content=os.urandom(100_000))
     session.commit()
     before = snapshot(session)
-    monkeypatch.setattr(archive_keeper, "_open_private", lambda _, flags: os.open("/dev/full", flags))
+    monkeypatch.setattr(archives_archiver, "_open_private", lambda _, flags: os.open("/dev/full", flags))
     with pytest.raises(RefusedError, match="No space left on device"):
         prune(engine, RUNS, tmp_path)
     assert snapshot(session) == before
@@ -506,12 +512,11 @@ def test_a_run_that_no_import_would_take_stays_and_is_named(
         (ImportLimits(unpacked_bytes=50_000), "unpacks to more than 50,000 bytes"),
         (ImportLimits(members=2), "2 members"),
     ):
-        archives = Archives()
-        keeper = ArchiveKeeper(opener(engine), "runs", tmp_path, limits, archives)
+        archiver = Archiver(opener(engine), "runs", tmp_path, limits, PruneMonitor())
         for _ in range(2):
-            assert keeper.keep([large.id, small.id]) == {small.id}
-        assert archives.refused == 1
-        (sentence,) = archives.reasons
+            assert archiver.archive([large.id, small.id]) == {small.id}
+        assert archiver.refused == archiver.archives.refused == 1
+        (sentence,) = archiver.archives.reasons
         assert str(large.id) in sentence
         assert reason in sentence
     assert [path.name for path in tmp_path.iterdir()] == [f"{small.id}.tar.gz"]
@@ -524,9 +529,9 @@ def test_a_time_that_python_has_no_word_for_saves_its_run(
     run = make_run(session, start_time=OLD)
     session.execute(text("update runs set start_time = cast(:moment as timestamp)"), {"moment": moment})
     session.commit()
-    keeper = keeper_of(engine, RUNS, tmp_path, archives := Archives())
-    assert keeper.keep([run.id]) == set()
-    assert f"run {run.id} has no archive: " in archives.reasons[0]
+    archiver = archiver_of(engine, RUNS, tmp_path)
+    assert archiver.archive([run.id]) == set()
+    assert f"run {run.id} has no archive: " in archiver.archives.reasons[0]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -544,10 +549,10 @@ def test_a_file_damaged_on_its_way_to_the_disk_saves_its_run(
         changed = gzip.compress(gzip.decompress(content).replace(b"the very", b"quite an"))
         path.write_bytes(content[:-20] if damage == "cut off" else changed)
 
-    monkeypatch.setattr(archive_keeper.os, "fsync", lose)
-    archives = Archives()
-    assert keeper_of(engine, RUNS, tmp_path, archives).keep([run.id]) == set()
-    assert f"run {run.id} has no archive: " in archives.reasons[0]
+    monkeypatch.setattr(archives_archiver.os, "fsync", lose)
+    archiver = archiver_of(engine, RUNS, tmp_path)
+    assert archiver.archive([run.id]) == set()
+    assert f"run {run.id} has no archive: " in archiver.archives.reasons[0]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -669,8 +674,7 @@ def test_other_tools_read_the_archive(engine: Engine, session: Session, tmp_path
 def test_rows_of_no_run_are_named_once(engine: Engine, session: Session, tmp_path: Path) -> None:
     orphans = [make_artifact(session, upload_date=OLD).id for _ in range(2)]
     session.commit()
-    archives = Archives()
-    keeper = keeper_of(engine, FILES, tmp_path, archives)
+    archiver = archiver_of(engine, FILES, tmp_path)
     for orphan in orphans:
-        assert keeper.keep([orphan]) == set()
-    assert (archives.refused, len(archives.reasons)) == (2, 1)
+        assert archiver.archive([orphan]) == set()
+    assert (archiver.archives.refused, len(archiver.archives.reasons)) == (2, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -14,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import BusyError, DatabaseUnreachableError, RefusedError
+from ibutsu_tasks.operations.prune import batches, locking, run_prune, watch
 from ibutsu_tasks.operations.prune import plan as prune_plan
-from ibutsu_tasks.operations.prune import pressure, run_prune, tuning, watch
-from ibutsu_tasks.operations.prune.lock import PRUNE_LOCK, take_prune_lock
+from ibutsu_tasks.operations.prune.watch import PRUNE_LOCK, PruneMonitor, PruneProgress, take_prune_lock
 from ibutsu_tasks.retention import RULES_BY_NAME, parse_project_ages
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
 
@@ -28,6 +27,26 @@ if TYPE_CHECKING:
     from ibutsu_tasks.resources import Resources
 
 FILES, RESULTS, RUNS, IMPORTS = (RULES_BY_NAME[name] for name in ("files", "results", "runs", "imports"))
+
+
+class Monitor(PruneMonitor):
+    """Remembers what is reported, and says stop when it is told to."""
+
+    def __init__(
+        self,
+        *,
+        on_report: Callable[[], None] = lambda: None,
+        stop_when: Callable[[list[PruneProgress]], bool] = lambda _: False,
+    ) -> None:
+        self._on_report, self._stop_when = on_report, stop_when
+        self.reports: list[PruneProgress] = []
+
+    def report(self, progress: PruneProgress) -> None:
+        self.reports.append(progress)
+        self._on_report()
+
+    def should_stop(self) -> bool:
+        return self._stop_when(self.reports)
 
 
 @contextmanager
@@ -79,23 +98,22 @@ def test_a_prune_that_loses_its_lock_stops(
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0)
     query = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = :low"
 
-    def lose(_: object) -> None:
+    def lose() -> None:
         with engine.begin() as connection:
             connection.execute(text(query), {"low": PRUNE_LOCK & 0xFFFFFFFF})
 
     with pytest.raises(DatabaseUnreachableError):
-        run_prune.prune(resources.session, FILES, 90, on_progress=lose)
+        run_prune.prune(resources.session, FILES, 90, monitor=Monitor(on_report=lose))
     assert 0 < files_left(session) < 1500
 
 
 def test_it_stops_between_batches_and_the_same_call_goes_on(session: Session, resources: Resources) -> None:
     store_files(session, 1500)
-    told: list[run_prune.PruneProgress] = []
+    monitor = Monitor(stop_when=lambda reports: len(reports) == 2)
+    told = monitor.reports
 
     def prune() -> run_prune.PruneSummary:
-        return run_prune.prune(
-            resources.session, FILES, 90, on_progress=told.append, should_stop=lambda: len(told) == 2
-        )
+        return run_prune.prune(resources.session, FILES, 90, monitor=monitor)
 
     first = prune()
     assert first.stopped
@@ -115,31 +133,25 @@ def test_it_waits_for_autovacuum_says_so_and_not_for_ever(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store_files(session, 1)
-    monkeypatch.setattr(pressure, "MAX_DEAD_ROWS", -1)
+    monkeypatch.setattr(watch, "MAX_DEAD_ROWS", -1)
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(watch, "MAX_PAUSES_SECONDS", 0.05)
-    told: list[run_prune.PruneProgress] = []
+    monitor = Monitor()
 
-    summary = run_prune.prune(resources.session, FILES, 90, on_progress=told.append)
+    summary = run_prune.prune(resources.session, FILES, 90, monitor=monitor)
 
     assert (summary.left, summary.rows_of("artifacts")) == (0, 1)
-    assert "dead rows of artifacts wait for autovacuum" in str(told[-1].waiting_for)
-    assert "goes on after pauses" in caplog.text
+    assert "dead rows of artifacts wait for autovacuum" in str(monitor.reports[-1].waiting_for)
+    assert "continues after 10 minutes of pauses" in caplog.text
 
 
 def test_a_pause_ends_when_it_is_asked_to_stop(
     session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_files(session, 1500)
-    monkeypatch.setattr(pressure, "MAX_DEAD_ROWS", -1)
-    told: list[run_prune.PruneProgress] = []
-    summary = run_prune.prune(
-        resources.session,
-        FILES,
-        90,
-        on_progress=told.append,
-        should_stop=lambda: bool(told and told[-1].waiting_for),
-    )
+    monkeypatch.setattr(watch, "MAX_DEAD_ROWS", -1)
+    monitor = Monitor(stop_when=lambda reports: bool(reports and reports[-1].waiting_for))
+    summary = run_prune.prune(resources.session, FILES, 90, monitor=monitor)
     assert summary.stopped
     assert files_left(session) > 0
 
@@ -147,12 +159,12 @@ def test_a_pause_ends_when_it_is_asked_to_stop(
 def test_a_slot_nobody_reads_is_not_waited_for(
     session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pressure, "MAX_LAG_BYTES", -1)
+    monkeypatch.setattr(watch, "MAX_LAG_BYTES", -1)
     session.execute(text("select pg_create_physical_replication_slot('abandoned', true)"))
     session.commit()
     try:
         with resources.session() as looking:
-            assert pressure.what_is_behind(looking, ["artifacts"]) is None
+            assert watch.what_is_behind(looking, ["artifacts"]) is None
     finally:
         session.execute(text("select pg_drop_replication_slot('abandoned')"))
         session.commit()
@@ -161,19 +173,19 @@ def test_a_slot_nobody_reads_is_not_waited_for(
 def test_large_content_makes_small_batches(
     session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "BYTES_PER_WEIGHT", 10)
-    monkeypatch.setattr(tuning, "START_WEIGHT", 5)
-    monkeypatch.setattr(tuning, "HIGHEST_WEIGHT", 20)
+    monkeypatch.setattr(locking, "BYTES_PER_WEIGHT", 10)
+    monkeypatch.setattr(batches, "BYTES_PER_WEIGHT", 10)
+    monkeypatch.setattr(batches, "START_WEIGHT", 5)
+    monkeypatch.setattr(batches, "HIGHEST_WEIGHT", 20)
     run = make_run(session)
     for _ in range(10):
         result = make_result(session, run, start_time=utc_now() - timedelta(days=200))
         make_artifact(session, result, content=uuid4().bytes * 100, upload_date=utc_now())
     session.commit()
-    told: list[run_prune.PruneProgress] = []
-    summary = run_prune.prune(resources.session, RESULTS, 150, on_progress=told.append)
+    monitor = Monitor()
+    summary = run_prune.prune(resources.session, RESULTS, 150, monitor=monitor)
     assert dict(summary.deleted) == {"results": 10, "artifacts": 10}
-    # What the first five hold says that the others are best taken one by one.
-    assert [progress.rows for progress in told] == [10, 12, 14, 16, 18, 20]
+    assert [progress.rows for progress in monitor.reports] == list(range(2, 21, 2))
 
 
 def _store_run(session: Session, project_id: UUID | None, days: int) -> UUID:
@@ -257,10 +269,12 @@ def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Res
 
 @pytest.mark.parametrize("moment", ["0044-03-15 BC", "-infinity"])
 def test_a_date_python_has_no_value_for_goes_and_is_kept_for_ever(
-    session: Session, resources: Resources, moment: str
+    session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     # The next batch begins after such a date.
-    rule = replace(RULES_BY_NAME["runs"], batch_rows=1)
+    monkeypatch.setattr(batches, "START_WEIGHT", 1)
+    monkeypatch.setattr(batches, "HIGHEST_WEIGHT", 1)
+    monkeypatch.setattr(batches, "LOWEST_WEIGHT", 1)
     kept = make_project(session, "kept").id
     for project_id in (kept, None, None):
         make_run(session, project_id=project_id)
@@ -268,9 +282,9 @@ def test_a_date_python_has_no_value_for_goes_and_is_kept_for_ever(
     session.commit()
     ages = parse_project_ages("kept:runs=never")
 
-    table = prune_plan.plan(session, rule, 360, project_ages=ages).tables[0]
+    table = prune_plan.plan(session, RUNS, 360, project_ages=ages).tables[0]
     session.commit()
-    summary = run_prune.prune(resources.session, rule, 360, project_ages=ages)
+    summary = run_prune.prune(resources.session, RUNS, 360, project_ages=ages)
 
     assert (table.rows, table.oldest, table.newest) == (2, datetime.min, datetime.min)  # noqa: DTZ901
     assert (summary.rows_of("runs"), summary.left) == (2, 0)

@@ -13,10 +13,17 @@ from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.errors import BusyError, RefusedError, SettingsError
 from ibutsu_tasks.operations.prune import history as prune_history
-from ibutsu_tasks.operations.prune.history import ORDER_KEY, RECORDS_KEY, PruneHistory, Starter, read_history
-from ibutsu_tasks.operations.prune.record import PruneRecord, PruneState, parse_record
-from ibutsu_tasks.operations.prune.results import PruneSummary
-from ibutsu_tasks.operations.prune.speed import DEFAULT_SPEED, PruneSpeed, measured_speed
+from ibutsu_tasks.operations.prune.history import (
+    ORDER_KEY,
+    RECORDS_KEY,
+    PruneHistory,
+    PruneRecord,
+    PruneState,
+    Starter,
+    parse_record,
+    read_history,
+)
+from ibutsu_tasks.operations.prune.run_prune import PruneSummary
 from ibutsu_tasks.retention import RULES_BY_NAME
 from tests.doors import dead_port
 from tests.factories import make_artifact, make_result, make_run, utc_now
@@ -196,46 +203,12 @@ def test_whatever_is_in_a_record_reading_it_raises_nothing(key: str, value: Any)
 def test_what_is_written_is_what_is_read() -> None:
     assert parse_record(json.dumps(SOUND.as_json())) == SOUND
     assert parse_record(b"\xff") is None
-
-
-def measured(
-    rows: int, seconds: float, state: PruneState = PruneState.DONE, rule: str = "runs", **values: Any
-) -> PruneRecord:
-    moment = datetime(2026, 1, 1)  # noqa: DTZ001
-    return PruneRecord(
-        "1",
-        rule,
-        360,
-        moment,
-        moment,
-        "task",
-        "w1",
-        written_state=state,
-        rows=rows,
-        seconds=seconds,
-        **values,
-    )
-
-
-def test_the_speed_is_that_of_the_rules_last_good_prunes() -> None:
-    none = [
-        measured(999, 1),
-        measured(9000, 1, PruneState.FAILED),
-        measured(9000, 1, rule="files"),
-        measured(9000, 0),
-        measured(1000, 10, archives=True),
-    ]
-    assert measured_speed(none, "runs") == DEFAULT_SPEED
-    assert measured_speed(none, "runs", archives=True) == PruneSpeed(100, 1)
-    assert measured_speed([], "runs", archives=True).rows_per_second < DEFAULT_SPEED.rows_per_second
-    assert measured_speed([*none, measured(2000, 1), measured(4000, 1)], "runs") == PruneSpeed(3000, 2)
-    assert PruneSpeed(3000, 2).seconds_for(6000) == 2
-    assert measured_speed([measured(1000, 1)] * 10 + [measured(9000, 1)], "runs") == PruneSpeed(1000, 10)
+    assert parse_record(json.dumps(SOUND.as_json() | {"archives": True})) == SOUND
 
 
 def test_rows_left_are_told(client: Redis, history: PruneHistory) -> None:
     with history.recorded("results", 150, STARTER) as recording:
-        recording.end(summary(left=5))
+        recording.end(summary(left=3, unarchived=2))
     [record] = read_history(client)
     assert (record.written_state, record.left) == (PruneState.DONE, 5)
     assert record.sentence == "Due rows left, in use or for want of an archive: 5."

@@ -21,10 +21,13 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Artifact, Base, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import RefusedError, TaskArgumentsError
+from ibutsu_tasks.operations.archives.archiver import Archiver
 from ibutsu_tasks.operations.prune import batches as prune_batches
 from ibutsu_tasks.operations.prune import plan as prune_plan
-from ibutsu_tasks.operations.prune import run_prune, tuning
+from ibutsu_tasks.operations.prune import run_prune
 from ibutsu_tasks.operations.prune.due import DueRows
+from ibutsu_tasks.operations.prune.locking import SETTINGS, RowLocker
+from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 
@@ -59,6 +62,16 @@ def count(engine: Engine, table: type[Base]) -> int:
 
 def prune(engine: Engine, rule: RetentionRule, age_days: int | None = None) -> run_prune.PruneSummary:
     return run_prune.prune(opener(engine), rule, age_days or rule.default_age_days)
+
+
+class ReportList(PruneMonitor):
+    """Remembers what is reported."""
+
+    def __init__(self) -> None:
+        self.reports: list[PruneProgress] = []
+
+    def report(self, progress: PruneProgress) -> None:
+        self.reports.append(progress)
 
 
 @pytest.fixture
@@ -253,28 +266,31 @@ def test_many_rows_go_in_small_transactions(
     engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("START_WEIGHT", "LOWEST_WEIGHT", "HIGHEST_WEIGHT"):
-        monkeypatch.setattr(tuning, name, 7)
+        monkeypatch.setattr(prune_batches, name, 7)
     old = make_run(session, start_time=days_ago(400))
     for _ in range(25):
         result = make_result(session, old)
         for _ in range(3):
             make_artifact(session, result)
     session.commit()
-    told: list[run_prune.PruneProgress] = []
+    monitor = ReportList()
 
-    summary = run_prune.prune(opener(engine), RUNS, 360, on_progress=told.append)
+    summary = run_prune.prune(opener(engine), RUNS, 360, monitor=monitor)
 
-    steps = [one.rows for one in told]
+    steps = [one.rows for one in monitor.reports]
     assert dict(summary.deleted) == {"runs": 1, "results": 25, "artifacts": 75}
     assert steps == sorted(steps)
     assert steps[-1] == 101
     assert max(later - earlier for earlier, later in zip([0, *steps], steps, strict=False)) <= 1 + 7 + 7
-    assert [one.batches for one in told] == list(range(1, len(told) + 1))
+    assert [one.batches for one in monitor.reports] == list(range(1, len(steps) + 1))
 
 
 def test_more_rows_than_one_batch(engine: Engine, session: Session) -> None:
     same = days_ago(100)
-    rows = [{"id": uuid4(), "upload_date": same, "content": b"x"} for _ in range(tuning.START_WEIGHT * 4 + 1)]
+    rows = [
+        {"id": uuid4(), "upload_date": same, "content": b"x"}
+        for _ in range(prune_batches.START_WEIGHT * 4 + 1)
+    ]
     session.bulk_insert_mappings(Artifact, rows)
     session.commit()
     assert prune(engine, FILES).rows_of("artifacts") == len(rows)
@@ -286,7 +302,7 @@ def test_more_rows_than_one_batch(engine: Engine, session: Session) -> None:
 def test_rows_somebody_else_holds_are_passed_over_and_taken_later(
     engine: Engine, session: Session, held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_batches, "LOCK_TIMEOUT_SECONDS", 60)
+    monkeypatch.setitem(SETTINGS, "lock_timeout", "60s")
     rows = {"held": _old_tree(session), "free": _old_tree(session)}
     session.commit()
     with Session(engine) as other:
@@ -295,7 +311,7 @@ def test_rows_somebody_else_holds_are_passed_over_and_taken_later(
         summary = prune(engine, RUNS)
         assert summary.left == 1
         assert summary.rows_of("runs") == 1
-        assert summary.seconds < prune_batches.LOCK_TIMEOUT_SECONDS
+        assert summary.seconds < 60
         assert session.scalars(select(Run.id)).all() == [rows["held"]["runs"]]
     summary = prune(engine, RUNS)
     assert (summary.left, summary.rows_of("runs")) == (0, 1)
@@ -387,7 +403,8 @@ def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
     writer = _Writer(engine, [result.id])
     with Session(engine) as pruning_session:
         due = DueRows(RESULTS, days_ago(150))
-        assert due.lock_roots(pruning_session, due.choose_roots(pruning_session, None, 10))
+        locked, _ = RowLocker(pruning_session, due, 10).lock_next(None, 10)
+        assert locked.rows == 1
         writer.start()
         writer.join(0.3)
         assert writer.is_alive()
@@ -397,36 +414,38 @@ def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
     assert (writer.written, writer.unexpected) == (0, None)
 
 
-class _Saver:
-    """A keeper that refuses some rows at once and finds others changed later."""
+class _Saver(Archiver):
+    """An archiver that refuses some rows at once and finds others changed later."""
 
     def __init__(self, refused: set[UUID], changed: set[UUID]) -> None:
         self._refused, self._changed = refused, changed
         self.saved: set[UUID] = set()
 
-    def keep(self, root_ids: Sequence[UUID]) -> Collection[UUID]:
+    def archive(self, root_ids: Sequence[UUID]) -> set[UUID]:
         self.saved |= set(root_ids)
         return set(root_ids) - self._refused
 
-    def is_unchanged(self, session: Session, root_ids: Sequence[UUID]) -> Collection[UUID]:
+    def find_unchanged(self, session: Session, root_ids: Collection[UUID]) -> set[UUID]:
         assert session.in_transaction()
         return set(root_ids) - self._changed
 
-    def has_changed(self, session: Session, row_ids: Mapping[str, Collection[UUID]]) -> bool:
+    def has_changed(self, session: Session, places: Mapping[str, str]) -> bool:
         assert session.in_transaction()
-        return not self._changed.isdisjoint(row_ids["runs"])
+        query = text("select id from runs where ctid = any(cast(:places as tid[]))")
+        return not self._changed.isdisjoint(session.scalars(query, {"places": places["runs"]}))
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_a_keeper_refuses_or_finds_changed_stays_whole(engine: Engine, session: Session) -> None:
+def test_what_an_archiver_refuses_or_finds_changed_stays_whole(engine: Engine, session: Session) -> None:
     refused, changed, free = (_old_tree(session)["runs"] for _ in range(3))
     session.commit()
-    keeper = _Saver({refused}, {changed})
+    archiver = _Saver({refused}, {changed})
 
-    summary = run_prune.prune(opener(engine), RUNS, 360, keeper=keeper)
+    summary = run_prune.prune(opener(engine), RUNS, 360, archiver=archiver)
 
-    assert keeper.saved == {refused, changed, free}
-    assert (summary.left, dict(summary.deleted)) == (2, {"runs": 1, "results": 1, "artifacts": 1})
+    assert archiver.saved == {refused, changed, free}
+    assert (summary.left, summary.unarchived) == (1, 1)
+    assert dict(summary.deleted) == {"runs": 1, "results": 1, "artifacts": 1}
     assert set(session.scalars(select(Run.id))) == {refused, changed}
     assert count(engine, Result) == count(engine, Artifact) == 2
 

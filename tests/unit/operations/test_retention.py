@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.errors import RefusedError, SettingsError, UsageError
-from ibutsu_tasks.operations.prune.ages import cutoff_at
-from ibutsu_tasks.operations.prune.due import DueRows
+from ibutsu_tasks.operations.prune.due import DueRows, cutoff_at
 from ibutsu_tasks.operations.prune.run_prune import PruneSummary
 from ibutsu_tasks.retention import (
     RETENTION_RULES,

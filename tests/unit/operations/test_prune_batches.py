@@ -3,8 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibutsu_tasks.operations.prune.tuning import (
-    BYTES_PER_WEIGHT,
+from ibutsu_tasks.operations.prune.batches import (
     HIGHEST_WEIGHT,
     LOWEST_WEIGHT,
     START_WEIGHT,
@@ -18,7 +17,7 @@ def run_batches(tuner: BatchTuner, seconds_per_row: float, number: int) -> list[
     times = []
     for _ in range(number):
         times.append(0.005 + tuner.weight * seconds_per_row)
-        tuner.take_note(tuner.weight, times[-1])
+        tuner.learn(1, tuner.weight, times[-1])
     return times
 
 
@@ -41,7 +40,7 @@ def test_it_shrinks_at_once_when_the_database_slows_down() -> None:
 
 def test_a_small_last_batch_changes_nothing() -> None:
     tuner = BatchTuner()
-    tuner.take_note(3, 0.005)
+    tuner.learn(3, 3, 0.005)
     assert tuner.weight == START_WEIGHT
 
 
@@ -49,28 +48,16 @@ def test_a_small_last_batch_changes_nothing() -> None:
 def test_it_stays_within_its_bounds(batches: list[tuple[float, float]]) -> None:
     tuner = BatchTuner()
     for weight, seconds in batches:
-        tuner.take_note(weight, seconds)
+        tuner.learn(1, weight, seconds)
         assert LOWEST_WEIGHT <= tuner.weight <= HIGHEST_WEIGHT
 
 
-@given(st.lists(st.integers(0, 10_000_000), max_size=2000))
-def test_a_batch_is_bounded_in_rows_and_bytes_and_takes_one_row_at_least(sizes: list[int]) -> None:
+def test_rows_with_many_dependants_are_chosen_by_the_few() -> None:
     tuner = BatchTuner()
-    fitting = tuner.fitting(sizes)
-    assert bool(fitting) == bool(sizes)
-    taken = sizes[:fitting]
-    assert fitting <= 1 or fitting + sum(taken) / BYTES_PER_WEIGHT <= tuner.weight + 1e-6
-    rest = sizes[fitting : fitting + 1]
-    assert not rest or fitting + 1 + sum(taken + rest) / BYTES_PER_WEIGHT > tuner.weight
-
-
-def test_rows_with_much_hanging_on_them_are_chosen_by_the_few() -> None:
-    tuner = BatchTuner()
-    assert tuner.roots(10_000) == START_WEIGHT
-    assert tuner.roots(100) == 100
-    tuner.learn_root_weight(10, 1100)
-    assert tuner.roots(10_000) == START_WEIGHT // 110
-    tuner.learn_root_weight(0, 5)
-    assert tuner.roots(10_000) == START_WEIGHT // 110
-    tuner.learn_root_weight(1, 100_000)
-    assert tuner.roots(10_000) == 1
+    assert tuner.roots == START_WEIGHT
+    tuner.learn(1, 110, TARGET_SECONDS)
+    assert tuner.roots == START_WEIGHT // 110
+    tuner.learn(0, 0, TARGET_SECONDS)
+    assert tuner.roots == START_WEIGHT // 110
+    tuner.learn(0, START_WEIGHT, TARGET_SECONDS)
+    assert tuner.roots == 1
