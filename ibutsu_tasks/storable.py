@@ -39,16 +39,21 @@ def storable_text(text: str) -> str:
     return UNSTORABLE.sub(REPLACEMENT, text)
 
 
-def storable_json(value: Any) -> Any:
-    """Copy a JSON value without what `jsonb` cannot hold: U+FFFD and null take its place."""
+def storable_json(value: Any, max_depth: int = 1_000_000) -> Any:
+    """Copy a JSON value without what `jsonb` cannot hold: U+FFFD and null take its place.
+
+    Raises RecursionError when something but text lies deeper than `max_depth`.
+    """
     if isinstance(value, str):
         return storable_text(value)
+    if max_depth < 0:
+        raise RecursionError
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {storable_text(str(key)): storable_json(item) for key, item in value.items()}
+        return {storable_text(str(key)): storable_json(item, max_depth - 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [storable_json(item) for item in value]
+        return [storable_json(item, max_depth - 1) for item in value]
     return value
 
 

@@ -1,4 +1,4 @@
-"""What an importer tells the user besides the rows: one sentence per kind of finding."""
+"""What an importer reports to the user besides the rows: one sentence per kind of finding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shown(text: str) -> str:
 
 
 class Findings:
-    """The warnings of one import. However often a kind occurs, its first case is told, with a count."""
+    """The warnings of one import. However often a kind occurs, its first case is reported, with a count."""
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
@@ -43,7 +43,7 @@ class Findings:
         self._count[kind] += count
 
     def counts_kept(self, what: str, where: str) -> bool:
-        """Count one more of what was kept; False for the first, whose line `keep` is to be told."""
+        """Count one more of what was kept; False for the first, whose line `keep` takes."""
         kept = self._kept.get((what, where))
         if kept is None:
             return len(self._kept) >= MAX_KEPT
@@ -60,8 +60,8 @@ class Findings:
 
     def sentences(self) -> list[str]:
         """Give at most `MAX_SENTENCES` sentences, in the order of first occurrence."""
-        told = [_sentence(self._first[kind], self._count[kind]) for kind in self._first]
-        return told[:MAX_SENTENCES]
+        sentences = [_sentence(self._first[kind], self._count[kind]) for kind in self._first]
+        return sentences[:MAX_SENTENCES]
 
 
 def _sentence(first: str, count: int) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 import math
-from typing import Any
+from typing import Any, cast
 
-from ibutsu_tasks.storable import storable_text
+from ibutsu_tasks.storable import storable_json
 
 MAX_DEPTH = 100
 
@@ -47,24 +47,17 @@ def json_object(data: bytes) -> dict[str, Any]:
         raise BrokenDocumentError("is not a JSON object")
     if document.get("error") == "serialization_failed":
         raise BrokenDocumentError("says that pytest-ibutsu could not serialise it")
-    if _is_plain(data):
-        return document
-    return {storable_text(key): _storable(value, 1) for key, value in document.items()}
+    return document if _is_plain(data) else _storable(document)
+
+
+def _storable(document: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", storable_json(document, MAX_DEPTH))
+    except RecursionError:
+        raise BrokenDocumentError("is nested too deeply") from None
 
 
 def _is_plain(data: bytes) -> bool:
     """Tell that nothing in a document needs a walk through its values, as is so for nearly all."""
     is_storable = not any(suspect in data for suspect in _SUSPECT)
     return is_storable and data.count(b"{") + data.count(b"[") <= MAX_DEPTH
-
-
-def _storable(value: Any, depth: int) -> Any:
-    if isinstance(value, str):
-        return storable_text(value)
-    if depth > MAX_DEPTH:
-        raise BrokenDocumentError("is nested too deeply")
-    if isinstance(value, dict):
-        return {storable_text(key): _storable(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_storable(item, depth + 1) for item in value]
-    return value

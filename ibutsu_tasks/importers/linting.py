@@ -9,7 +9,16 @@ from uuid import NAMESPACE_OID, uuid5
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.junit.dialects import ARCHIVE, dialect_of
-from ibutsu_tasks.importers.parsed import ImportLimits, Kept, ParsedArtifact, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.parsed import (
+    ImportLimits,
+    Kept,
+    ParsedArtifact,
+    ParsedFile,
+    ParsedResult,
+    ParsedRun,
+    Upload,
+)
+from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +29,6 @@ MAX_NAMES = 200
 PROGRESS_RESULTS = 1_000
 OTHERS = "(others)"
 _IMPORT_ID = uuid5(NAMESPACE_OID, "ibutsu-tasks lint")
-# Counts of a summary, by the status they count.
-_STATED = {"failures": "failed", "errors": "error", "skips": "skipped", "xfailures": "xfailed"}
-_STATED["xpasses"] = "xpassed"
 
 
 @dataclass(slots=True)
@@ -78,37 +84,47 @@ def lint(
 ) -> Lint:
     """Read a file as an import would, in memory that does not grow with it; never raises for its content.
 
-    `content` is a seekable binary file at position 0; `on_progress` is told the number of results so far.
+    `content` is a seekable binary file at position 0; `on_progress` takes the number of results so far.
     """
     found = Lint(filename, size_bytes)
     run: ParsedRun | None = None
     try:
         found.format = detect_format(content, filename)
         found.dialect = ARCHIVE if found.format == "archive" else dialect_of(content, filename, limits)
-        run = IMPORTERS[found.format](content, Upload(_IMPORT_ID, filename, keeps_partial=True), limits)
-        _count_rows(found, run, on_progress)
+        upload = Upload(_IMPORT_ID, filename, keeps_partial=True)
+        run = _count_rows(found, IMPORTERS[found.format](content, upload, limits), on_progress)
+        found.kept, found.warnings = run.kept, list(run.warnings)
+        error = run.break_error
+    except InvalidImportError as refusal:
+        error = refusal
+    if error is not None:
+        _set_error(found, error)
+    elif run is not None:
         found.run = _run_of(run)
-    except InvalidImportError as error:
-        found.error, found.hint = str(error), error.hint
-        if found.tests:
-            found.hint += (
-                f" Or import it with --partial, which keeps what is before that (tests: {found.tests:,})."
-            )
-    if run is not None:
-        found.kept, found.warnings = list(run.kept), [*run.warnings]
-        if found.error is None:
-            found.warnings += _wrong_claims(found, run)
+        found.warnings += _wrong_claims(found, run)
     return found
 
 
-def _count_rows(found: Lint, run: ParsedRun, on_progress: Callable[[int], None] | None) -> None:
-    for row in run.rows:
-        if isinstance(row, ParsedArtifact):
+def _set_error(found: Lint, error: InvalidImportError) -> None:
+    found.error, found.hint = str(error), error.hint
+    if found.tests:
+        found.hint += (
+            f" Or import it with --partial, which keeps what is before that (tests: {found.tests:,})."
+        )
+
+
+def _count_rows(found: Lint, file: ParsedFile, on_progress: Callable[[int], None] | None) -> ParsedRun:
+    run = file.beginning
+    for row in file.rows:
+        if isinstance(row, ParsedRun):
+            run = row
+        elif isinstance(row, ParsedArtifact):
             _count_artifact(found, row)
-            continue
-        _count_result(found, row)
-        if on_progress is not None and found.tests % PROGRESS_RESULTS == 0:
-            on_progress(found.tests)
+        else:
+            _count_result(found, row)
+            if on_progress is not None and found.tests % PROGRESS_RESULTS == 0:
+                on_progress(found.tests)
+    return run
 
 
 def _count_result(found: Lint, result: ParsedResult) -> None:
@@ -155,7 +171,7 @@ def _wrong_claims(found: Lint, run: ParsedRun) -> list[str]:
         return ["There are no test cases; the counts that the file states are taken."] if states_any else []
     counted = {
         "tests": found.tests,
-        **{key: found.statuses.get(status, 0) for key, status in _STATED.items()},
+        **{key: found.statuses.get(status, 0) for key, status in STATUS_BY_COUNT.items()},
     }
     return [
         f"The file states {stated:,} {key} and holds {counted[key]:,}; what it holds counts."

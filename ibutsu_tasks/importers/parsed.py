@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from ibutsu_tasks.errors import InvalidImportError
+
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -148,15 +150,12 @@ class ArchivedRun:
     results: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ParsedRun:
-    """One row of `runs` and what belongs to it.
+    """One row of `runs`, as far as the file was read, and what is to be said about the file.
 
-    `rows` yields each `ParsedResult` before the `ParsedArtifact`s that name it, may be consumed once,
-    and may raise `InvalidImportError` at any point; for an upload that `keeps_partial` it does so last,
-    behind all that is whole before the break. Fields of the run, `warnings` and `kept` may still change
-    while `rows` is consumed: read them again afterwards. `claimed_summary` holds the counts that the
-    file states about itself; they stand in only when it has no results at all.
+    `claimed_summary` holds the counts that the file states about itself; they stand in only when it has no
+    results at all.
     """
 
     id: UUID
@@ -168,16 +167,33 @@ class ParsedRun:
     component: str | None
     project: str | None
     claimed_summary: dict[str, int]
-    rows: Iterator[ParsedResult | ParsedArtifact]
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
     kept: list[Kept] = field(default_factory=list)
     archived: ArchivedRun | None = None
+    break_error: InvalidImportError | None = None
+    """Where the file breaks, of an upload that `keeps_partial`."""
+
+
+ParsedRow = ParsedResult | ParsedArtifact
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
+    """What a file becomes: its run as the beginning tells it, the rows, and the run as the end tells it.
+
+    `rows` yields each `ParsedResult` before the `ParsedArtifact`s that name it, and the complete `ParsedRun`
+    last. It may be consumed once, and may raise `InvalidImportError` at any point; for an upload that
+    `keeps_partial` the run says where the file breaks instead.
+    """
+
+    beginning: ParsedRun
+    rows: Iterator[ParsedRow | ParsedRun]
 
 
 class Importer(Protocol):
-    """Turns the bytes of one format into a `ParsedRun`."""
+    """Turns the bytes of one format into a `ParsedFile`."""
 
-    def __call__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedRun:
+    def __call__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedFile:
         """Parse `content`, a seekable binary file at position 0.
 
         Raises `InvalidImportError` with one sentence naming the file when it cannot be imported.

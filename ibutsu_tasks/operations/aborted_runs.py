@@ -28,8 +28,8 @@ def find_out_of_step(session: Session) -> list[UUID]:
     Runs that have only the counts their file stated are none of them.
     """
     results = select(func.count()).where(Result.run_id == Run.id).scalar_subquery().correlate(Run)
-    told = Run.summary["tests"].astext
-    tests = case((told.regexp_match(_WHOLE_NUMBER), told.cast(Integer)))
+    stated = Run.summary["tests"].astext
+    tests = case((stated.regexp_match(_WHOLE_NUMBER), stated.cast(Integer)))
     counted_by_file = and_(results == 0, func.coalesce(Run.data[SUMMARY_SOURCE].astext, "") == FROM_FILE)
     since = utc_now() - LOOK_BACK
     query = (

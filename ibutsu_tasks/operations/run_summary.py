@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from ibutsu_tasks.database.lock_wait import limit_lock_wait
 from ibutsu_tasks.database.models import Result, Run
+from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
 from ibutsu_tasks.importers.values import count
 
 if TYPE_CHECKING:
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.kept_connection import KeptConnection
-
-STATUS_BY_COUNT = {
-    "failures": "failed",
-    "errors": "error",
-    "skips": "skipped",
-    "xfailures": "xfailed",
-    "xpasses": "xpassed",
-}
-"""What each count of a summary counts; every other status, also none, is a pass."""
 
 COLUMNS_FROM_RESULT = ("start_time", "env", "component", "project_id")
 DATA_FROM_RESULT = ("jenkins", "tags")

@@ -17,7 +17,7 @@ from ibutsu_tasks.operations.prune.history import PruneHistory, Recording, Start
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
-from ibutsu_tasks.tasks.prune_state import PruneState
+from ibutsu_tasks.tasks.progress import PruneReporter
 from ibutsu_tasks.tasks.stopping import is_shutting_down
 from ibutsu_tasks.wire_names import (
     CLEAR_IMPORT_FILE_CONTENT,
@@ -38,12 +38,12 @@ Number = int | str
 class TaskMonitor(PruneMonitor):
     """Shows the progress of a prune in its task's state and in its record; the worker's shutdown stops it."""
 
-    state: PruneState
+    reporter: PruneReporter
     recording: Recording
 
     def report(self, progress: PruneProgress) -> None:
         """Store it."""
-        self.state.tell(progress)
+        self.reporter.report(progress)
         self.recording.on_progress(progress.rows)
 
     def should_stop(self) -> bool:
@@ -63,7 +63,7 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSu
         age_days = int(str(age)) * rule.days_per_unit
     except ValueError:
         raise TaskArgumentsError(f"{rule.unit} must be a whole number, not {age!r}.") from None
-    state = PruneState(task)
+    reporter = PruneReporter(task)
     history = PruneHistory(lambda: task.resources.redis, logger.warning)
     starter = Starter("task", task.request.hostname or socket.gethostname(), task.request.id)
     with history.recorded(rule.name, age_days, starter) as recording:
@@ -72,7 +72,7 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSu
             rule,
             age_days,
             project_ages=task.resources.settings.retention,
-            monitor=TaskMonitor(state, recording),
+            monitor=TaskMonitor(reporter, recording),
         )
         recording.end(summary)
     if summary.stopped:

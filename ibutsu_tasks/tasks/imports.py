@@ -8,10 +8,11 @@ from celery import shared_task, signals
 from celery.exceptions import TimeLimitExceeded, WorkerLostError
 
 from ibutsu_tasks.errors import IbutsuTasksError
+from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.operations.imports import records
-from ibutsu_tasks.operations.imports import run_import as importing
+from ibutsu_tasks.operations.imports.run_import import run_import
 from ibutsu_tasks.tasks.base import TRANSIENT_ERRORS, DatabaseTask
-from ibutsu_tasks.tasks.import_news import ImportNews
+from ibutsu_tasks.tasks.progress import ImportReporter
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT, UPDATE_RUN
 
 if TYPE_CHECKING:
@@ -38,17 +39,17 @@ def run_archive_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str,
 def _run_import(task: DatabaseTask, import_: dict[str, Any], format_name: str) -> dict[str, Any]:
     """Import the file of one row. Of the message only the id is trusted."""
     import_id = records.parse_import_id(import_)
-    news = ImportNews(task, task.request.id, import_id)
+    reporter = ImportReporter(task, task.request.id, import_id)
     try:
-        answer = _import_content(task, import_id, format_name, news)
+        answer = _import_content(task, import_id, format_name, reporter)
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:
         # Here, so that whoever sees the task failed finds the sentence in the row.
         _mark_failed(task, import_id, error)
-        news.end("error")
+        reporter.end("error")
         raise
-    news.end("done")
+    reporter.end("done")
     return answer
 
 
@@ -56,18 +57,20 @@ def _import_content(
     task: DatabaseTask, import_id: UUID, format_name: str, on_progress: OnProgress
 ) -> dict[str, Any]:
     settings = task.resources.settings
-    limits = importing.limits(settings.import_max_unpacked_bytes, settings.import_max_members)
+    limits = ImportLimits(
+        unpacked_bytes=settings.import_max_unpacked_bytes, members=settings.import_max_members
+    )
     with task.transaction() as (session, _):
         records.start(session, import_id)
     with task.transaction() as (session, follow_ups):
-        summary = importing.run_import(session, import_id, format_name, limits, on_progress)
+        summary = run_import(session, import_id, format_name, limits, on_progress)
         for run_id in summary.runs_to_update:
             follow_ups.send(UPDATE_RUN, str(run_id))
     return summary.as_json()
 
 
 @signals.task_failure.connect(dispatch_uid="ibutsu-tasks-import-failed")
-def _see_failure(
+def _on_failure(
     sender: Any, task_id: str, exception: BaseException, args: Any, kwargs: Any, **_: Any
 ) -> None:
     """Mark the import of a task that could not do so itself: killed, out of time, or out of tries.
@@ -82,7 +85,7 @@ def _see_failure(
     message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
     import_id = records.parse_import_id(message)
     _mark_failed(sender, import_id, exception)
-    ImportNews(sender, task_id, import_id).end("error")
+    ImportReporter(sender, task_id, import_id).end("error")
 
 
 def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:

@@ -6,14 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
+
 if TYPE_CHECKING:
     from uuid import UUID
 
     from ibutsu_tasks.operations.imports.outcomes import ImportOutcome
 
-NUMBERS = ("tests", "passed", "failed", "errors", "skipped", "xfailed", "xpassed")
-SUMMARY_KEYS = ("tests", "passes", "failures", "errors", "skips", "xfailures", "xpasses")
-"""The keys of a run's summary behind `NUMBERS`."""
+NUMBERS = {count.title: count.key for count in SUMMARY_COUNTS if count.title}
+"""The keys of a run's summary, by the titles of their columns."""
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ class FileImport:
             "warnings": list(self.outcome.warnings) if self.outcome else [],
             "partial": self.outcome.partial if self.outcome else None,
             "run_id": str(self.outcome.run_id) if self.outcome and self.outcome.run_id else None,
-            **{name: summary.get(key) for name, key in zip(NUMBERS, SUMMARY_KEYS, strict=True)},
+            **{title: summary.get(key) for title, key in NUMBERS.items()},
             "pass_percent": summary.get("pass_percent"),
             "duration_seconds": self.outcome.duration_seconds if self.outcome else None,
             "took_seconds": None if self.took_seconds is None else round(self.took_seconds, 2),

@@ -15,7 +15,7 @@ from ibutsu_tasks.cli.imports.view import how_to_follow, result_of
 from ibutsu_tasks.cli.options import check_name
 from ibutsu_tasks.cli.result import Note, Result
 from ibutsu_tasks.errors import BrokerUnreachableError, InvalidImportError, UsageError
-from ibutsu_tasks.operations.imports.chosen_project import choose_project
+from ibutsu_tasks.operations.imports.projects import choose_project
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, UploadRequest, store_upload
 from ibutsu_tasks.sending import messages
 

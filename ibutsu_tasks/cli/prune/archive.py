@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.cli.formats import format_bytes, plain
 from ibutsu_tasks.cli.result import Note
 from ibutsu_tasks.errors import UsageError
+from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.operations.archives.archiver import Archiver, Archives
-from ibutsu_tasks.operations.imports import run_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,9 @@ def archiver_of(
 ) -> Archiver:
     """Give what archives the rows of a rule to this directory."""
     settings = resources.settings
-    limits = run_import.limits(settings.import_max_unpacked_bytes, settings.import_max_members)
+    limits = ImportLimits(
+        unpacked_bytes=settings.import_max_unpacked_bytes, members=settings.import_max_members
+    )
     return Archiver(resources.session, rule.table, directory, limits, monitor)
 
 

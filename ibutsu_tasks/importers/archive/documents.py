@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.parsed import ParsedResult, Upload
+from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
 from ibutsu_tasks.importers.values import column_text, count, indexed, seconds, utc_time, uuid_or_none
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 STATUSES = frozenset({"passed", "failed", "error", "skipped", "xfailed", "xpassed", "manual", "blocked"})
-_SUMMARY_KEYS = (
-    "tests", "failures", "errors", "skips", "xfailures", "xpasses", "passes", "collected", "not_run",
-)  # fmt: skip
 # The types built into Python, not those of the machine, so that every worker guesses the same.
 _TYPES = mimetypes.MimeTypes()
 _TYPES.add_type("text/plain", ".log")
@@ -98,7 +96,7 @@ def summary_of(document: dict[str, Any]) -> dict[str, int]:
     summary = document.get("summary")
     if not isinstance(summary, dict):
         return {}
-    numbers = ((key, count(summary.get(key))) for key in _SUMMARY_KEYS)
+    numbers = ((one.key, count(summary.get(one.key))) for one in SUMMARY_COUNTS)
     return {key: number for key, number in numbers if number is not None}
 
 

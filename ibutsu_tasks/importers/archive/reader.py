@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive.documents import content_type_of, data_of, id_of, result_row, summary_of
-from ibutsu_tasks.importers.archive.layout import Kind
+from ibutsu_tasks.importers.archive.members import ArchivePass, Kind
 from ibutsu_tasks.importers.archive.pruned_rows import read_artifact, read_result
-from ibutsu_tasks.importers.archive.scan import ArchivePass
 from ibutsu_tasks.importers.archive.survey import Survey
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.parsed import (
+    ImportLimits,
+    ParsedArtifact,
+    ParsedFile,
+    ParsedResult,
+    ParsedRow,
+    ParsedRun,
+    Upload,
+)
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
 from ibutsu_tasks.importers.values import column_text, derived_id, indexed, seconds
 from ibutsu_tasks.storable import storable_text
@@ -25,18 +33,19 @@ if TYPE_CHECKING:
     from ibutsu_tasks.importers.archive.tar_stream import Member
 
 
-def parse_archive(content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedRun:
+def parse_archive(content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedFile:
     """Read an archive: as much as the run needs at once, and all of it while `rows` is consumed.
 
     A broken result is left out with its artifacts, and a warning names it. Raises `InvalidImportError`,
     here or from `rows`, when the archive is damaged, exceeds a limit, holds paths, links or special
     files that no archive of results holds, or nothing that could be imported. For an upload that
-    `keeps_partial` that is a break: what lies before it is read.
+    `keeps_partial` the run says so instead, behind what lies before the damage.
     """
     findings = Findings()
     survey = Survey(upload, limits, findings)
     survey.read(content)
-    return _ArchiveReader(content, upload, limits, survey, findings).run
+    reader = _ArchiveReader(content, upload, limits, survey, findings)
+    return ParsedFile(reader.beginning, reader.rows())
 
 
 class _ArchiveReader:
@@ -58,7 +67,7 @@ class _ArchiveReader:
         self._early_folders: set[int] = set()
         """Of results whose artifacts lie before them."""
         self._has_run = False
-        self.run = self._new_run()
+        self.beginning = self._new_run()
 
     def _new_run(self) -> ParsedRun:
         survey, document = self._survey, self._survey.run_document
@@ -79,7 +88,6 @@ class _ArchiveReader:
             # A row that was archived has its project by id.
             project=None if survey.archived else survey.project,
             claimed_summary=summary_of(document),
-            rows=self._rows(),
             warnings=self._findings.sentences(),
             archived=survey.archived,
         )
@@ -91,31 +99,31 @@ class _ArchiveReader:
             )
         return self._survey.start_time or self._survey.earliest
 
-    def _rows(self) -> Iterator[ParsedResult | ParsedArtifact]:
-        broken = None
+    def rows(self) -> Iterator[ParsedRow | ParsedRun]:
+        break_error = None
         try:
             yield from self._rows_in_order()
         except InvalidImportError as error:
             if not self._upload.keeps_partial:
                 raise
-            broken = error
+            break_error = error
         yield from self._early_artifacts()
         for orphan in sorted(self._early_folders - self._result_ids.keys()):
             self._findings.note("orphan", f"{UUID(int=orphan)} has no result.json and was left out")
-        self.run.warnings[:] = self._findings.sentences()
-        if broken is not None:
-            raise broken
-        if self._survey.run_document is None and not self._taken_ids:
-            raise InvalidImportError(
+        if break_error is None and self._survey.run_document is None and not self._taken_ids:
+            break_error = InvalidImportError(
                 f"{shown(self._upload.filename)} holds neither a valid run.json nor a valid result.json "
                 f"in its run folder {self._survey.run_folder}."
             )
+            if not self._upload.keeps_partial:
+                raise break_error
+        yield replace(self.beginning, warnings=self._findings.sentences(), break_error=break_error)
 
-    def _rows_in_order(self) -> Iterator[ParsedResult | ParsedArtifact]:
+    def _rows_in_order(self) -> Iterator[ParsedRow]:
         """Give every row but the artifacts that lie before the result they belong to."""
         reading = self._new_pass(self._findings)
         for (kind, folder, below), member in reading.files():
-            row: ParsedResult | ParsedArtifact | None = None
+            row: ParsedRow | None = None
             if kind is Kind.RUN:
                 self._count_run(member)
             elif folder is None:
@@ -176,7 +184,7 @@ class _ArchiveReader:
             archived := read_result(document, member.comment, result_id, self._upload)
         ):
             return archived
-        return result_row(document, result_id, self.run.id, self._upload, self._findings)
+        return result_row(document, result_id, self.beginning.id, self._upload, self._findings)
 
     def _free_id(self, stated: int, folder: int, member: Member) -> int | None:
         # Of two equal integers the one that is a key already takes no more memory.
@@ -192,7 +200,7 @@ class _ArchiveReader:
         result_id = None if result_number is None else UUID(int=result_number)
         archived = read_artifact(member.comment) if self._survey.archived else None
         name = storable_text("/".join(below))
-        artifact_id = archived["id"] if archived else derived_id(result_id or self.run.id, name)
+        artifact_id = archived["id"] if archived else derived_id(result_id or self.beginning.id, name)
         if artifact_id.int in self._artifact_ids:
             self._findings.note("artifact twice", f"{shown(member.path)} is there twice and was taken once")
             return None

@@ -6,9 +6,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive.documents import data_of, start_time_of
-from ibutsu_tasks.importers.archive.layout import Kind
+from ibutsu_tasks.importers.archive.members import ArchivePass, Kind, Place
 from ibutsu_tasks.importers.archive.pruned_rows import read_run
-from ibutsu_tasks.importers.archive.scan import ArchivePass
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError
 from ibutsu_tasks.importers.values import column_text
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from ibutsu_tasks.importers.archive.layout import Place
     from ibutsu_tasks.importers.archive.tar_stream import Member
     from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, Upload
 

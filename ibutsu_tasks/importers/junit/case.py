@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS, CaseExtras
-from ibutsu_tasks.importers.parsed import Content, ParsedArtifact, ParsedResult, Upload
+from ibutsu_tasks.importers.parsed import Content, ParsedArtifact, ParsedResult, ParsedRow, Upload
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
 from ibutsu_tasks.importers.values import column_text, derived_id, indexed
 
@@ -167,7 +167,7 @@ class RowMaker:
     upload: Upload
     spool: Spool
 
-    def rows(self, case: Case) -> Iterator[ParsedResult | ParsedArtifact]:
+    def rows(self, case: Case) -> Iterator[ParsedRow]:
         """Give the result of a case, then its artifacts."""
         result = self._result(case)
         yield result

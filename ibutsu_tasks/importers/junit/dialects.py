@@ -21,6 +21,7 @@ MAX_ELEMENTS = 1_000
 MAX_FEEDS = 16
 """Pieces of 64 KiB: what the beginning of a report does not tell, its end does not either."""
 
+# Attributes in the order they are written in.
 _GRADLE = ["name", "tests", "skipped", "failures", "errors", "timestamp", "hostname", "time"]
 _SCALATEST = ["errors", "failures", "hostname", "name", "tests", "time", "timestamp"]
 _ROBOT = ["name", "tests", "errors", "failures", "skipped", "time"]
@@ -68,92 +69,41 @@ class Traits:
         return self.root == "testsuite" and list(self.root_attributes)[: len(attributes)] == attributes
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """One dialect, how people recognise it, and how the code does."""
-
-    name: str
-    sign: str
-    fits: Callable[[Traits], bool]
-
-
 # The first that fits counts, so a special case stands before the general.
-DIALECTS = (
-    Dialect(
-        "pytest",
-        'a suite called "pytest", or a root called "pytest tests"',
-        lambda traits: traits.title == "pytest tests" or traits.suite_says("name", "^pytest$"),
+DIALECTS: dict[str, Callable[[Traits], bool]] = {
+    "pytest": lambda report: report.title == "pytest tests" or report.suite_says("name", "^pytest$"),
+    "nose": lambda report: report.suite_says("name", "^nosetests$"),
+    "Jest": lambda report: report.title == "jest tests",
+    "Vitest": lambda report: report.title == "vitest tests",
+    "Cypress": lambda report: (
+        report.title == "Mocha Tests" and report.suite_says("file", r"cypress[/\\]|\.cy\.[jt]sx?$")
     ),
-    Dialect("nose", 'a suite called "nosetests"', lambda traits: traits.suite_says("name", "^nosetests$")),
-    Dialect("Jest", 'a root called "jest tests"', lambda traits: traits.title == "jest tests"),
-    Dialect("Vitest", 'a root called "vitest tests"', lambda traits: traits.title == "vitest tests"),
-    Dialect(
-        "Cypress",
-        "Mocha's, and a suite whose file is in `cypress/` or ends in `.cy.js` or `.cy.ts`",
-        lambda traits: (
-            traits.title == "Mocha Tests" and traits.suite_says("file", r"cypress[/\\]|\.cy\.[jt]sx?$")
-        ),
+    "Mocha": lambda report: report.title == "Mocha Tests",
+    "Node.js": lambda report: (
+        report.root == "testsuites"
+        and not report.root_attributes
+        and {case.get("classname") for case in report.cases} in ({"test"}, {"test", "suite"})
     ),
-    Dialect("Mocha", 'a root called "Mocha Tests"', lambda traits: traits.title == "Mocha Tests"),
-    Dialect(
-        "Node.js",
-        'a root without attributes, and cases whose `classname` is "test" or "suite"',
-        lambda traits: (
-            traits.root == "testsuites"
-            and not traits.root_attributes
-            and {case.get("classname") for case in traits.cases} in ({"test"}, {"test", "suite"})
-        ),
+    # Its suites name their project as host.
+    "Playwright": lambda report: (
+        list(report.root_attributes) == _PLAYWRIGHT and all("hostname" in suite for suite in report.suites)
     ),
-    Dialect(
-        "Playwright",
-        "the attributes of its root, in their order, and suites that name their project as `hostname`",
-        lambda traits: (
-            list(traits.root_attributes) == _PLAYWRIGHT
-            and all("hostname" in suite for suite in traits.suites)
-        ),
+    "gotestsum": lambda report: "go.version" in report.properties and "time" in report.root_attributes,
+    "go-junit-report": lambda report: "go.version" in report.properties,
+    "googletest": lambda report: report.title == "AllTests" or report.case_says("status", "result"),
+    "Bazel": lambda report: report.case_says("status", "duration"),
+    "PHPUnit": lambda report: report.case_says("assertions"),
+    "unittest-xml-reporting": lambda report: (
+        report.case_says("timestamp") and report.suite_says("name", r"-[0-9]{14}$")
     ),
-    Dialect(
-        "gotestsum",
-        "a property `go.version`, and a root with `time`",
-        lambda traits: "go.version" in traits.properties and "time" in traits.root_attributes,
-    ),
-    Dialect("go-junit-report", "a property `go.version`", lambda traits: "go.version" in traits.properties),
-    Dialect(
-        "googletest",
-        'a root called "AllTests", or cases with `status` and `result`',
-        lambda traits: traits.title == "AllTests" or traits.case_says("status", "result"),
-    ),
-    Dialect(
-        "Bazel", "cases with `status` and `duration`", lambda traits: traits.case_says("status", "duration")
-    ),
-    Dialect("PHPUnit", "cases with `assertions`", lambda traits: traits.case_says("assertions")),
-    Dialect(
-        "unittest-xml-reporting",
-        "cases with `timestamp`, and suites whose name ends in a time of 14 digits",
-        lambda traits: traits.case_says("timestamp") and traits.suite_says("name", r"-[0-9]{14}$"),
-    ),
-    Dialect(
-        "Surefire",
-        "a suite that refers to Surefire's schema",
-        lambda traits: traits.suite_says("xsi:noNamespaceSchemaLocation", "surefire"),
-    ),
-    Dialect(
-        "xUnit.net",
-        "suites called like an assembly, `.dll` or `.exe`",
-        lambda traits: traits.suite_says("name", r"(?i)\.(?:dll|exe)$"),
-    ),
-    Dialect(
-        "ScalaTest",
-        "the attributes of its suite, in their order, and the properties of Java",
-        lambda traits: traits.begins(_SCALATEST) and "java.version" in traits.properties,
-    ),
-    Dialect("Gradle", "the attributes of its suite, in their order", lambda traits: traits.begins(_GRADLE)),
-    Dialect(
-        "Robot Framework",
-        "the attributes of its suite, in their order",
-        lambda traits: traits.begins(_ROBOT),
-    ),
-)
+    "Surefire": lambda report: report.suite_says("xsi:noNamespaceSchemaLocation", "surefire"),
+    # Suites are called like an assembly.
+    "xUnit.net": lambda report: report.suite_says("name", r"(?i)\.(?:dll|exe)$"),
+    "ScalaTest": lambda report: report.begins(_SCALATEST) and "java.version" in report.properties,
+    "Gradle": lambda report: report.begins(_GRADLE),
+    "Robot Framework": lambda report: report.begins(_ROBOT),
+}
+"""How each tool's reports are recognised."""
 
 
 def dialect_of(content: IO[bytes], filename: str, limits: ImportLimits) -> str:
@@ -168,4 +118,4 @@ def dialect_of(content: IO[bytes], filename: str, limits: ImportLimits) -> str:
     except InvalidImportError:
         pass  # the importer says where and why
     content.seek(0)
-    return next((dialect.name for dialect in DIALECTS if dialect.fits(traits)), UNKNOWN)
+    return next((name for name, fits in DIALECTS.items() if fits(traits)), UNKNOWN)

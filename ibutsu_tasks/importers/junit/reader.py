@@ -12,7 +12,14 @@ from ibutsu_tasks.importers.junit.case import RowMaker
 from ibutsu_tasks.importers.junit.extras import free_key
 from ibutsu_tasks.importers.junit.report import JUnitReport
 from ibutsu_tasks.importers.junit.xml_stream import XmlStream
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.parsed import (
+    ImportLimits,
+    ParsedArtifact,
+    ParsedFile,
+    ParsedRow,
+    ParsedRun,
+    Upload,
+)
 from ibutsu_tasks.importers.values import column_text, derived_id
 
 if TYPE_CHECKING:
@@ -24,7 +31,7 @@ _UUID4 = re.compile(
 )
 
 
-def parse_junit(content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedRun:
+def parse_junit(content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedFile:
     """Read JUnit XML: up to the first test case at once, the rest while `rows` is consumed.
 
     Raises `InvalidImportError`, here or from `rows`, naming the line, for anything that is not a report:
@@ -32,40 +39,38 @@ def parse_junit(content: IO[bytes], upload: Upload, limits: ImportLimits) -> Par
     """
     reader = _JUnitReader(content, upload, limits)
     reader.read_until_first_case()
-    return reader.run
+    return ParsedFile(reader.run(), reader.rows())
 
 
 class _JUnitReader:
-    """Moves what the report has finished into rows, one at a time, and keeps the run up to date."""
+    """Moves what the report has finished into rows, one at a time."""
 
     def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> None:
-        run_id = _run_id(upload)
+        self._run_id = _run_id(upload)
         self._upload = upload
-        self._break: InvalidImportError | None = None
+        self._break_error: InvalidImportError | None = None
         self._findings = Findings()
         self._stream = XmlStream(content, upload.filename, limits, self._findings)
-        self._report = JUnitReport(self._stream, run_id, limits, self._findings)
-        self._row_maker = RowMaker(run_id, upload, self._report.spool)
-        self.run = ParsedRun(run_id, None, None, {}, None, None, None, None, {}, self._rows())
+        self._report = JUnitReport(self._stream, self._run_id, limits, self._findings)
+        self._row_maker = RowMaker(self._run_id, upload, self._report.spool)
 
     def read_until_first_case(self) -> None:
         while not self._report.finished and self._feed():
             pass
-        if self._break is not None and not self._report.finished:
-            raise self._break
-        self._update_run()
+        if self._break_error is not None and not self._report.finished:
+            raise self._break_error
 
     def _feed(self) -> bool:
         """Parse on; a break waits until what the same piece of the file had before it is taken out."""
         try:
-            return self._break is None and self._stream.feed()
+            return self._break_error is None and self._stream.feed()
         except InvalidImportError as error:
             if not self._upload.keeps_partial:
                 raise
-            self._break = error
+            self._break_error = error
             return False
 
-    def _rows(self) -> Iterator[ParsedResult | ParsedArtifact]:
+    def rows(self) -> Iterator[ParsedRow | ParsedRun]:
         more = True
         while more or self._report.finished:
             finished, self._report.finished = self._report.finished, []
@@ -75,24 +80,27 @@ class _JUnitReader:
                 else:
                     yield from self._row_maker.rows(item)
             more = more and self._feed()
-        self._update_run()
-        if self._break is not None:
-            raise self._break
+        yield self.run()
 
-    def _update_run(self) -> None:
-        run, report = self.run, self._report
-        run.start_time = report.start_time
-        run.duration_seconds = report.duration_seconds
-        run.data = {**report.root.properties, **self._upload.metadata}
+    def run(self) -> ParsedRun:
+        report = self._report
+        data = {**report.root.properties, **self._upload.metadata}
         if report.suite_facts.entries:
-            run.data[free_key(run.data, "suites")] = report.suite_facts.entries
-        run.source = column_text(self._upload.source or run.data.get("source"))
-        run.env = column_text(run.data.get("env"))
-        run.component = column_text(run.data.get("component"))
-        run.project = column_text(run.data.get("project"))
-        run.claimed_summary = report.claimed_summary
-        run.warnings[:] = self._findings.sentences()
-        run.kept[:] = self._findings.kept()
+            data[free_key(data, "suites")] = list(report.suite_facts.entries)
+        return ParsedRun(
+            id=self._run_id,
+            start_time=report.start_time,
+            duration_seconds=report.duration_seconds,
+            data=data,
+            source=column_text(self._upload.source or data.get("source")),
+            env=column_text(data.get("env")),
+            component=column_text(data.get("component")),
+            project=column_text(data.get("project")),
+            claimed_summary=report.claimed_summary,
+            warnings=self._findings.sentences(),
+            kept=self._findings.kept(),
+            break_error=self._break_error,
+        )
 
 
 def _run_id(upload: Upload) -> UUID:

@@ -6,34 +6,31 @@ import re
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.importers.findings import Findings, shown
-from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS, TEXT_PLAIN, Case, Suite, TextElement
+from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS, TEXT_PLAIN, Case, Suite
 from ibutsu_tasks.importers.junit.extras import (
     MAX_FACT_CHARACTERS,
     ForeignElements,
     left_over,
-    names_attachments,
 )
-from ibutsu_tasks.importers.junit.suites import SuiteFacts, stated_counts
+from ibutsu_tasks.importers.junit.properties import Properties
+from ibutsu_tasks.importers.junit.remainder import Remainder
+from ibutsu_tasks.importers.junit.stated import StatedValues, stated_counts
 from ibutsu_tasks.importers.parsed import Content, ImportLimits, ParsedArtifact
 from ibutsu_tasks.importers.spool import Spool, TextSink
-from ibutsu_tasks.importers.values import derived_id, indexed, seconds, utc_time
+from ibutsu_tasks.importers.values import derived_id, indexed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
+    from ibutsu_tasks.importers.junit.suites import SuiteFacts
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
 
 MAX_SUITE_DEPTH = 64
 MAX_ELEMENT_DEPTH = MAX_SUITE_DEPTH + 32
-MAX_PROPERTIES = 10_000
-MAX_PROPERTY_CHARACTERS = 64 * 1024
-MAX_PROPERTIES_CHARACTERS = 1024 * 1024
-"""What one test case may have of properties, its own and inherited: they are repeated in every row."""
-
-"""Of the suites around a test case; each of its results holds them all."""
 MAX_CASE_ELEMENTS = 100_000
+"""Properties, texts and foreign elements of one test case."""
 
 _SUITE_ELEMENTS = frozenset({"testsuites", "testsuite"})
 
@@ -62,7 +59,9 @@ class JUnitReport:
         self._open_texts: list[tuple[dict[str, str], TextSink]] = []
         self._foreign = ForeignElements()
         self._attempt_line = 0
-        self.suite_facts = SuiteFacts()
+        self._stated = StatedValues(stream, findings)
+        self._remainder = Remainder(stream, findings)
+        self._properties = Properties(stream, findings, self._remainder)
         self._starts: dict[str, Callable[[str, dict[str, str]], None]] = {
             "testsuites": self._start_suite,
             "testsuite": self._start_suite,
@@ -83,6 +82,11 @@ class JUnitReport:
         stream.on_text(self._loose_text)
 
     @property
+    def suite_facts(self) -> SuiteFacts:
+        """What the suites say, for the run's data."""
+        return self._remainder.suite_facts
+
+    @property
     def claimed_summary(self) -> dict[str, int]:
         """The counts the root states about itself, or else the sums of what its suites state."""
         return {**self._suite_claims, **self._root_claims}
@@ -98,11 +102,11 @@ class JUnitReport:
         if local == "testsuite":
             self.root = self.root.child(attributes)
         self._suites.append(self.root)
-        self._keep_suite_facts(self.suite_facts.add_root(self.root.path, attributes))
+        self._remainder.mention_suite_facts(self.suite_facts.add_root(self.root.path, attributes))
         self._root_claims = stated_counts(attributes)
-        self.start_time = self._time(attributes)
+        self.start_time = self._stated.time(attributes)
         self._takes_suite_times = self.start_time is None
-        self.duration_seconds = self._duration(attributes)
+        self.duration_seconds = self._stated.duration_seconds(attributes)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -130,7 +134,7 @@ class JUnitReport:
         if self._open_texts and not self._foreign.owns(self._open_texts[-1][1]):
             # Its text belongs to the element around it, as <stackTrace>'s does.
             if attributes:
-                self._keep_element(case, name, attributes, None)
+                self._remainder.add_element(case, name, attributes, None)
             return
         self._start_text(name, attributes)
         self._foreign.begin(self._depth, name, attributes, self._open_texts[-1][1], self._stream.line)
@@ -140,32 +144,13 @@ class JUnitReport:
         _, sink = self._take_text()
         text = sink.content()
         if element.is_leaf or element.attributes or text is not None:
-            self._keep_element(case, path, element.attributes, text, element.line)
-
-    def _keep_element(
-        self, case: Case, path: str, attributes: dict[str, str], text: Content | None, line: int | None = None
-    ) -> None:
-        case.made_extras().add_element(path, attributes, text)
-        self._keep(f"<{path}>", "data.elements", line)
-
-    def _keep(self, what: str, where: str, line: int | None = None) -> None:
-        if not self._findings.counts_kept(what, where):
-            self._findings.keep(what, where, line or self._stream.line)
-
-    def _keep_suite_facts(self, facts: dict[str, str], what: str = "of a suite") -> None:
-        for key in facts:
-            self._keep(f"{key} {what}", "run: data.suites")
-        if self.suite_facts.is_cut and not self._findings.knows("suites"):
-            sentence = (
-                f"the suites say more than the run's data holds; from line {self._stream.line} left out"
-            )
-            self._findings.note("suites", sentence)
+            self._remainder.add_element(case, path, element.attributes, text, element.line)
 
     def _loose_text(self, text: str) -> None:
         if text.isspace():
             return
         if self._case is not None:
-            self._keep_element(self._case, "text()", {}, text.encode())
+            self._remainder.add_element(self._case, "text()", {}, text.encode())
         else:
             sentence = f"line {self._stream.line} holds text outside of any test case; left out"
             self._findings.note("text", sentence)
@@ -178,10 +163,10 @@ class JUnitReport:
             for key, number in stated_counts(attributes).items():
                 self._suite_claims[key] = self._suite_claims.get(key, 0) + number
         if self._takes_suite_times and not self._cases:
-            times = (self.start_time, self._time(attributes))
+            times = (self.start_time, self._stated.time(attributes))
             self.start_time = min((time for time in times if time), default=None)
         self._suites.append(self._suites[-1].child(attributes))
-        self._keep_suite_facts(self.suite_facts.add_suite(self._suites[-1].path, attributes))
+        self._remainder.mention_suite_facts(self.suite_facts.add_suite(self._suites[-1].path, attributes))
 
     def _end_suite(self, _name: str) -> None:
         self._suites.pop()
@@ -197,7 +182,7 @@ class JUnitReport:
                 f"the properties repeated by each test case exceed {self._max_repeated_characters:,} bytes "
                 "(IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES)"
             )
-        duration = self._duration(attributes)
+        duration = self._stated.duration_seconds(attributes)
         self._case = Case(
             self._cases, attributes, suite, suite.properties, self.root.properties, duration or 0.0
         )
@@ -205,12 +190,7 @@ class JUnitReport:
         if duration is None and attributes.get("time"):
             left["time"] = attributes["time"]
         if left:
-            self._keep_attributes(self._case, left)
-
-    def _keep_attributes(self, case: Case, attributes: dict[str, str]) -> None:
-        case.made_extras().add_attributes(attributes)
-        for name in attributes:
-            self._keep(f"{name} of a case", "data.attributes")
+            self._remainder.add_attributes(self._case, left)
 
     def _end_case(self, _name: str) -> None:
         case = self._case
@@ -256,8 +236,7 @@ class JUnitReport:
         text = sink.content()
         if self._case is not None:
             self._case.add_outcome(element, attributes, text)
-            if attributes or element.attempt or names_attachments(text):
-                self._keep_extras(self._case, local, element, attributes, text)
+            self._remainder.add_of_text(self._case, local, attributes, text, self._attempt_line)
         if element.artifact and element.facts:
             text = self._with_message(attributes.get("message", ""), text)
         if element.artifact and text is not None:
@@ -265,20 +244,6 @@ class JUnitReport:
                 self._case.add_text(element.artifact, text, self.spool)
             else:
                 self._finish_suite_text(element.artifact, text)
-
-    def _keep_extras(
-        self, case: Case, name: str, element: TextElement, attributes: dict[str, str], text: Content | None
-    ) -> None:
-        if element.attempt:
-            case.made_extras().add_attempt(element.attempt, attributes, text)
-            self._keep(f"<{name}>", "data.attempts", self._attempt_line)
-        elif attributes:
-            shown_elsewhere = {attribute for attribute, _ in element.facts}
-            if left := {key: value for key, value in attributes.items() if key not in shown_elsewhere}:
-                self._keep_element(case, name, left, None)
-        if isinstance(text, bytes) and names_attachments(text):
-            case.made_extras().add_attachments(text)
-            self._keep("[[ATTACHMENT|", "data.attachments")
 
     def _with_message(self, message: str, text: Content | None) -> Content | None:
         """Give the text, or the message when there is none, or both when data has no place for it."""
@@ -297,72 +262,7 @@ class JUnitReport:
 
     def _end_property(self, _name: str) -> None:
         attributes, sink = self._take_text()
-        key = attributes.get("name") or attributes.get("key")
-        if not key:
-            self._findings.note("property", f"line {self._stream.line} holds a property without a name")
-            if self._case is not None:
-                self._keep_element(self._case, "property", attributes, sink.content())
-            return
-        value = attributes.get("value")
-        if value is None:
-            value = self._property_text(sink)
-        elif self._case is not None and (text := sink.content()):
-            self._keep_element(self._case, "property", {"name": key}, text)
-        if len(value) > MAX_PROPERTY_CHARACTERS:
-            value = value[:MAX_PROPERTY_CHARACTERS]
-            self._note_long_property()
-        self._set_property(key, value)
-
-    def _set_property(self, key: str, value: str) -> None:
-        suite = self._suites[-1]
-        holder = self._case or suite
-        is_full = holder.properties_characters > MAX_PROPERTIES_CHARACTERS
-        if is_full or len(holder.properties or ()) >= MAX_PROPERTIES:
-            sentence = "more properties apply to one test case than can be kept; the rest was left out"
-            self._findings.note("properties", f"line {self._stream.line}: {sentence}")
-        elif self._case is not None:
-            self._set_case_property(self._case, key, value)
-        else:
-            suite.set_property(key, value)
-            if suite.has_cases and len(self._suites) > 1:
-                kept = self.suite_facts.add_late_property(suite.path, key, value)
-                self._keep_suite_facts(kept, "behind the cases of a suite")
-
-    def _note_long_property(self) -> None:
-        sentence = f"line {self._stream.line} ends a property too long to keep; cut"
-        self._findings.note("long property", sentence)
-
-    def _set_case_property(self, case: Case, key: str, value: str) -> None:
-        if case.properties and case.properties.get(key, value) != value:
-            self._keep_element(case, "property", {"name": key, "value": case.properties[key]}, None)
-        case.set_property(key, value)
-
-    def _property_text(self, sink: TextSink) -> str:
-        text = sink.content() or b""
-        if isinstance(text, bytes):
-            return text.decode().strip()
-        self._note_long_property()
-        return next(text.chunks()).decode(errors="ignore")[:MAX_FACT_CHARACTERS]
-
-    def _duration(self, attributes: dict[str, str]) -> float | None:
-        text = attributes.get("time")
-        if not text:
-            return None
-        duration = seconds(text)
-        if duration is None:
-            sentence = f'line {self._stream.line} has time="{shown(text)}", which is no duration; 0 was taken'
-            self._findings.note("time", sentence)
-        return duration
-
-    def _time(self, attributes: dict[str, str]) -> datetime | None:
-        text = attributes.get("timestamp")
-        if not text:
-            return None
-        time = utc_time(text)
-        if time is None:
-            sentence = f'line {self._stream.line} has timestamp="{shown(text)}", which is no time; left out'
-            self._findings.note("timestamp", sentence)
-        return time
+        self._properties.add(self._suites, self._case, attributes, sink)
 
 
 def _nothing(_name: str, _attributes: dict[str, str]) -> None:

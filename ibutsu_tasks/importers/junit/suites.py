@@ -1,26 +1,17 @@
-"""What suites say: counts of themselves, and what is kept once, in the run's data, within bounds."""
+"""What suites say that is kept once, in the run's data, within bounds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from ibutsu_tasks.importers.values import count
+from ibutsu_tasks.importers.junit.stated import STATED_COUNTS
 
 MAX_SUITE_FACTS = 1_000
 MAX_SUITE_FACT_CHARACTERS = 100_000
 
-# Counts of a run's summary, and the attributes that state them.
-_CLAIMS = {
-    "tests": ("tests",),
-    "failures": ("failures",),
-    "errors": ("errors",),
-    "skips": ("skipped", "skips", "skip"),
-    "xfailures": ("xfailures", "xfailed"),
-    "xpasses": ("xpasses", "xpassed"),
-}
 # Counts are taken anew from the cases; name and file are in every result.
-_NOT_KEPT = frozenset({"name", "file", "disabled"}.union(*_CLAIMS.values()))
+_NOT_KEPT = frozenset({"name", "file", "disabled"}.union(*STATED_COUNTS.values()))
 
 
 @dataclass(slots=True)
@@ -59,19 +50,6 @@ class SuiteFacts:
         else:
             self.entries.append({"path": list(path), kind: facts})
         return facts
-
-
-def stated_counts(attributes: dict[str, str]) -> dict[str, int]:
-    """Read the counts a suite states about itself, by the keys of a run's summary."""
-    stated = {}
-    for key, names in _CLAIMS.items():
-        numbers = (count(attributes[name]) for name in names if name in attributes)
-        if (number := next(numbers, None)) is not None:
-            stated[key] = number
-    # googletest counts the disabled beside the skipped.
-    if disabled := count(attributes.get("disabled")):
-        stated["skips"] = stated.get("skips", 0) + disabled
-    return stated
 
 
 def _kept(attributes: dict[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
 from ibutsu_tasks.importers.archive.reader import parse_archive
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult, Upload
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult, ParsedRun, Upload
 from ibutsu_tasks.importers.spool import chunks_of
 from ibutsu_tasks.operations.imports.rows import MAX_ARTIFACT_BYTES
 from ibutsu_tasks.operations.imports.uploads import MAX_CONTENT_BYTES
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from ibutsu_tasks.importers.parsed import Columns, ParsedRun
+    from ibutsu_tasks.importers.parsed import Columns, ParsedFile
     from ibutsu_tasks.operations.prune.watch import PruneMonitor
 
 ROWS_BETWEEN_REPORTS = 100
@@ -101,8 +101,8 @@ def check_archive(
         raise NotArchivableError(f"it has {size_bytes:,} bytes; an upload may have {MAX_CONTENT_BYTES:,}")
     with path.open("rb") as file:
         try:
-            run = parse_archive(file, Upload(run_id, path.name), limits)
-            found = _tally(run, RowDigest(monitor, "checking"))
+            file_read = parse_archive(file, Upload(run_id, path.name), limits)
+            run, found = _tally(file_read, RowDigest(monitor, "checking"))
         except InvalidImportError as error:
             raise NotArchivableError(str(error).rstrip(".")) from error
     if found != expected:
@@ -113,10 +113,14 @@ def check_archive(
         raise NotArchivableError(f"it does not read back equal: {reasons.rstrip('.')}")
 
 
-def _tally(run: ParsedRun, digest: RowDigest) -> Tally:
+def _tally(file: ParsedFile, digest: RowDigest) -> tuple[ParsedRun, Tally]:
+    run = file.beginning
     if run.archived is not None:
         digest.add_run(run.archived.columns)
-    for row in run.rows:
+    for row in file.rows:
+        if isinstance(row, ParsedRun):
+            run = row
+            continue
         columns = _columns(row.archived)
         if isinstance(row, ParsedResult):
             digest.add_result(columns)
@@ -126,7 +130,7 @@ def _tally(run: ParsedRun, digest: RowDigest) -> Tally:
             raise NotArchivableError(
                 f"an artifact has {len(row.content):,} bytes; an import takes {MAX_ARTIFACT_BYTES:,}"
             )
-    return digest.tally()
+    return run, digest.tally()
 
 
 def _columns(archived: Columns | None) -> Columns:

@@ -29,20 +29,26 @@ SMALL_BYTES = 256 * 1024
 
 
 @contextmanager
-def open_content(session: Session, import_id: UUID) -> Iterator[IO[bytes] | None]:
+def open_content(
+    session: Session,
+    import_id: UUID,
+    *,
+    small_bytes: int = SMALL_BYTES,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
+) -> Iterator[IO[bytes] | None]:
     """Give an import's content as a file at position 0; None when it is not there (any more).
 
     The session's transaction has it for itself: a second delivery of the import waits here, for at most 10 s,
     and then finds none. It is fetched in pieces, and kept in a temporary file when it is larger than
-    `IN_MEMORY_BYTES`.
+    `in_memory_bytes`.
     """
     limit_lock_wait(session)
-    found = _content_row(session, import_id)
+    found = _content_row(session, import_id, small_bytes)
     if found is None:
         yield None
         return
     file_id, small = found
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as content:
+    with tempfile.SpooledTemporaryFile(max_size=in_memory_bytes) as content:
         if small is None:
             read_into(content, session, ImportFile.content, file_id)
         else:
@@ -51,9 +57,9 @@ def open_content(session: Session, import_id: UUID) -> Iterator[IO[bytes] | None
         yield content
 
 
-def _content_row(session: Session, import_id: UUID) -> tuple[UUID, bytes | None] | None:
-    """Give the id of the row with the content, and the content itself when it is small."""
-    is_small = func.octet_length(ImportFile.content) <= SMALL_BYTES
+def _content_row(session: Session, import_id: UUID, small_bytes: int) -> tuple[UUID, bytes | None] | None:
+    """Give the id of the row with the content, and the content itself when it has at most `small_bytes`."""
+    is_small = func.octet_length(ImportFile.content) <= small_bytes
     query = (
         select(ImportFile.id, case((is_small, ImportFile.content)))
         .where(*_with_content(import_id))

@@ -1,4 +1,4 @@
-"""How far imports have come, and what those that ended came to."""
+"""The state of imports, and the results of those that ended."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _select_fresh(session: Session, model: Any, ids: Sequence[UUID]) -> list[Any
 
 
 def _run_id(row: Import) -> UUID | None:
-    told = (row.data or {}).get("run_id")
+    run_ids = (row.data or {}).get("run_id")
     try:
-        return UUID(str(told[0])) if isinstance(told, list) and told else None
+        return UUID(str(run_ids[0])) if isinstance(run_ids, list) and run_ids else None
     except ValueError:
         return None
 

@@ -1,4 +1,4 @@
-"""How far an import has come: told whenever a piece of its file is read, and with every few rows."""
+"""The progress of an import: reported whenever a piece of its file is read, and with every few rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OnProgress = Callable[[int, int, int], None]
 
 
 class WatchedContent:
-    """The content of an import, at position 0, that tells how far it was read.
+    """The content of an import, at position 0, that reports how far it was read.
 
     A file may be looked into before it is read, and read again where that is needed: it has been read to the
     farthest position there was since `start`.
@@ -25,18 +25,18 @@ class WatchedContent:
         self._results = 0
         self._size_bytes = content.seek(0, os.SEEK_END)
         content.seek(0)
-        self._tell()
+        self._report()
 
     def start(self) -> None:
         """Count what is read from now on."""
         self._is_started = True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read as the file does, and tell."""
+        """Read as the file does, and report."""
         data = self._content.read(size)
         if self._is_started:
             self._read_bytes = max(self._read_bytes, self._content.tell())
-        self._tell()
+        self._report()
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
@@ -48,10 +48,10 @@ class WatchedContent:
         return self._content.tell()
 
     def wrote(self, results: int) -> None:
-        """Tell how many test cases are done."""
+        """Report how many test cases are done."""
         # A batch on its way to the database is in none of the numbers.
         self._results = max(self._results, results)
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._on_progress(self._results, self._read_bytes, self._size_bytes)

@@ -19,9 +19,10 @@ MAX_SENTENCES = 20
 class References:
     """Looks up, once each, whether a row that another refers to is there."""
 
-    def __init__(self, session: Session, missing: list[str]) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._missing = missing
+        self.missing: list[str] = []
+        """Sentences about rows that are not there, at most `MAX_SENTENCES`."""
         self._found: dict[tuple[str, UUID], bool] = {}
 
     def knows(self, model: type[Project | Result | Run], row_id: UUID | None) -> bool:
@@ -36,8 +37,8 @@ class References:
         if key not in self._found:
             query = select(model.id).where(model.id == row_id)
             self._found[key] = self._session.scalar(query) is not None
-            if not self._found[key] and len(self._missing) < MAX_SENTENCES:
-                self._missing.append(
+            if not self._found[key] and len(self.missing) < MAX_SENTENCES:
+                self.missing.append(
                     f"The archive refers to {row_id} of {model.__tablename__}, which is not there; left out."
                 )
         return row_id if self._found[key] else None

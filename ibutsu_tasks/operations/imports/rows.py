@@ -8,28 +8,28 @@ import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, update
 
 from ibutsu_tasks.database.copying import CopyBatch
 from ibutsu_tasks.database.membership import among
-from ibutsu_tasks.database.models import Artifact, Project, Result, Run
+from ibutsu_tasks.database.models import Artifact, Result
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
-from ibutsu_tasks.operations.imports.references import References
+from ibutsu_tasks.operations.imports.columns import RowColumns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from sqlalchemy import Delete, Update
     from sqlalchemy.orm import Session
 
-BATCH_ROWS = 1000
-BATCH_BYTES = 2 * 1024**2
-"""A small import, too, is to be several batches, for the next is read while one is written."""
+    from ibutsu_tasks.database.models import Project, Run
+    from ibutsu_tasks.importers.parsed import ParsedFile, ParsedRun
+    from ibutsu_tasks.operations.imports.columns import RowTarget
+    from ibutsu_tasks.operations.imports.references import References
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long Python threads wait for one another; with the usual 5 ms, the one that writes did little else."""
@@ -37,22 +37,19 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 MAX_ARTIFACT_BYTES = 500_000_000
 """PostgreSQL sends a `bytea` as text of twice its size, at most 1 GiB: more could never be read back."""
 
-PROGRESS_INTERVAL_SECONDS = 0.2
-
 
 @dataclass(frozen=True, slots=True)
-class RowTarget:
-    """What every row of an import shares. Times are naive UTC."""
+class WriteLimits:
+    """When a batch is full, how large an artifact may be, and how often progress is reported."""
 
-    run_id: UUID
-    project_id: UUID | None
-    start_time: datetime
-    upload_date: datetime
-    run_existed: bool
-    keeps_results: bool
-    """Whether a result that exists already is moved to the run as it is, or replaced."""
-    chosen_project_id: UUID | None = None
-    """The project the uploader named, which goes before that of an archived row."""
+    rows: int = 1000
+    size_bytes: int = 2 * 1024**2
+    """A small import, too, is to be several batches, for the next is read while one is written."""
+    artifact_bytes: int = MAX_ARTIFACT_BYTES
+    progress_interval_seconds: float = 0.2
+
+
+WRITE_LIMITS = WriteLimits()
 
 
 @dataclass(slots=True)
@@ -65,8 +62,6 @@ class WrittenRows:
     """The runs that results were moved away from."""
     too_large: list[str] = field(default_factory=list)
     """Sentences about artifacts left out."""
-    missing: list[str] = field(default_factory=list)
-    """Sentences about what archived rows refer to and is not there."""
     foreign: list[UUID] = field(default_factory=list)
     """Artifacts left out because another run has one with the id."""
 
@@ -78,11 +73,11 @@ class _Batch:
     results: CopyBatch = field(default_factory=lambda: CopyBatch(Result))
     artifacts: CopyBatch = field(default_factory=lambda: CopyBatch(Artifact))
 
-    def is_full(self) -> bool:
+    def is_full(self, limits: WriteLimits) -> bool:
         return (
-            len(self.results) >= BATCH_ROWS
-            or len(self.artifacts) >= BATCH_ROWS
-            or self.results.size_bytes + self.artifacts.size_bytes >= BATCH_BYTES
+            len(self.results) >= limits.rows
+            or len(self.artifacts) >= limits.rows
+            or self.results.size_bytes + self.artifacts.size_bytes >= limits.size_bytes
         )
 
 
@@ -94,41 +89,51 @@ class RowWriter:
     """
 
     def __init__(
-        self, session: Session, target: RowTarget, on_progress: Callable[[int], None] | None = None
+        self,
+        session: Session,
+        target: RowTarget,
+        references: References,
+        on_progress: Callable[[int], None] | None = None,
+        limits: WriteLimits = WRITE_LIMITS,
     ) -> None:
         self._session = session
         self._target = target
+        self._references = references
+        self._columns = RowColumns(target, self._existing)
         self._on_progress = on_progress
+        self._limits = limits
         self._reported = -math.inf
         self._batch = _Batch()
         self._writing: Future[None] | None = None
         self.written = WrittenRows()
-        self.references = References(session, self.written.missing)
 
-    def write(self, rows: Iterable[ParsedResult | ParsedArtifact]) -> WrittenRows:
-        """Consume all rows."""
+    def write(self, file: ParsedFile) -> ParsedRun:
+        """Consume all rows; give the run as the last of them has it."""
+        run = file.beginning
         with self._writer_thread() as executor:
-            for row in rows:
+            for row in file.rows:
                 if isinstance(row, ParsedResult):
-                    self._batch.results.add(self._result_columns(row))
-                else:
+                    self._batch.results.add(self._columns.of_result(row))
+                elif isinstance(row, ParsedArtifact):
                     self._add_artifact(row)
-                if self._batch.is_full():
+                else:
+                    run = row
+                if self._batch.is_full(self._limits):
                     self._hand_over(executor)
                 self._report()
             self._wait()
         self._write(self._batch)
-        return self.written
+        return run
 
     def _add_artifact(self, artifact: ParsedArtifact) -> None:
         size_bytes = len(artifact.content)
-        if size_bytes > MAX_ARTIFACT_BYTES:
+        if size_bytes > self._limits.artifact_bytes:
             self.written.too_large.append(
                 f"The file {shown(artifact.filename)} of {size_bytes:,} bytes was left out;"
-                f" {MAX_ARTIFACT_BYTES:,} are the limit."
+                f" {self._limits.artifact_bytes:,} are the limit."
             )
             return
-        self._batch.artifacts.add(self._artifact_columns(artifact))
+        self._batch.artifacts.add(self._columns.of_artifact(artifact))
 
     def _hand_over(self, executor: Executor) -> None:
         self._wait()
@@ -220,63 +225,14 @@ class RowWriter:
         self._session.execute(statement, execution_options={"synchronize_session": False})
 
     def _report(self) -> None:
-        if self._on_progress is None or time.monotonic() - self._reported < PROGRESS_INTERVAL_SECONDS:
+        now = time.monotonic()
+        if self._on_progress is None or now - self._reported < self._limits.progress_interval_seconds:
             return
-        self._reported = time.monotonic()
+        self._reported = now
         self._on_progress(self.written.results + len(self._batch.results))
-
-    def _result_columns(self, result: ParsedResult) -> dict[str, Any]:
-        if result.archived is not None:
-            chosen = self._target.chosen_project_id
-            project_id = chosen or self._existing(Project, result.archived["project_id"])
-            return {**result.archived, "run_id": self._target.run_id, "project_id": project_id}
-        return {
-            "id": result.id,
-            "project_id": self._target.project_id,
-            "run_id": self._target.run_id,
-            "test_id": result.test_id,
-            "result": result.result,
-            "data": result.data,
-            "params": result.params,
-            "duration": result.duration_seconds,
-            "start_time": result.start_time or self._target.start_time,
-            "source": result.source,
-            "env": result.env,
-            "component": result.component,
-        }
-
-    def _artifact_columns(self, artifact: ParsedArtifact) -> dict[str, Any]:
-        if artifact.archived is not None:
-            return {"content": artifact.content, **artifact.archived, **self._owners(artifact)}
-        owner = (
-            {"resultId": str(artifact.result_id)}
-            if artifact.result_id
-            else {"runId": str(self._target.run_id)}
-        )
-        return {
-            "id": artifact.id,
-            "content": artifact.content,
-            "result_id": artifact.result_id,
-            "run_id": None if artifact.result_id else self._target.run_id,
-            "filename": artifact.filename,
-            "data": {"contentType": artifact.content_type, **owner},
-            "upload_date": self._target.upload_date,
-        }
-
-    def _owners(self, artifact: ParsedArtifact) -> dict[str, UUID | None]:
-        """Give the result and the run an archived artifact belonged to; one of them is of this archive."""
-        stated = artifact.archived or {}
-        result_id, run_id = stated["result_id"], stated["run_id"]
-        if artifact.result_id is None:
-            run_id, result_id = self._target.run_id, self._existing(Result, result_id)
-        else:
-            result_id = artifact.result_id
-            if run_id != self._target.run_id:
-                run_id = self._existing(Run, run_id)
-        return {"result_id": result_id, "run_id": run_id}
 
     def _existing(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
         """Give the id when there is such a row. Nothing is being written while the session is asked."""
-        if not self.references.knows(model, row_id):
+        if not self._references.knows(model, row_id):
             self._wait()
-        return self.references.check(model, row_id)
+        return self._references.check(model, row_id)

@@ -18,13 +18,15 @@ from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, ParsedRun, Upload
 from ibutsu_tasks.operations import run_summary
-from ibutsu_tasks.operations.imports import restored_run, run_row
+from ibutsu_tasks.operations.imports import run_row
+from ibutsu_tasks.operations.imports.columns import RowTarget
 from ibutsu_tasks.operations.imports.content import drop_content, open_content
-from ibutsu_tasks.operations.imports.partial import PARTIAL, WholeRows, keeps_partial
+from ibutsu_tasks.operations.imports.partial import PARTIAL, keeps_partial, partial_sentence
 from ibutsu_tasks.operations.imports.progress import WatchedContent
 from ibutsu_tasks.operations.imports.projects import project_of_file, project_of_upload
 from ibutsu_tasks.operations.imports.records import current_row, data_of
-from ibutsu_tasks.operations.imports.rows import RowTarget, RowWriter, WrittenRows
+from ibutsu_tasks.operations.imports.references import References
+from ibutsu_tasks.operations.imports.rows import WRITE_LIMITS, RowWriter, WriteLimits, WrittenRows
 from ibutsu_tasks.storable import storable_json
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.database.models import Import, Run
     from ibutsu_tasks.operations.imports.progress import OnProgress
-    from ibutsu_tasks.operations.imports.references import References
 
 REFUSED_VALUE_CLASSES = ("22", "54")
 """SQLSTATE classes of a value that PostgreSQL does not take: data exception, limit exceeded."""
@@ -70,22 +71,18 @@ class ImportSummary:
         return answer | {"import_id": str(self.import_id), "run_id": run_id, "warnings": list(self.warnings)}
 
 
-def limits(unpacked_bytes: int, members: int) -> ImportLimits:
-    """Give what one file may unpack to, from the settings."""
-    return ImportLimits(unpacked_bytes=unpacked_bytes, members=members)
-
-
 def run_import(
     session: Session,
     import_id: UUID,
     format_name: str,
     limits: ImportLimits,
     on_progress: OnProgress | None = None,
+    write_limits: WriteLimits = WRITE_LIMITS,
 ) -> ImportSummary:
     """Import the content of one row, in the session's transaction.
 
     The content decides the format; `format_name`, which the upload's name decided, is what is reported of an
-    import done before. `on_progress` is told of every piece read; it is to be quick.
+    import done before. `on_progress` is called for every piece read; it is to be quick.
     Raises RefusedError when there is no such import, InvalidImportError with the user's sentence when
     its file cannot be imported.
     """
@@ -94,7 +91,7 @@ def run_import(
         if content is None:
             return _done_before(row, format_name)
         try:
-            summary = _Import(session, row, content, limits, on_progress).run()
+            summary = _Import(session, row, content, limits, on_progress, write_limits).run()
         except DBAPIError as error:
             refusal = _refused_by_database(error, row)
             if refusal is None:
@@ -152,43 +149,46 @@ class _Import:
         content: IO[bytes],
         limits: ImportLimits,
         on_progress: OnProgress | None,
+        write_limits: WriteLimits,
     ) -> None:
         self._session = session
         self._row = row
         self._content = content
         self._limits = limits
         self._on_progress = on_progress or (lambda *_: None)
+        self._write_limits = write_limits
         self._warnings: list[str] = []
 
     def run(self) -> ImportSummary:
         format_name = detect_format(self._content, self._row.filename or "")
         is_archive = format_name == ARCHIVE
         content = WatchedContent(self._content, self._on_progress)
-        parsed = IMPORTERS[format_name](cast("IO[bytes]", content), self._upload(), self._limits)
-        project_id = self._project(parsed)
-        run, existed = run_row.make_or_find(self._session, parsed, project_id)
+        file = IMPORTERS[format_name](cast("IO[bytes]", content), self._upload(), self._limits)
+        beginning = file.beginning
+        project_id = self._project(beginning)
+        run, existed = run_row.make_or_find(self._session, beginning, project_id)
         target = RowTarget(
             run_id=run.id,
             project_id=project_id or run.project_id,
-            start_time=parsed.start_time or run.start_time,
+            start_time=beginning.start_time or run.start_time,
             upload_date=utc_now(),
             run_existed=existed,
             keeps_results=is_archive,
-            chosen_project_id=project_id if parsed.archived else None,
+            chosen_project_id=project_id if beginning.archived else None,
         )
-        rows = WholeRows(parsed, keeps_partial=keeps_partial(data_of(self._row)))
-        writer = RowWriter(self._session, target, content.wrote)
+        references = References(self._session)
+        writer = RowWriter(self._session, target, references, content.wrote, self._write_limits)
         content.start()
-        written = writer.write(rows)
-        partial = rows.sentence(written.results)
+        parsed, written = writer.write(file), writer.written
+        partial = partial_sentence(parsed, written.results)
         is_restored = False
         if parsed.archived is not None and partial is None:
-            is_restored = self._restore(run, parsed.archived, target, writer.references)
+            is_restored = self._restore(run, parsed.archived, target, references)
         else:
             run_row.finish(self._session, run, parsed, self._project(parsed), partial)
         for left in sorted(written.left_runs):
             run_summary.refresh(self._session, left)
-        self._warnings += parsed.warnings + written.too_large + written.missing
+        self._warnings += parsed.warnings + written.too_large + references.missing
         if written.foreign:
             self._warnings.append(
                 f"Artifacts left out, because another run has one of the same id: {len(written.foreign):,},"
@@ -201,8 +201,8 @@ class _Import:
         """Write the row of an archived run; say whether it has its right summary with that."""
         arguments = (self._session, run, archived, target.chosen_project_id, references)
         if target.run_existed:
-            return not restored_run.merge(*arguments)
-        restored_run.restore(*arguments)
+            return not run_row.merge(*arguments)
+        run_row.restore(*arguments)
         return True
 
     def _upload(self) -> Upload:
@@ -226,12 +226,12 @@ class _Import:
     def _finish_row(self, run_id: UUID, partial: str | None, *, is_restored: bool) -> None:
         before = {"error", "warnings", PARTIAL, RESTORED}
         kept = {key: value for key, value in data_of(self._row).items() if key not in before}
-        told: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
+        facts: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
         if partial is not None:
-            told[PARTIAL] = partial
+            facts[PARTIAL] = partial
         if is_restored:
-            told[RESTORED] = True
-        self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(told)
+            facts[RESTORED] = True
+        self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(facts)
         # Also when that is what was read: somebody may have marked the import failed since.
         flag_modified(self._row, "data")
         self._row.status = "done"

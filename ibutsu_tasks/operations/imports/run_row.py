@@ -1,14 +1,17 @@
-"""The run that an import writes: made or found, and completed once its results are there."""
+"""The row of the run that an import writes: made or found, then completed from the file."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, cast, literal, null, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.database.models import Result, Run
+from ibutsu_tasks.database.models import Project, Result, Run
+from ibutsu_tasks.importers.parsed import JsonText
+from ibutsu_tasks.importers.values import count
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.operations.imports.partial import PARTIAL
 from ibutsu_tasks.storable import storable_json, storable_text
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.importers.parsed import ParsedRun
+    from ibutsu_tasks.importers.parsed import ArchivedRun, Columns, ParsedRun
+    from ibutsu_tasks.operations.imports.references import References
+
+JSON_COLUMNS = ("data", "summary")
 
 
 def make_or_find(session: Session, parsed: ParsedRun, project_id: UUID | None) -> tuple[Run, bool]:
@@ -49,7 +55,7 @@ def finish(
     """Fill in the run from the file, now read to its end or to where it breaks, and count the results.
 
     What the file does not say stays; metadata is merged deeply, and the file wins. `partial` is the sentence
-    of a file that breaks; that of an import before is forgotten.
+    of a file that breaks; that of an import before is dropped.
     """
     if parsed.start_time is not None:
         run.start_time = parsed.start_time
@@ -59,15 +65,45 @@ def finish(
     if project_id is not None and project_id != run.project_id:
         run.project_id = project_id
         _set_project_of_results(session, run)
-    told = {} if partial is None else {PARTIAL: partial}
-    run.data = storable_json(deep_merge(data_before(run), parsed.data) | told)
+    sentence = {} if partial is None else {PARTIAL: partial}
+    run.data = storable_json(_deep_merge(_data_before(run), parsed.data) | sentence)
     # Flushed in between, the run would be written twice, into fourteen indexes each time.
     with session.no_autoflush:
         _summarize(session, run, parsed)
     session.flush()
 
 
-def data_before(run: Run) -> dict[str, Any]:
+def restore(
+    session: Session, run: Run, archived: ArchivedRun, chosen_project_id: UUID | None, references: References
+) -> None:
+    """Write the row of a run that the import has just made, as it was when it was archived.
+
+    Its summary is not counted anew: results may have been deleted long before the run was.
+    """
+    project_id = chosen_project_id or references.check(Project, archived.columns["project_id"])
+    _write(session, run, {**archived.columns, "project_id": project_id})
+
+
+def merge(
+    session: Session, run: Run, archived: ArchivedRun, chosen_project_id: UUID | None, references: References
+) -> bool:
+    """Lay an archived run over one that is there; say whether its summary is to be counted anew.
+
+    Of a whole run the archive wins, and what it lacks stays. A run that was only archived along with some
+    of its results or artifacts has lived on since, and stays as it is.
+    """
+    columns = archived.columns
+    if not archived.is_whole:
+        return bool(run.summary != _value(columns["summary"]))
+    project_id = chosen_project_id or references.check(Project, columns["project_id"])
+    stated = {**columns, "project_id": project_id, "data": _deep_merge(_data_before(run), columns["data"])}
+    _write(session, run, {name: value for name, value in stated.items() if value is not None})
+    # Results deleted before the run was are in its summary, whether or not they came back already.
+    known = max(archived.results, _tests(columns["summary"]))
+    return run_summary.count_results(session, run.id).counts["tests"] > known
+
+
+def _data_before(run: Run) -> dict[str, Any]:
     """Give a run's data without the sentence of an import that broke off; none when it is no object."""
     data = run.data if isinstance(run.data, dict) else {}
     return {key: value for key, value in data.items() if key != PARTIAL}
@@ -92,8 +128,36 @@ def _summarize(session: Session, run: Run, parsed: ParsedRun) -> None:
     run.duration = parsed.duration_seconds or totals.duration_seconds
 
 
-def deep_merge(below: Any, above: Any) -> Any:
+def _deep_merge(below: Any, above: Any) -> Any:
     """Lay one JSON value over another: objects are merged key by key, of anything else the upper one wins."""
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
-    return {**below, **{key: deep_merge(below.get(key), value) for key, value in above.items()}}
+    return {**below, **{key: _deep_merge(below.get(key), value) for key, value in above.items()}}
+
+
+def _tests(summary: Any) -> int:
+    return count(summary.get("tests")) or 0 if isinstance(summary, dict) else 0
+
+
+def _value(column: Any) -> Any:
+    try:
+        return json.loads(column) if isinstance(column, JsonText) else column
+    except (ValueError, RecursionError):
+        return column
+
+
+def _write(session: Session, run: Run, columns: Columns) -> None:
+    values: dict[str, Any] = {name: value for name, value in columns.items() if name != "id"}
+    for name in JSON_COLUMNS:
+        if name in values:
+            values[name] = _json_value(values[name])
+    session.execute(
+        update(Run).where(Run.id == run.id).values(values), execution_options={"synchronize_session": False}
+    )
+    session.refresh(run)
+
+
+def _json_value(value: Any) -> Any:
+    if value is None:
+        return null()
+    return cast(literal(str(value), Text), JSONB) if isinstance(value, JsonText) else value

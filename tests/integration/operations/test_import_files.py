@@ -11,7 +11,6 @@ from sqlalchemy import select
 
 from ibutsu_tasks.database import large_values
 from ibutsu_tasks.database.models import ImportFile
-from ibutsu_tasks.operations.imports import content as import_files
 from ibutsu_tasks.operations.imports.content import clear_content, open_content
 from tests.factories import make_import
 
@@ -24,11 +23,9 @@ def test_slices_add_up_to_the_content(
     session: Session, monkeypatch: pytest.MonkeyPatch, size_bytes: int
 ) -> None:
     monkeypatch.setattr(large_values, "SLICE_BYTES", 100)
-    monkeypatch.setattr(import_files, "SMALL_BYTES", 50)
-    monkeypatch.setattr(import_files, "IN_MEMORY_BYTES", 250)
     stored = os.urandom(size_bytes)
     row = make_import(session, stored)
-    with open_content(session, row.id) as content:
+    with open_content(session, row.id, small_bytes=50, in_memory_bytes=250) as content:
         assert content is not None
         assert content.tell() == 0
         assert content.read() == stored

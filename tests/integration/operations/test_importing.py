@@ -20,11 +20,12 @@ from ibutsu_tasks.database import lock_wait
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult
-from ibutsu_tasks.operations.imports import rows as import_rows
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedFile, ParsedResult, ParsedRun
+from ibutsu_tasks.operations.imports.columns import RowTarget
 from ibutsu_tasks.operations.imports.content import clear_content, open_content
 from ibutsu_tasks.operations.imports.records import find_locked, mark_failed, parse_import_id, start
-from ibutsu_tasks.operations.imports.rows import RowTarget
+from ibutsu_tasks.operations.imports.references import References
+from ibutsu_tasks.operations.imports.rows import RowWriter, WriteLimits
 from ibutsu_tasks.operations.imports.run_import import ImportSummary, run_import
 from ibutsu_tasks.operations.run_summary import complete, refresh
 from tests.commands import until
@@ -122,17 +123,15 @@ def test_archive_becomes_a_run_with_results_and_artifacts(session: Session) -> N
 
 @pytest.mark.parametrize("content", [JUNIT, ARCHIVE])
 @pytest.mark.parametrize("batch_rows", [1, 2, 2000])
-def test_same_import_again_ends_in_the_same_rows(
-    session: Session, monkeypatch: pytest.MonkeyPatch, content: bytes, batch_rows: int
-) -> None:
-    monkeypatch.setattr(import_rows, "BATCH_ROWS", batch_rows)
+def test_same_import_again_ends_in_the_same_rows(session: Session, content: bytes, batch_rows: int) -> None:
+    limits = WriteLimits(rows=batch_rows)
     row = make_import(session, content)
-    import_now(session, row)
+    import_now(session, row, write_limits=limits)
     once = snapshot(session)
     for status in ("done", "error", "running"):
         row.status = status
         session.scalars(select(ImportFile)).one().content = content
-        assert not import_now(session, row).already_done
+        assert not import_now(session, row, write_limits=limits).already_done
         assert row.status == "done"
         assert snapshot(session) == once
 
@@ -502,10 +501,9 @@ def test_value_too_long_for_an_index_is_a_sentence(session: Session) -> None:
 
 
 def test_artifact_that_could_not_be_read_back_is_left_out(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    session: Session,
 ) -> None:
-    monkeypatch.setattr(import_rows, "MAX_ARTIFACT_BYTES", 5)
-    summary = import_now(session, make_import(session, JUNIT))
+    summary = import_now(session, make_import(session, JUNIT), write_limits=WriteLimits(artifact_bytes=5))
     assert session.scalars(select(Artifact.filename)).all() == ["traceback.log"]
     assert summary.warnings == ("The file system-out.log of 7 bytes was left out; 5 are the limit.",)
 
@@ -513,12 +511,14 @@ def test_artifact_that_could_not_be_read_back_is_left_out(
 @pytest.mark.parametrize(
     "content", [JUNIT, ARCHIVE, archive(None, [result_json(number) for number in range(3)], log=b"log")]
 )
-def test_progress_only_grows_and_ends_with_all(
-    session: Session, monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
-    monkeypatch.setattr(import_rows, "PROGRESS_INTERVAL_SECONDS", 0)
+def test_progress_only_grows_and_ends_with_all(session: Session, content: bytes) -> None:
     calls: list[tuple[int, int, int]] = []
-    import_now(session, make_import(session, content), on_progress=lambda *call: calls.append(call))
+    import_now(
+        session,
+        make_import(session, content),
+        on_progress=lambda *call: calls.append(call),
+        write_limits=WriteLimits(progress_interval_seconds=0),
+    )
     cases, bytes_read, bytes_total = zip(*calls, strict=True)
     assert (calls[0], calls[-1]) == ((0, 0, len(content)), (3, len(content), len(content)))
     assert (list(cases), list(bytes_read)) == (sorted(cases), sorted(bytes_read))
@@ -538,10 +538,7 @@ class TimeLimitError(Exception):
     """What a signal handler raises, as that of Celery's soft time limit does."""
 
 
-def test_nobody_rolls_back_while_the_thread_writes(
-    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(import_rows, "BATCH_ROWS", 1)
+def test_nobody_rolls_back_while_the_thread_writes(engine: Engine, session: Session) -> None:
     target = RowTarget(
         make_run(session).id, None, utc_now(), utc_now(), run_existed=False, keeps_results=False
     )
@@ -563,13 +560,15 @@ def test_nobody_rolls_back_while_the_thread_writes(
         unlocked.set()
         holder.rollback()
 
+    run = ParsedRun(target.run_id, None, None, {}, None, None, None, None, {}, [])
+    file = ParsedFile(run, rows())
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
         with Session(engine) as holder, ThreadPoolExecutor(1) as executor:
             holder.execute(text("lock table results in access exclusive mode"))
             held = executor.submit(interrupt_and_unlock, holder)
             with pytest.raises((TimeLimitError, InvalidImportError)):
-                import_rows.RowWriter(session, target).write(rows())
+                RowWriter(session, target, References(session), limits=WriteLimits(rows=1)).write(file)
             assert unlocked.is_set()
             held.result()
     finally:

@@ -58,8 +58,9 @@ def _read(
 ) -> Read:
     content = io.BytesIO(data) if isinstance(data, bytes) else data
     upload = Upload(IMPORT_ID, filename, metadata or {}, source)
-    run = IMPORTERS[kind](content, upload, limits or ImportLimits())
-    return Read(run, list(run.rows))
+    *rows, run = IMPORTERS[kind](content, upload, limits or ImportLimits()).rows
+    assert isinstance(run, ParsedRun)
+    return Read(run, [row for row in rows if not isinstance(row, ParsedRun)])
 
 
 @pytest.fixture(scope="session")

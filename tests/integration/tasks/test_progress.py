@@ -7,7 +7,6 @@ import json
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,8 +19,8 @@ from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app, create_brok
 from ibutsu_tasks.database.models import Import
 from ibutsu_tasks.job_updates import CHANNEL, JobUpdate, Listener, parse, publish
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, UploadRequest, store_upload
-from ibutsu_tasks.tasks import import_news
-from ibutsu_tasks.tasks.import_news import ImportNews
+from ibutsu_tasks.tasks import progress
+from ibutsu_tasks.tasks.progress import ImportReporter
 from tests.commands import role, services, until
 from tests.doors import dead_port, silence
 from tests.sample_files import JUNIT
@@ -125,20 +124,17 @@ class Heard:
 
 
 @pytest.fixture
-def news(settings: Settings) -> Iterator[ImportNews]:
+def news(settings: Settings) -> Iterator[ImportReporter]:
     app = build_database_app(WORKER_NAME, settings)
     with closing(Heard(app)) as running:
-        yield ImportNews(running.task, "some-task", IMPORT_ID)
+        yield ImportReporter(running.task, "some-task", IMPORT_ID)
     app.resources.close()
 
 
-def test_at_most_five_times_a_second(
-    news: ImportNews, broker_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_at_most_five_times_a_second(news: ImportReporter, broker_url: str) -> None:
     milliseconds = itertools.count(1_000)
     # Read twice when something is told, else once: so a call takes a millisecond, or two.
-    clock = SimpleNamespace(monotonic=lambda: next(milliseconds) / 1000)
-    monkeypatch.setattr(import_news, "time", clock)
+    news = ImportReporter(news._task, "some-task", IMPORT_ID, lambda: next(milliseconds) / 1000)
     with subscription(broker_url) as channel:
         for call in range(700):
             news(call, call, 10**9)
@@ -152,10 +148,10 @@ def test_at_most_five_times_a_second(
 
 @pytest.mark.parametrize("away", ["gone", "silent"])
 def test_redis_away_costs_one_time_limit(
-    news: ImportNews, settings: Settings, away: str, monkeypatch: pytest.MonkeyPatch
+    news: ImportReporter, settings: Settings, away: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[int] = []
-    monkeypatch.setattr(import_news, "publish", lambda *told: tries.append(1) or publish(*told))
+    monkeypatch.setattr(progress, "publish", lambda *told: tries.append(1) or publish(*told))
     with silence() as silent_port:
         port = silent_port if away == "silent" else dead_port()
         resources = news._task.resources

@@ -1,18 +1,22 @@
-"""Where things lie in an archive of pytest-ibutsu, and what does not belong there."""
+"""The members of an archive of pytest-ibutsu, front to back: what each is, and what does not belong there."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.archive.tar_stream import Member, TarStream
 from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
 from ibutsu_tasks.importers.values import uuid_or_none
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
-    from ibutsu_tasks.importers.archive.tar_stream import Member
+    from ibutsu_tasks.importers.parsed import ImportLimits, Upload
 
 _RUN_DOCUMENT, _RESULT_DOCUMENT = "run.json", "result.json"
 _MAC_LITTER = frozenset({".DS_Store", "__MACOSX"})
@@ -35,7 +39,7 @@ class Place(NamedTuple):
     """Its path below the folder it belongs to."""
 
 
-class Layout:
+class _Layout:
     """Places members one after the other, and learns which folder is the run's."""
 
     def __init__(self, filename: str, findings: Findings) -> None:
@@ -87,6 +91,75 @@ class Layout:
                 f"{shown(self._filename)} holds more than one run: {self.run_folder} and {folder}.",
                 "Upload one archive per run.",
             )
+
+
+class Placed(NamedTuple):
+    """A file of the archive, and what it is there."""
+
+    place: Place
+    member: Member
+
+
+class ArchivePass:
+    """The files that belong to the run; the content of each can be read once, before the next is asked for.
+
+    Everything raises `InvalidImportError` for whatever is wrong with the archive.
+    """
+
+    def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits, findings: Findings) -> None:
+        self._content = content
+        self._upload = upload
+        self._limits = limits
+        self._layout = _Layout(upload.filename, findings)
+        self._stream = self._open(careful=upload.keeps_partial)
+        self._size_bytes = 0
+
+    @property
+    def run_folder(self) -> UUID | None:
+        """The folder everything lies in, once a file in it was met."""
+        return self._layout.run_folder
+
+    def files(self) -> Iterator[Placed]:
+        """Yield the files."""
+        with self._exact_about_damage():
+            for member in self._stream.members():
+                place = self._layout.place(member)
+                if place is not None:
+                    self._size_bytes = member.size_bytes
+                    yield Placed(place, member)
+
+    def data(self) -> bytes:
+        """Read all of the current file."""
+        with self._exact_about_damage():
+            return self._stream.data(self._size_bytes)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read the current file in pieces of at most `CHUNK_BYTES`."""
+        with self._exact_about_damage():
+            yield from self._stream.chunks()
+
+    def document(self) -> dict[str, Any]:
+        """Read the current file as a row. Raises `BrokenDocumentError`, too."""
+        if self._size_bytes > self._limits.document_bytes:
+            raise BrokenDocumentError(f"is larger than {self._limits.document_bytes:,} bytes")
+        return json_object(self.data())
+
+    def _open(self, *, careful: bool) -> TarStream:
+        return TarStream(self._content, self._upload.filename, self._limits, careful=careful)
+
+    @contextmanager
+    def _exact_about_damage(self) -> Iterator[None]:
+        """Refuse a damaged archive where the damage is.
+
+        A buffer that fails to fill up loses what was whole, and with it the place.
+        """
+        try:
+            yield
+        except InvalidImportError:
+            if self._stream.is_damaged and not self._upload.keeps_partial:
+                for _ in self._open(careful=True).members():
+                    pass
+            raise
 
 
 def _is_litter(parts: tuple[str, ...]) -> bool:
