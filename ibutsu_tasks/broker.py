@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import ssl
 from bisect import bisect
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import redis
@@ -11,15 +13,32 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ibutsu_tasks.errors import BrokerUnreachableError
-from ibutsu_tasks.queues import PRIORITY_SEPARATOR, PRIORITY_STEPS, redis_lists
-from ibutsu_tasks.settings.values import mask_passwords
+from ibutsu_tasks.settings.masking import Masker
 
 TIMEOUT_SECONDS = 5.0
 
+PRIORITY_STEPS = (0, 3, 6, 9)
+"""Kombu's default steps on Redis; 0 is the highest and keeps the queue's bare name."""
+
+SEPARATOR = "\x06\x16"
+"""Kombu's, between a queue's name and its priority step, and in a binding: routing key, pattern, queue."""
+
 UNACKED = "unacked"
 UNACKED_INDEX = "unacked_index"
-BINDING_SEPARATOR = PRIORITY_SEPARATOR
-"""Kombu separates routing key, pattern and queue of a binding like queue and priority."""
+
+BINDING_PREFIX = "_kombu.binding."
+"""Before the name of an exchange: the key of the set of its bindings."""
+
+CONTROL_NAMESPACE = "celery"
+"""Celery's default for `control_exchange`: workers listen on the fanout exchange `celery.pidbox`."""
+
+CONTROL_SUFFIX = ".pidbox"
+BEAT_NODE_PREFIX = "celerybeat@"
+EVENT_QUEUE_PREFIX = "celeryev."
+
+MOST_SCANS = 50
+KEYS_PER_SCAN = 1000
+"""A broker with a million results is looked through in part: a look must not become a load."""
 
 BEAT_LEADER_KEY = "ibutsu-tasks:beat:leader"
 """JSON with host, pid and time of the beat that leads; expires soon after it stops renewing it."""
@@ -51,6 +70,16 @@ def _client_option(key: str, value: str) -> tuple[str, str]:
     return ("db" if key == "virtual_host" else key), value
 
 
+def tls_options(url: str) -> dict[str, Any] | None:
+    """Give what kombu and Celery need for a `rediss://` URL that does not say how to check certificates.
+
+    They insist on being told; these applications require a trusted certificate. None for any other URL.
+    """
+    address, _, query = url.partition(";")[0].partition("?")
+    is_bare = address.lower().startswith("rediss://") and "ssl_cert_reqs=" not in query
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if is_bare else None
+
+
 def describe(broker_url: str) -> str:
     """Name the place a broker URL points at, without credentials: `host:port/db` or a socket path."""
     parts = urlsplit(broker_url.partition(";")[0])
@@ -75,7 +104,13 @@ def build_client(broker_url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> r
 def unreachable(error: BaseException, broker_url: str) -> BrokerUnreachableError:
     """Turn a client's error into a sentence that names the place and why, without the password."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    return BrokerUnreachableError(f"Redis at {describe(broker_url)} did not work: {mask_passwords(reason)}")
+    safe_reason = Masker([broker_url]).mask(reason)
+    return BrokerUnreachableError(f"Redis at {describe(broker_url)} did not work: {safe_reason}")
+
+
+def redis_lists(queue: str) -> tuple[str, ...]:
+    """Name the Redis lists that together are one queue, highest priority first."""
+    return (queue, *(f"{queue}{SEPARATOR}{step}" for step in PRIORITY_STEPS if step))
 
 
 def queue_depth(client: redis.Redis, queue: str) -> int:
@@ -84,6 +119,27 @@ def queue_depth(client: redis.Redis, queue: str) -> int:
     for name in redis_lists(queue):
         pipeline.llen(name)
     return sum(pipeline.execute())
+
+
+def declared_queues(client: redis.Redis) -> set[str]:
+    """Name the queues that were ever declared, from the bindings; those of events and control left out."""
+    names: set[str] = set()
+    cursor = 0
+    # Never KEYS: it stops the server for as long as it looks.
+    for _ in range(MOST_SCANS):
+        cursor, keys = client.scan(cursor, match=f"{BINDING_PREFIX}*", count=KEYS_PER_SCAN)
+        for exchange in (_text(key).removeprefix(BINDING_PREFIX) for key in keys):
+            if not exchange.endswith(CONTROL_SUFFIX):
+                names |= {queue for _, queue in _bindings(client, exchange)}
+        if not cursor:
+            break
+    return {name for name in names if not name.startswith(EVENT_QUEUE_PREFIX)}
+
+
+def count_listening_workers(client: redis.Redis) -> int:
+    """Count the workers that listen to broadcasts; killed ones count for a while."""
+    nodes = {queue for _, queue in _bindings(client, f"{CONTROL_NAMESPACE}{CONTROL_SUFFIX}")}
+    return sum(not node.startswith(BEAT_NODE_PREFIX) for node in nodes)
 
 
 def restore_unacked(client: redis.Redis) -> int:
@@ -118,10 +174,18 @@ def _restore(client: redis.Redis, tag: bytes | str) -> None:
 
 def _bound_queues(client: redis.Redis, exchange: str, routing_key: str) -> list[str]:
     """Name the queues a direct exchange delivers to; without an exchange the routing key is the queue."""
-    members = client.smembers(f"_kombu.binding.{exchange}") if exchange else set()
-    texts = [member.decode() if isinstance(member, bytes) else member for member in members]
-    bindings = [text.split(BINDING_SEPARATOR) for text in texts]
-    return [queue for key, _, queue in bindings if key == routing_key] or [routing_key]
+    bindings = _bindings(client, exchange) if exchange else []
+    return [queue for key, queue in bindings if key == routing_key] or [routing_key]
+
+
+def _bindings(client: redis.Redis, exchange: str) -> list[tuple[str, str]]:
+    """Give routing key and queue of each binding of an exchange."""
+    members = [_text(member).split(SEPARATOR) for member in client.smembers(f"{BINDING_PREFIX}{exchange}")]
+    return [(parts[0], parts[-1]) for parts in members]
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _priority_list(queue: str, priority: int) -> str:

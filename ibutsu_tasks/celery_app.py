@@ -6,13 +6,13 @@ Imports point this way from the command line; nothing here reads the environment
 from __future__ import annotations
 
 import logging
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import billiard.pool
 from celery import Celery, signals
 from celery.schedules import crontab
 
+from ibutsu_tasks.broker import tls_options
 from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.queues import DEFAULT_QUEUE
 from ibutsu_tasks.resources import Resources
@@ -128,7 +128,8 @@ def _log_as_set(settings: Settings) -> None:
     def configure(loglevel: int = logging.WARNING, **_: Any) -> None:
         # Celery's own default is WARNING: anything else was asked for on its command line.
         asked = loglevel != logging.WARNING
-        configure_logs(logging.getLevelName(loglevel) if asked else settings.log_level, settings.log_format)
+        level = logging.getLevelName(loglevel) if asked else settings.log_level
+        configure_logs(level, settings.log_format, settings.mask)
 
     # Connecting this signal keeps Celery from setting up handlers of its own.
     signals.setup_logging.connect(configure, weak=False, dispatch_uid="ibutsu-tasks-logs")
@@ -178,8 +179,8 @@ def _broker_conf(settings: Settings, timeout_seconds: float) -> dict[str, Any]:
         ("broker_use_ssl", settings.broker_url),
         ("redis_backend_use_ssl", settings.backend_url),
     ):
-        if url and url.startswith("rediss://") and "ssl_cert_reqs" not in url:
-            conf[key] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        if url and (options := tls_options(url)):
+            conf[key] = options
     return conf
 
 

@@ -1,4 +1,4 @@
-"""Log lines: text or JSON, with the task's name and id on every line of a task, and no passwords."""
+"""Log lines: text or JSON, with the task's name and id on every line of a task, and no secrets."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import logging
 import logging.config
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.settings.values import mask_passwords
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 current_task: ContextVar[tuple[str, str] | None] = ContextVar("current_task", default=None)
 """Name and id of the task this process runs now."""
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.000Z INFO worker [task id] message`."""
+    """`2026-01-31T12:00:00.000Z INFO worker [task id] message`; `mask` hides the secrets in a text."""
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        super().__init__()
+        self.mask = mask
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line, with the traceback below it when there is one."""
@@ -25,10 +30,10 @@ class TextFormatter(logging.Formatter):
         line = f"{_timestamp(record)} {record.levelname} {record.name}{where} {record.getMessage()}"
         if record.exc_info:
             line = f"{line}\n{self.formatException(record.exc_info)}"
-        return mask_passwords(line)
+        return self.mask(line)
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(TextFormatter):
     """One JSON object per line: time, level, logger, message, and task and traceback where there are."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -37,13 +42,13 @@ class JsonFormatter(logging.Formatter):
             "time": _timestamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": mask_passwords(record.getMessage()),
+            "message": self.mask(record.getMessage()),
         }
         task = current_task.get()
         if task:
             entry |= {"task_name": task[0], "task_id": task[1]}
         if record.exc_info:
-            entry["traceback"] = mask_passwords(self.formatException(record.exc_info))
+            entry["traceback"] = self.mask(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
@@ -52,14 +57,14 @@ def _timestamp(record: logging.LogRecord) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def configure_logs(level: str, log_format: str) -> None:
-    """Send all log records of this process to stderr, at `level`, as `text` or `json`."""
+def configure_logs(level: str, log_format: str, mask: Callable[[str], str]) -> None:
+    """Send all log records of this process to stderr, as `text` or `json`; `mask` hides secrets."""
     formatter = JsonFormatter if log_format == "json" else TextFormatter
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"line": {"()": formatter}},
+            "formatters": {"line": {"()": formatter, "mask": mask}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,9 +115,8 @@ def run_here(settings: Settings, call: TaskCall, *, verbose: bool) -> Result:
     Raises SettingsError when none is named, and whatever foreseen error the task ends in.
     """
     settings.require_database()
-    # Nobody waits half a day for a retry at a terminal.
-    app = build_database_app(LOCAL_NAME, replace(settings, task_max_retries=0))
-    configure_logs(settings.log_level if verbose else "critical", settings.log_format)
+    app = build_database_app(LOCAL_NAME, settings)
+    configure_logs(settings.log_level if verbose else "critical", settings.log_format, settings.mask)
     # Celery would log what is raised, with a traceback, on top of what is said here.
     logging.getLogger("celery.app.trace").disabled = not verbose
     result = app.tasks[call.task.wire_name].apply(tuple(call.args), call.kwargs)

@@ -28,9 +28,7 @@ _LISTED_ELSEWHERE = frozenset({"run", "attributes", "elements", "attempts", "att
 
 def lint_files(output: Output, settings: Settings, files: Sequence[Path]) -> Result:
     """Show what is found in each file as soon as it is read; BAD_NEWS when one would not import."""
-    limits = ImportLimits(
-        unpacked_bytes=settings.import_max_unpacked_bytes, members=settings.import_max_members
-    )
+    limits = ImportLimits(unpacked_bytes=settings.import_max_unpacked_bytes)
     documents, failed = [], False
     for path in files:
         found = _lint_file(output, path, limits)

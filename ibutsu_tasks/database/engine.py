@@ -1,20 +1,27 @@
-"""The connection pool: one connection per process, found dead before use, never waiting for ever."""
+"""The connection pool, one connection per process, that never waits for ever; and what its errors mean."""
 
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError
-from ibutsu_tasks.settings.values import mask_passwords
+from ibutsu_tasks.settings.masking import Masker
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 CONNECT_TIMEOUT_SECONDS = 5
 SILENT_PEER_TIMEOUT_MILLISECONDS = 30_000
 """A peer that stops answering in the middle of a query is given up after this."""
+
+LOCK_TIMEOUT_SECONDS = 10
+"""Most transactions take less; behind a longer one, such as a large import, the task is tried again."""
 
 TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "53300", "55P03", "57P01", "57P02", "57P03"})
 """Serialization failure, deadlock, too many connections, lock not available, server stopping or starting."""
@@ -50,6 +57,11 @@ def build_engine(database_url: str, application_name: str) -> Engine:
     )
 
 
+def limit_lock_wait(session: Session) -> None:
+    """Make every wait for a lock, in this transaction, end after a while with a transient error."""
+    session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+
+
 def is_transient(error: BaseException) -> bool:
     """Say whether the same work may succeed on a second try."""
     if isinstance(error, PoolTimeoutError):
@@ -67,9 +79,8 @@ def unreachable(error: BaseException, database_url: str) -> DatabaseUnreachableE
     """Turn a driver's error into a sentence that names the host and why, without the password."""
     original = getattr(error, "orig", None) or error
     reason = " ".join(str(original).split()) or type(original).__name__
-    return DatabaseUnreachableError(
-        f"PostgreSQL at {_place(database_url)} did not work: {mask_passwords(reason)}"
-    )
+    safe_reason = Masker([database_url]).mask(reason)
+    return DatabaseUnreachableError(f"PostgreSQL at {_place(database_url)} did not work: {safe_reason}")
 
 
 def schema_fault(error: BaseException, database_url: str) -> DatabaseSchemaError | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
-from ibutsu_tasks.database.lock_wait import LOCK_TIMEOUT_SECONDS
+from ibutsu_tasks.database.engine import LOCK_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, PoolProxiedConnection

@@ -6,11 +6,14 @@ Identifiers are `uuid`, JSON is `jsonb`, times are `timestamp without time zone`
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
     Connection,
     DateTime,
     Double,
@@ -21,12 +24,15 @@ from sqlalchemy import (
     MetaData,
     Text,
     Uuid,
+    any_,
+    cast,
     func,
     inspect,
+    literal,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 from ibutsu_tasks.errors import RefusedError
 
@@ -260,6 +266,17 @@ TABLES: tuple[str, ...] = tuple(Base.metadata.tables)
 
 CREATION_LOCK = int.from_bytes(b"ibt-make", "big")
 """The advisory lock that makes a second creator wait for the first, and then find the tables."""
+
+
+AmongKeys = Callable[[ColumnElement[UUID] | InstrumentedAttribute[Any]], ColumnElement[bool]]
+"""Turns a column that holds a key into the condition that the key is among those taken."""
+
+
+def among(ids: Iterable[UUID | str]) -> AmongKeys:
+    """Take the rows with these ids."""
+    # One text for all of them: bound one by one, they cost more than the rows they find.
+    array = cast(literal(f"{{{','.join(map(str, ids))}}}"), ARRAY(Uuid()))
+    return lambda column: column == any_(array)
 
 
 def create_tables(engine: Engine) -> int:

@@ -10,47 +10,32 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.doctor.report import Report
 from ibutsu_tasks.doctor.running import Check, Round
-from ibutsu_tasks.doctor.settings import check_settings, obstacles
+from ibutsu_tasks.doctor.settings import obstacles
 from ibutsu_tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from ibutsu_tasks.doctor.report import Finding
     from ibutsu_tasks.settings import Settings
 
-SETTINGS = "settings"
 
-
-def _nothing(_: Settings) -> tuple[str, ...]:
-    return ()
-
-
-def _broker(_: Settings) -> tuple[str, ...]:
-    return ("broker",)
-
-
-def _broker_and_database(_: Settings) -> tuple[str, ...]:
-    return ("broker", "database")
-
-
-def _broker_when_shared(settings: Settings) -> tuple[str, ...]:
+def _broker_if_shared(settings: Settings) -> tuple[str, ...]:
     return ("broker",) if settings.backend_url == settings.broker_url else ()
 
 
-NEEDS: dict[str, Callable[[Settings], tuple[str, ...]]] = {
-    "broker": _nothing,
-    "backend": _broker_when_shared,
-    "database": _nothing,
-    "workers": _broker,
-    "beat": _broker,
-    "prunes": _broker_and_database,
-    "flower": _nothing,
+CHECKS: dict[str, Callable[[Settings], tuple[str, ...]]] = {
+    "settings": lambda _: (),
+    "broker": lambda _: (),
+    "backend": _broker_if_shared,
+    "database": lambda _: (),
+    "workers": lambda _: ("broker",),
+    "beat": lambda _: ("broker",),
+    "prunes": lambda _: ("broker", "database"),
+    "flower": lambda _: (),
 }
-"""The checks of the services, and which others each needs. `doctor/<name>.py` holds `check_<name>`."""
-
-CHECKS = (SETTINGS, *NEEDS)
-"""The names of all checks in the order they are shown. That of the settings connects to nothing."""
+"""All checks in the order they are shown, and which others each needs. `doctor/<name>.py` has
+`check_<name>`, `codes.py` the letter of its codes."""
 
 
 def examine(settings: Settings, only: Iterable[str] = ()) -> Report:
@@ -60,13 +45,16 @@ def examine(settings: Settings, only: Iterable[str] = ()) -> Report:
     seconds whatever the network does. Raises UsageError for a name that is no check.
     """
     chosen = choose(only)
-    wanted = [name for name in CHECKS if name in _with_needs(chosen, settings)]
-    services = {name: _load(name) for name in wanted if name in NEEDS}
+    needed = {need for name in chosen for need in CHECKS[name](settings)}
+    names = [name for name in CHECKS if name in {*chosen, *needed}]
+    checks = {name: _load(name) for name in names}
     begun = time.monotonic()
-    found = {SETTINGS: check_settings(settings, CHECKS if SETTINGS in chosen else wanted)}
-    found |= Round(settings, services, obstacles(settings, services)).run(list(services))
-    shown = [item for name in CHECKS for item in found.get(name, ()) if name in chosen or _is_news(item)]
-    return Report(tuple(shown), time.monotonic() - begun)
+    blocked = obstacles(settings, names)
+    found = Round(settings, checks, blocked).run(names)
+    # The check of the settings, when chosen, shows the obstacles itself.
+    news = [] if "settings" in chosen else [blocked[name] for name in names if name in blocked]
+    news += [item for name in names for item in found[name] if name in chosen or _is_news(item)]
+    return Report(tuple(news), time.monotonic() - begun)
 
 
 def choose(only: Iterable[str]) -> tuple[str, ...]:
@@ -75,23 +63,18 @@ def choose(only: Iterable[str]) -> tuple[str, ...]:
     for name in given:
         if name not in CHECKS:
             raise UsageError(f"There is no check {name!r}.", _suggestion(name))
-    return tuple(dict.fromkeys(given)) or CHECKS
+    return tuple(dict.fromkeys(given)) or tuple(CHECKS)
 
 
 def _load(name: str) -> Check:
     """Import a check: what it needs of libraries is loaded when it is chosen, and before its time begins."""
     module = importlib.import_module(f"{__name__}.{name}")
-    return Check(getattr(module, f"check_{name}"), NEEDS[name])
+    return Check(getattr(module, f"check_{name}"), CHECKS[name])
 
 
 def _suggestion(name: str) -> str:
     near = difflib.get_close_matches(name, CHECKS, n=1)
     return (f"Did you mean {near[0]}? " if near else "") + f"The checks are {', '.join(CHECKS)}."
-
-
-def _with_needs(chosen: Sequence[str], settings: Settings) -> set[str]:
-    needed = {need for name in chosen if name in NEEDS for need in NEEDS[name](settings)}
-    return {*chosen, *needed}
 
 
 def _is_news(item: Finding) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
 from ibutsu_tasks.broker import build_client, describe
-from ibutsu_tasks.doctor.limits import CALL_SECONDS
 from ibutsu_tasks.doctor.redis_faults import explain
 from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.running import CALL_SECONDS
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client
-from ibutsu_tasks.doctor.limits import CALL_SECONDS
-from ibutsu_tasks.doctor.naming import reason_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Finding, finding, reason_of
+from ibutsu_tasks.doctor.running import CALL_SECONDS
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError, RedisError
 
 from ibutsu_tasks.broker import build_client, describe
-from ibutsu_tasks.doctor.limits import CALL_SECONDS
-from ibutsu_tasks.doctor.naming import variable_of
 from ibutsu_tasks.doctor.redis_faults import explain
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Finding, finding, variable_of
+from ibutsu_tasks.doctor.running import CALL_SECONDS
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings

@@ -9,10 +9,9 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from ibutsu_tasks.doctor.database_faults import explain, place_of
-from ibutsu_tasks.doctor.limits import CALL_SECONDS, DATABASE_CONNECT_SECONDS
-from ibutsu_tasks.doctor.naming import variable_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.database_faults import CONNECT_SECONDS, explain, place_of
+from ibutsu_tasks.doctor.report import Finding, finding, variable_of
+from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.doctor.schema import judge_schema, read_schema
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def open_engine(settings: Settings) -> Engine:
         poolclass=NullPool,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": DATABASE_CONNECT_SECONDS,
+            "connect_timeout": CONNECT_SECONDS,
             "application_name": "ibutsu-tasks/doctor",
         },
     )

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.doctor.faults import Fault, find_fault
-from ibutsu_tasks.doctor.limits import DATABASE_CONNECT_SECONDS
-from ibutsu_tasks.doctor.naming import reason_of, variable_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Fault, find_fault, reason_of, variable_of
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
+    from ibutsu_tasks.doctor.report import Finding
     from ibutsu_tasks.settings import Settings
+
+CONNECT_SECONDS = 2
+"""The least libpq takes seriously; it covers TLS and log-in too."""
 
 FAULTS = (
     Fault(
@@ -143,8 +144,7 @@ def explain(error: BaseException, settings: Settings, url: URL) -> Finding:
     """Say what stands behind an error of connecting to `url`."""
     original = getattr(error, "orig", None) or error
     fault = find_fault(FAULTS, str(original)) or OTHER
-    words = words_of(settings, url, reason_of(original, settings))
-    return finding(f"IBT-D{fault.number}", fault.seen.format(**words), fault.hint.format(**words))
+    return fault.finding("database", **words_of(settings, url, reason_of(original, settings)))
 
 
 def words_of(settings: Settings, url: URL, reason: str) -> dict[str, str]:
@@ -154,7 +154,7 @@ def words_of(settings: Settings, url: URL, reason: str) -> dict[str, str]:
         "user": url.username or "(the system's)",
         "database": url.database or "(none)",
         "reason": reason,
-        "seconds": str(DATABASE_CONNECT_SECONDS),
+        "seconds": str(CONNECT_SECONDS),
         **_variables(settings),
     }
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ibutsu_tasks.doctor.codes import SKIPPED, code_of
-from ibutsu_tasks.doctor.limits import CALL_SECONDS
-from ibutsu_tasks.doctor.naming import reason_of, variable_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Finding, finding, reason_of, variable_of
+from ibutsu_tasks.doctor.running import CALL_SECONDS
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

@@ -13,9 +13,8 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.doctor.database import open_engine
-from ibutsu_tasks.doctor.limits import CALL_SECONDS
-from ibutsu_tasks.doctor.naming import reason_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Finding, finding, reason_of
+from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune.due import find_due_rows
 from ibutsu_tasks.operations.prune.history import PruneState, read_history

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ibutsu_tasks.broker import describe
-from ibutsu_tasks.doctor.codes import code_of
-from ibutsu_tasks.doctor.faults import Fault, find_fault
-from ibutsu_tasks.doctor.limits import CALL_SECONDS, PROBE_SECONDS
-from ibutsu_tasks.doctor.naming import reason_of, variable_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Fault, Finding, find_fault, reason_of, variable_of
+from ibutsu_tasks.doctor.running import CALL_SECONDS
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
+
+PROBE_SECONDS = 1.0
+"""A second look at a port that did not answer: does it speak TLS, does it speak Redis at all?"""
 
 # Read from top to bottom: the first pattern that is found in the error's text is the cause.
 FAULTS = (
@@ -152,13 +152,13 @@ def explain(error: BaseException, settings: Settings, check: str) -> Finding:
     fault = _fault_of(error)
     if fault.number in _MAYBE_TLS:
         fault = _tls_mismatch(url) or fault
-    words = {
-        "place": describe(url),
-        "variable": variable_of(settings, field),
-        "reason": reason_of(error, settings),
-        "seconds": CALL_SECONDS,
-    }
-    return finding(code_of(check, fault.number), fault.seen.format(**words), fault.hint.format(**words))
+    return fault.finding(
+        check,
+        place=describe(url),
+        variable=variable_of(settings, field),
+        reason=reason_of(error, settings),
+        seconds=CALL_SECONDS,
+    )
 
 
 def _fault_of(error: BaseException) -> Fault:

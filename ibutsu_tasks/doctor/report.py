@@ -1,11 +1,20 @@
-"""What the doctor says: findings with stable codes, and the report they make."""
+"""What the doctor says: findings with stable codes, how they are worded, and the report they make."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.doctor.codes import CODES, Severity, Verdict
+from ibutsu_tasks.doctor.codes import CODES, Severity, Verdict, code_of
+from ibutsu_tasks.settings import setting_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ibutsu_tasks.settings import Settings
+
+MAX_REASON_CHARACTERS = 200
 
 _GRAVEST_FIRST = (Verdict.SETTINGS, Verdict.UNREACHABLE, Verdict.BAD_NEWS)
 
@@ -30,6 +39,42 @@ def finding(code: str, seen: str, hint: str = "") -> Finding:
     """Make the finding of a code in the table. Raises KeyError for a code that is not."""
     row = CODES[code]
     return Finding(code, row.check, row.severity, seen, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One cause of an error: how the error reads, the number of its code, its sentence and its hint.
+
+    The texts may use words in braces: `{place}` (where the service is), `{reason}` (the error itself)
+    and what else the table of faults fills in.
+    """
+
+    pattern: str
+    number: str
+    seen: str
+    hint: str
+
+    def finding(self, check: str, **words: object) -> Finding:
+        """Give it as a finding of `check`."""
+        return finding(code_of(check, self.number), self.seen.format(**words), self.hint.format(**words))
+
+
+def find_fault(faults: Iterable[Fault], text: str) -> Fault | None:
+    """Give the first row whose pattern is found in an error's text."""
+    return next((fault for fault in faults if re.search(fault.pattern, text, re.DOTALL)), None)
+
+
+def variable_of(settings: Settings, field: str) -> str:
+    """Name what sets `field`: the variable or option it came from, else its first variable."""
+    source = settings.sources.get(field, "")
+    named = source.removeprefix("environment ").removeprefix(".env ").removeprefix("option ")
+    return setting_rows()[field].variables[0] if named in {"", "local stack"} else named
+
+
+def reason_of(error: BaseException, settings: Settings) -> str:
+    """Give a library's error as one line of at most MAX_REASON_CHARACTERS characters, without any secret."""
+    text = settings.mask(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= MAX_REASON_CHARACTERS else f"{text[:MAX_REASON_CHARACTERS]}…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Runs checks side by side, each within its limit and all within theirs.
+"""Runs checks side by side, each within its limit and all of them within ten seconds.
 
 Every check has a daemon thread: one that is stuck in a library's connect is left behind and cannot
 hold up the end of the process.
@@ -13,14 +13,21 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.doctor.codes import BROKE, NO_ANSWER, SKIPPED, Verdict, code_of
-from ibutsu_tasks.doctor.limits import CHECK_SECONDS, TOTAL_SECONDS
-from ibutsu_tasks.doctor.naming import reason_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ibutsu_tasks.settings import Settings
+
+CALL_SECONDS = 1.5
+"""One connect or one answer; two round trips to another continent and its TLS take half of it."""
+
+CHECK_SECONDS = 3.0
+"""A check that takes longer (a name server that hangs, a peer that drips bytes) is given up."""
+
+TOTAL_SECONDS = 8.0
+"""All checks; two seconds are left for the start of the process and its end."""
 
 HOLD_UPS = frozenset({Verdict.SETTINGS, Verdict.UNREACHABLE})
 """Verdicts on a service that make asking its dependants pointless."""
@@ -31,7 +38,7 @@ class Check:
     """One row of the table: the function, and the checks that must have gone well enough before."""
 
     run: Callable[[Settings], list[Finding]]
-    needs: Callable[[Settings], tuple[str, ...]]
+    needs: Callable[[Settings], tuple[str, ...]] = lambda _: ()
 
 
 class Round:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ibutsu_tasks import broker
-from ibutsu_tasks.doctor.naming import reason_of, variable_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Finding, finding, reason_of, variable_of
 from ibutsu_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,9 +28,9 @@ def obstacles(settings: Settings, checks: Collection[str]) -> dict[str, Finding]
     return {check: obstacle for check, obstacle in found.items() if obstacle is not None}
 
 
-def check_settings(settings: Settings, checks: Collection[str]) -> list[Finding]:
-    """Look at the settings the named checks need, and give advice; nothing connects."""
-    found = [*obstacles(settings, checks).values(), *_advice(settings)]
+def check_settings(settings: Settings) -> list[Finding]:
+    """Look at the settings all checks need, and give advice; nothing connects."""
+    found = [*obstacles(settings, _OBSTACLES).values(), *_advice(settings)]
     return found or [finding("IBT-S00", _where_from(settings))]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,16 @@ from kombu.exceptions import KombuError
 from kombu.pidbox import Mailbox
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker import BINDING_SEPARATOR, build_client, queue_depth
-from ibutsu_tasks.doctor.limits import CALL_SECONDS, REPLY_SECONDS
-from ibutsu_tasks.doctor.naming import reason_of
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.broker import (
+    CONTROL_NAMESPACE,
+    build_client,
+    count_listening_workers,
+    declared_queues,
+    queue_depth,
+    tls_options,
+)
+from ibutsu_tasks.doctor.report import Finding, finding, reason_of
+from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.queues import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
@@ -24,16 +29,8 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.settings import Settings
 
-CONTROL_NAMESPACE = "celery"
-"""Celery's default for `control_exchange`: workers listen on the fanout exchange `celery.pidbox`."""
-
-BINDING_PREFIX = "_kombu.binding."
-NOT_QUEUES = ("celeryev.",)
-CONTROL_SUFFIX = ".pidbox"
-BEAT_NODE_PREFIX = "celerybeat@"
-MOST_SCANS = 50
-KEYS_PER_SCAN = 1000
-"""A broker with a million results is looked through in part: a check must not become a load."""
+REPLY_SECONDS = 1.5
+"""What workers are given to answer; a working one takes milliseconds."""
 
 SHOWN_NAMES = 5
 
@@ -73,18 +70,16 @@ def judge(fleet: Fleet, wanted_queues: Iterable[str]) -> list[Finding]:
 
 def _ask_workers(settings: Settings, client: Redis) -> dict[str, frozenset[str]]:
     url = settings.require_broker()
-    # Certificates are checked unless the URL says otherwise, as in the worker itself.
-    bare_tls = url.startswith("rediss://") and "ssl_cert_reqs" not in url
     options = {
         "socket_timeout": CALL_SECONDS,
         "socket_connect_timeout": CALL_SECONDS,
         "max_retries": 0,
     }
-    tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if bare_tls else False
-    with Connection(url, ssl=tls, transport_options=options) as connection:
+    with Connection(url, ssl=tls_options(url) or False, transport_options=options) as connection:
         mailbox = Mailbox(CONTROL_NAMESPACE, type="fanout", connection=connection)
         # All that are known having answered ends the wait early.
-        replies = mailbox.multi_call("active_queues", timeout=REPLY_SECONDS, limit=_known_nodes(client))
+        most = count_listening_workers(client) or None
+        replies = mailbox.multi_call("active_queues", timeout=REPLY_SECONDS, limit=most)
     return {node: _queue_names(queues) for reply in replies or () for node, queues in reply.items()}
 
 
@@ -92,38 +87,9 @@ def _queue_names(reply: Any) -> frozenset[str]:
     return frozenset(str(queue["name"]) for queue in reply) if isinstance(reply, list) else frozenset()
 
 
-def _known_nodes(client: Redis) -> int | None:
-    """Count the workers that listen to broadcasts; None, no limit, when none is known."""
-    members = _bound(client, f"{BINDING_PREFIX}{CONTROL_NAMESPACE}{CONTROL_SUFFIX}")
-    return sum(not queue.startswith(BEAT_NODE_PREFIX) for queue in members) or None
-
-
 def _waiting(client: Redis, wanted_queues: Iterable[str]) -> dict[str, int]:
-    names = {DEFAULT_QUEUE, *wanted_queues, *_known_queues(client)}
+    names = {DEFAULT_QUEUE, *wanted_queues, *declared_queues(client)}
     return {name: queue_depth(client, name) for name in sorted(names)}
-
-
-def _known_queues(client: Redis) -> set[str]:
-    """Name the queues somebody has ever declared, from kombu's bindings; never with KEYS."""
-    names: set[str] = set()
-    cursor = 0
-    for _ in range(MOST_SCANS):
-        cursor, keys = client.scan(cursor, match=f"{BINDING_PREFIX}*", count=KEYS_PER_SCAN)
-        for key in map(_text, keys):
-            exchange = key.removeprefix(BINDING_PREFIX)
-            if not exchange.endswith(CONTROL_SUFFIX):
-                names |= {queue for queue in _bound(client, key) if not queue.startswith(NOT_QUEUES)}
-        if not cursor:
-            break
-    return names
-
-
-def _bound(client: Redis, key: str) -> set[str]:
-    return {_text(member).rpartition(BINDING_SEPARATOR)[2] for member in client.smembers(key)}
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _messages(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Outlives a killed `up` and clears up after it: `python -m ibutsu_tasks.local.guard DATA_DIR PID CREATED`.
+"""Outlives a killed `up` and ends what it left: `python -m ibutsu_tasks.local.guard DATA_DIR PID CREATED`.
 
 Its standard input is a pipe whose other end `up` alone holds. A word on it means an orderly end; an end
 without a word means that `up` was killed.
@@ -6,27 +6,34 @@ without a word means that `up` was killed.
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
-from ibutsu_tasks.local.leftovers import end_leftover_roles
-from ibutsu_tasks.local.processes import ProcessMark, how_it_ended, wait_until
+from ibutsu_tasks.local.processes import ProcessMark, end_sessions, how_it_ended, wait_until
 from ibutsu_tasks.local.role_processes import python_command
 from ibutsu_tasks.local.servers.directories import open_log
 from ibutsu_tasks.local.servers.shared import stop_unused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 FAREWELL = b"done"
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
+
+ROLES_NAME = "roles.json"
+"""The file that says which role processes a stack has started."""
+
+END_TIMEOUT_SECONDS = 5.0
+"""As long as a worker is given for its tasks when a stack is stopped in order."""
 
 
 class Guard:
@@ -38,8 +45,8 @@ class Guard:
         self._restart_at: float | None = None
         self._process = self._launch()
 
-    def mend(self) -> None:
-        """Look after it: start it again, after a pause, when it has ended. To be called now and then."""
+    def restart_if_ended(self) -> None:
+        """Start it again, after a pause, when it has ended. To be called every second or so."""
         if self._process.poll() is None:
             return
         if self._restart_at is None:
@@ -73,6 +80,40 @@ class Guard:
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
+
+
+def write_roles(data_dir: Path, owner: ProcessMark, roles: Iterable[ProcessMark]) -> None:
+    """Write down that `owner` has started `roles`."""
+    note = {"owner": asdict(owner), "roles": [asdict(role) for role in roles]}
+    draft = data_dir / f"{ROLES_NAME}.new"
+    draft.write_text(json.dumps(note), encoding="utf-8")
+    draft.replace(data_dir / ROLES_NAME)
+
+
+def remove_roles(data_dir: Path) -> None:
+    """Remove what was written: nothing is left to end."""
+    (data_dir / ROLES_NAME).unlink(missing_ok=True)
+
+
+def end_leftover_roles(data_dir: Path, owner: ProcessMark | None = None) -> int:
+    """End the roles a dead stack has left, `owner`'s alone when given; give how many still ran.
+
+    Nothing is done while the stack that started them lives.
+    """
+    written = _read_roles(data_dir)
+    if written is None or written[0].process() or owner not in {None, written[0]}:
+        return 0
+    running = [role for role in written[1] if role.session()]
+    end_sessions(running, END_TIMEOUT_SECONDS)
+    return len(running)
+
+
+def _read_roles(data_dir: Path) -> tuple[ProcessMark, list[ProcessMark]] | None:
+    try:
+        note = json.loads((data_dir / ROLES_NAME).read_text(encoding="utf-8"))
+        return ProcessMark(**note["owner"]), [ProcessMark(**role) for role in note["roles"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def main(arguments: Sequence[str]) -> None:

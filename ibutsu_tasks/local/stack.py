@@ -17,13 +17,11 @@ from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
 from ibutsu_tasks.database.models import TABLES, create_tables
 from ibutsu_tasks.errors import BrokerUnreachableError, LocalServersError
-from ibutsu_tasks.local.guard import Guard
-from ibutsu_tasks.local.leftovers import end_leftover_roles
+from ibutsu_tasks.local.guard import Guard, end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, wait_until
 from ibutsu_tasks.local.readiness import choose_flower_port, readiness_checks
 from ibutsu_tasks.local.role_processes import FLOWER, ROLES, WORKER, Role, role_environment
-from ibutsu_tasks.local.servers.directories import prepare_data_directory
-from ibutsu_tasks.local.servers.reset import reset_command
+from ibutsu_tasks.local.servers.directories import prepare_data_directory, reset_command
 from ibutsu_tasks.local.servers.shared import LocalServers
 from ibutsu_tasks.local.supervisor import Supervisor
 from ibutsu_tasks.stack_record import StackRecord, hold_stack_lock, remove_record, write_record
@@ -170,7 +168,7 @@ class LocalStack:
             role_environment(self._variables()),
             on_line=self._events.line,
             say=self._events.say,
-            mend=self._mend,
+            restart_servers=self._restart_servers,
             before_restart=self._prepare_restart,
             on_failure=self._on_failure,
         )
@@ -204,9 +202,9 @@ class LocalStack:
             own["FLOWER_BASIC_AUTH"] = self.record.flower_basic_auth
         return own
 
-    def _mend(self) -> None:
-        self._guard.mend()
-        self.servers.mend()
+    def _restart_servers(self) -> None:
+        self._guard.restart_if_ended()
+        self.servers.restart_ended()
 
     def _prepare_restart(self, role: Role) -> None:
         # What it held waits for the next start of the stack when the broker is gone as well.

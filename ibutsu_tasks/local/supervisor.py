@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
-from ibutsu_tasks.local.leftovers import forget_roles, note_roles
+from ibutsu_tasks.local.guard import remove_roles, write_roles
 from ibutsu_tasks.local.processes import how_it_ended
 from ibutsu_tasks.local.role_processes import RoleProcess
 
@@ -41,7 +41,7 @@ class Supervisor:
     """The roles of one stack, given in the order they start in; they stop in the opposite one.
 
     `say` receives sentences, `on_line` the name of a role and a line of its output, `before_restart` the
-    role about to be started again; `mend` is called now and then to look after what the roles stand on.
+    role about to be started again; `restart_servers`, called at every look, starts ended servers again.
     When a role cannot be kept running, `failure` says so and `on_failure` is called, from another thread.
     """
 
@@ -55,7 +55,7 @@ class Supervisor:
         *,
         on_line: Callable[[str, str], None],
         say: Callable[[str], None],
-        mend: Callable[[], None],
+        restart_servers: Callable[[], None],
         before_restart: Callable[[Role], None],
         on_failure: Callable[[], None],
     ) -> None:
@@ -64,7 +64,11 @@ class Supervisor:
         self._global_options = global_options
         self._environment = environment
         self._on_line, self._say = on_line, say
-        self._mend, self._before_restart, self._on_failure = mend, before_restart, on_failure
+        self._restart_servers, self._before_restart, self._on_failure = (
+            restart_servers,
+            before_restart,
+            on_failure,
+        )
         self._watched = [_Watched(role) for role in roles]
         self._ending = Event()
         self._thread = Thread(target=self._watch, name="supervisor", daemon=True)
@@ -83,12 +87,12 @@ class Supervisor:
         for watched in reversed(self._watched):
             if watched.process is not None:
                 watched.process.stop(must_hurry)
-        forget_roles(self._data_dir)
+        remove_roles(self._data_dir)
 
     def _watch(self) -> None:
         while not self._ending.wait(POLL_SECONDS):
             try:
-                self._mend()
+                self._restart_servers()
                 for watched in self._watched:
                     self._look_after(watched)
             except LocalServersError as error:
@@ -108,7 +112,7 @@ class Supervisor:
         watched.process = RoleProcess(watched.role, self._environment, self._on_line, self._global_options)
         watched.started = time.monotonic()
         marks = [other.process.mark for other in self._watched if other.process is not None]
-        note_roles(self._data_dir, self._owner, marks)
+        write_roles(self._data_dir, self._owner, marks)
 
     def _bury(self, watched: _Watched, process: RoleProcess, code: int) -> None:
         """Take leave of a role that ended by itself, and plan its restart or give up."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, update
 
-from ibutsu_tasks.database.lock_wait import limit_lock_wait
+from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import Result, Run
 from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
 from ibutsu_tasks.importers.values import count

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker import describe
 from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, WaitTimeoutError
-from ibutsu_tasks.settings.values import mask_passwords
+from ibutsu_tasks.settings.masking import Masker
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -41,7 +41,7 @@ class ResultReader:
     """Reads results by asking for them, never by subscribing: a dead backend is met at once."""
 
     def __init__(self, app: Celery, backend_url: str) -> None:
-        self._place = describe(backend_url)
+        self._place, self._masker = describe(backend_url), Masker([backend_url])
         backend_class, url = cast("Any", by_url)(backend_url, app.loader)
         self._backend = backend_class(app=app, url=url)
 
@@ -93,7 +93,7 @@ class ResultReader:
         except (RedisError, KombuError, BackendError, OSError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ServiceUnreachableError(
-                f"The result backend at {self._place} did not work: {mask_passwords(reason)}",
+                f"The result backend at {self._place} did not work: {self._masker.mask(reason)}",
                 "The task was sent. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
             ) from error
         return meta

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,9 +18,9 @@ from urllib.parse import quote
 from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.retention import ProjectAge, parse_project_ages
 from ibutsu_tasks.settings import values
+from ibutsu_tasks.settings.masking import MASK, Masker, mask_url_passwords
 from ibutsu_tasks.settings.rows import Row, as_text, setting
 from ibutsu_tasks.settings.sources import SettingReader, default_data_dir, read_env_file
-from ibutsu_tasks.settings.values import MASK, mask_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +84,11 @@ class Settings:
         "FLOWER_PORT", 5555, "Port Flower listens on.", parse=values.whole_number(1), flag="--port"
     )
     flower_url: str | None = setting(
-        "IBUTSU_TASKS_FLOWER_URL", None, "Where `doctor` finds Flower; unset: not checked.", secret=True
+        "IBUTSU_TASKS_FLOWER_URL",
+        None,
+        "Where `doctor` finds Flower; unset: not checked.",
+        parse=values.quote_password,
+        secret=True,
     )
     worker_concurrency: int | str = setting(
         "CELERY_WORKER_CONCURRENCY",
@@ -158,12 +163,6 @@ class Settings:
         unit="s",
         flag="--soft-time-limit",
     )
-    task_max_retries: int = setting(
-        "IBUTSU_TASKS_MAX_RETRIES",
-        150,
-        "Tries after an unreachable service; 150 last about half a day.",
-        parse=values.whole_number(0),
-    )
     result_expires_seconds: float = setting(
         "CELERY_RESULT_EXPIRES", 86400.0, "How long task results are kept.", parse=values.seconds, unit="s"
     )
@@ -174,21 +173,11 @@ class Settings:
         parse=values.whole_number(1),
         unit="bytes",
     )
-    import_max_members: int = setting(
-        "IBUTSU_TASKS_IMPORT_MAX_MEMBERS", 500_000, "Files an archive may hold.", parse=values.whole_number(1)
-    )
     query_max_rows: int = setting(
         "IBUTSU_TASKS_QUERY_MAX_ROWS",
         50_000,
         "Largest page `query_task` answers.",
         parse=values.whole_number(1),
-    )
-    query_max_bytes: int = setting(
-        "IBUTSU_TASKS_QUERY_MAX_BYTES",
-        64_000_000,
-        "Metadata a page of `query_task` may hold.",
-        parse=values.whole_number(1),
-        unit="bytes",
     )
     retention: tuple[ProjectAge, ...] = setting(
         "IBUTSU_TASKS_RETENTION",
@@ -284,7 +273,16 @@ class Settings:
             return as_text(value)
         if name == "flower_basic_auth":
             return f"{value.partition(':')[0]}:{MASK}"
-        return mask_passwords(value) if "://" in value else MASK
+        return mask_url_passwords(value) if "://" in value else MASK
+
+    @cached_property
+    def _masker(self) -> Masker:
+        secrets = [getattr(self, row.name) for row in setting_rows().values() if row.secret]
+        return Masker(filter(None, secrets))
+
+    def mask(self, text: str) -> str:
+        """Hide in any text the secrets among these settings, and the password of any URL."""
+        return self._masker.mask(text)
 
 
 def setting_rows() -> dict[str, Row]:

@@ -1,4 +1,4 @@
-"""The texts that settings are given as: how each kind is checked and parsed, and how passwords are hidden.
+"""The texts that settings are given as: how each kind is checked and parsed.
 
 Every parser takes the text and raises ValueError with the end of a sentence: `must be …`.
 """
@@ -13,7 +13,6 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MASK = "***"
 NONE = "–"
 """How a setting without a value is shown."""
 
@@ -27,20 +26,8 @@ _PROPER_URL = re.compile(
     re.IGNORECASE,
 )
 _ODD_URL = re.compile(_HEAD + r"(?P<password>.*)(?P<tail>@[^@/?#]*(?:[/?#].*)?)$", re.IGNORECASE)
+_UNQUOTED = "%!$&'()*+,=~._-:"
 _STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
-_URL_PASSWORD = re.compile(r"(?<=://)(?P<user>[^:@/?#\s]*):(?P<password>[^\s'\"]*)@(?=[^@\s]*)")
-
-_QUERY_PASSWORD = re.compile(r"(?<=[?&])(?P<name>(?:ssl)?password)=[^&\s'\"]*", re.IGNORECASE)
-
-
-def mask_passwords(text: str) -> str:
-    """Replace the password of every URL in `text`, before the host or among the options."""
-    # Every log line passes here, and hardly one holds a URL or an option.
-    if "://" in text:
-        text = _URL_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
-    if "=" in text:
-        text = _QUERY_PASSWORD.sub(rf"\g<name>={MASK}", text)
-    return text
 
 
 def text(value: str) -> str:
@@ -98,13 +85,24 @@ def queues(value: str) -> tuple[str, ...]:
     return names
 
 
-def _quote_password(url: str) -> str:
-    """Percent-encode what a password may hold raw (`@`, `/`, `#`, `%`); a proper URL stays as it is."""
+def split_urls(value: str) -> list[str]:
+    """Split several URLs separated by `;`, which a password may hold as well."""
+    return re.split(r";(?=[a-z+]+://)", value)
+
+
+def split_password(url: str) -> tuple[str, str, str] | None:
+    """Give what stands before the password of a URL, the password and the rest; None when it has none."""
     match = _PROPER_URL.match(url) or _ODD_URL.match(url)
-    if match is None:
+    return (match["head"], match["password"], match["tail"]) if match else None
+
+
+def quote_password(url: str) -> str:
+    """Percent-encode what a password may hold raw (`@`, `/`, `#`, `%`); a proper URL stays as it is."""
+    parts = split_password(url)
+    if parts is None:
         return url
-    password = quote(_STRAY_PERCENT.sub("%25", match["password"]), safe="%!$&'()*+,=~._-:")
-    return f"{match['head']}{password}{match['tail']}"
+    head, password, tail = parts
+    return f"{head}{quote(_STRAY_PERCENT.sub('%25', password), safe=_UNQUOTED)}{tail}"
 
 
 def _scheme(url: str) -> str:
@@ -116,13 +114,13 @@ def _scheme(url: str) -> str:
 
 def broker_url(value: str) -> str:
     """Check one Redis URL or several separated by `;`, and quote their passwords."""
-    urls = re.split(r";(?=[a-z+]+://)", value)
+    urls = split_urls(value)
     for url in urls:
         if _scheme(url) not in BROKER_SCHEMES:
             raise ValueError(
                 f"has the scheme {_scheme(url)}://; Ibutsu's queue is Redis ({', '.join(BROKER_SCHEMES)})"
             )
-    return ";".join(_quote_password(url) for url in urls)
+    return ";".join(quote_password(url) for url in urls)
 
 
 def database_url(value: str) -> str:
@@ -135,7 +133,7 @@ def database_url(value: str) -> str:
         ) from None
     if scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
         raise ValueError(f"has the scheme {scheme}://; Ibutsu's database is PostgreSQL (postgresql://)")
-    return _quote_password("postgresql+psycopg2://" + value.partition("://")[2])
+    return quote_password("postgresql+psycopg2://" + value.partition("://")[2])
 
 
 def basic_auth(value: str) -> str:

@@ -45,6 +45,9 @@ TRANSIENT_ERRORS = (
 MAX_RETRY_PAUSE_SECONDS = 600
 """Below the broker's default visibility time-out of an hour, so a waiting message is never taken for lost."""
 
+MAX_TRIES = 150
+"""After an unreachable service; their pauses last about half a day."""
+
 TRIES_HEADER = "ibutsu_tasks_tries"
 """How often a message was sent again after a transient error."""
 
@@ -115,7 +118,7 @@ class DatabaseTask(Task[Any, Any]):
     def _try_again(self, error: Exception) -> NoReturn:
         headers = dict(self.request.headers or {})
         tries = int(headers.get(TRIES_HEADER, 0))
-        if tries >= self.resources.settings.task_max_retries:
+        if tries >= MAX_TRIES:
             raise error
         pause_seconds = retry_pause_seconds(tries)
         again = self.signature_from_request(

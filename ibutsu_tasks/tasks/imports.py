@@ -57,9 +57,7 @@ def _import_content(
     task: DatabaseTask, import_id: UUID, format_name: str, on_progress: OnProgress
 ) -> dict[str, Any]:
     settings = task.resources.settings
-    limits = ImportLimits(
-        unpacked_bytes=settings.import_max_unpacked_bytes, members=settings.import_max_members
-    )
+    limits = ImportLimits(unpacked_bytes=settings.import_max_unpacked_bytes)
     with task.transaction() as (session, _):
         records.start(session, import_id)
     with task.transaction() as (session, follow_ups):

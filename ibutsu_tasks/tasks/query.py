@@ -23,6 +23,6 @@ def query_task(
     """Give one page of results or runs as JSON rows, newest first."""
     request = paging.PageRequest.from_message(filter_, page, page_size, estimate, tablename)
     settings = self.resources.settings
-    limits = paging.PageLimits(settings.query_max_rows, settings.query_max_bytes)
+    limits = paging.PageLimits(settings.query_max_rows)
     with self.transaction() as (session, _):
         return paging.fetch_page(session, request, limits)

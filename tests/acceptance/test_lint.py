@@ -104,9 +104,9 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
 def test_limits_are_those_of_an_import(tmp_path: Path) -> None:
     path = tmp_path / "run.tar.gz"
     path.write_bytes(ARCHIVE)
-    done = run("lint", str(path), env={"IBUTSU_TASKS_IMPORT_MAX_MEMBERS": "2"})
+    done = run("lint", str(path), env={"IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES": "100"})
     assert done.returncode == 1
-    assert "IBUTSU_TASKS_IMPORT_MAX_MEMBERS" in done.stdout
+    assert "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES" in done.stdout
 
 
 def write_report(path: Path, body: Iterable[bytes]) -> Path:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import ssl
+
 import pytest
 from redis import Redis
 
-from ibutsu_tasks.broker import client_url, describe
+from ibutsu_tasks.broker import client_url, describe, tls_options
 from ibutsu_tasks.settings import load_settings
 
 
@@ -31,3 +33,17 @@ def test_a_semicolon_in_a_password_separates_no_urls() -> None:
 def test_a_description_has_no_credentials() -> None:
     assert describe("redis://user:pw@host/3") == "host:6379/3"
     assert describe("redis+socket:///run/a%20b/v.sock?virtual_host=2") == "/run/a b/v.sock"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_bare"),
+    [
+        ("rediss://h/0", True),
+        ("REDISS://h/0", True),
+        ("rediss://:ssl_cert_reqs@h/0?client_name=x", True),
+        ("rediss://h/0?ssl_cert_reqs=none", False),
+        ("redis://h/0", False),
+    ],
+)
+def test_certificates_are_checked_unless_the_url_says_otherwise(url: str, is_bare: bool) -> None:
+    assert tls_options(url) == ({"ssl_cert_reqs": ssl.CERT_REQUIRED} if is_bare else None)

@@ -37,9 +37,7 @@ def archiver_of(
 ) -> Archiver:
     """Give what archives the rows of a rule to this directory."""
     settings = resources.settings
-    limits = ImportLimits(
-        unpacked_bytes=settings.import_max_unpacked_bytes, members=settings.import_max_members
-    )
+    limits = ImportLimits(unpacked_bytes=settings.import_max_unpacked_bytes)
     return Archiver(resources.session, rule.table, directory, limits, monitor)
 
 

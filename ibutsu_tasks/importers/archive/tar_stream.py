@@ -97,7 +97,7 @@ class TarStream:
             while (member := self._next_member()) is not None:
                 count += 1
                 if count > self._limits.members:
-                    raise self._over_limit(f"{self._limits.members:,} members", "MEMBERS")
+                    raise self._over_limit(f"{self._limits.members:,} members")
                 yield member
                 self._skip(self._left_bytes + self._padding_bytes)
             self._check_rest()
@@ -199,13 +199,12 @@ class TarStream:
 
     def _check_limit(self, more_bytes: int) -> None:
         if self._unpacked_bytes + more_bytes > self._limits.unpacked_bytes:
-            raise self._over_limit(f"{self._limits.unpacked_bytes:,} bytes", "UNPACKED_BYTES")
+            setting = ", the limit IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES"
+            raise self._over_limit(f"{self._limits.unpacked_bytes:,} bytes{setting}")
 
-    def _over_limit(self, limit: str, setting: str) -> InvalidImportError:
-        return InvalidImportError(
-            f"{self._filename} unpacks to more than {limit}, the limit IBUTSU_TASKS_IMPORT_MAX_{setting}.",
-            "Split the archive, or ask the operator to raise the limit.",
-        )
+    def _over_limit(self, limit: str) -> InvalidImportError:
+        hint = "Split the archive, or ask the operator to raise the limit."
+        return InvalidImportError(f"{self._filename} unpacks to more than {limit}.", hint)
 
     def _damage(self, what: str, position: int) -> InvalidImportError:
         self.is_damaged = True

@@ -1,22 +1,30 @@
-"""The directories the embedded servers use, and the record of where the sockets are."""
+"""The directories the embedded servers use: whose they are, how closed, and where the sockets are."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ibutsu_tasks.errors import LocalServersError
+from ibutsu_tasks.errors import LocalServersError, SettingsError
+from ibutsu_tasks.settings import load_settings
 
 RECORD_NAME = "servers.json"
 SOCKET_DIRECTORY_PREFIX = "ibutsu-tasks-"
 LOG_LIMIT_BYTES = 5_000_000
 TAIL_BYTES = 8192
+
+CLUSTER_MODES = frozenset({0o700, 0o750})
+"""PostgreSQL starts on a directory with one of these alone."""
+
+CLUSTER_MARK = "PG_VERSION"
 
 # An AF_UNIX path has at most 107 bytes on Linux, 103 on macOS, and PostgreSQL's socket name takes 15.
 _SHORT_AND_PLAIN = re.compile(r"/[A-Za-z0-9/_.-]{1,60}")
@@ -128,3 +136,51 @@ def _write(data_dir: Path, record: ServersRecord) -> None:
     draft = data_dir / f"{RECORD_NAME}.new"
     draft.write_text(json.dumps(asdict(record)), encoding="utf-8")
     draft.replace(data_dir / RECORD_NAME)
+
+
+def has_cluster(directory: Path) -> bool:
+    """Tell whether PostgreSQL's data were created here before."""
+    return (directory / CLUSTER_MARK).exists()
+
+
+def restore_mode(directory: Path) -> None:
+    """Give a cluster of ours the mode 0700 back when something has changed it.
+
+    Raises LocalServersError when it cannot be entered even so.
+    """
+    try:
+        mode = stat.S_IMODE(directory.stat().st_mode)
+        is_closed = not os.access(directory, os.R_OK | os.W_OK | os.X_OK)
+        if is_closed or (mode not in CLUSTER_MODES and has_cluster(directory)):
+            directory.chmod(0o700)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise LocalServersError(
+            f"{directory} cannot be used: {error.strerror}.",
+            "Give it back to this user with `chown -R`, or choose another --data-dir.",
+        ) from None
+
+
+def check_is_ours(directory: Path) -> None:
+    """Raise LocalServersError for what is no PostgreSQL data and not empty: somebody else's, or damaged."""
+    if directory.is_dir() and (has_cluster(directory) or not any(directory.iterdir())):
+        return
+    what = "holds files but no PG_VERSION" if directory.is_dir() else "is no directory"
+    raise LocalServersError(
+        f"{directory} {what}, so it is no PostgreSQL data that this program would touch.",
+        "Move it away or restore it, or choose another --data-dir.",
+    )
+
+
+def reset_command(data_dir: Path) -> str:
+    """Give the command that empties `data_dir`, which it names unless it is the default one."""
+    named = "" if _is_default(data_dir) else f" --data-dir {shlex.quote(str(data_dir))}"
+    return f"`ibutsu-tasks up --reset{named}`"
+
+
+def _is_default(data_dir: Path) -> bool:
+    with suppress(SettingsError):
+        settings = load_settings()
+        return "data_dir" not in settings.sources and settings.data_dir.resolve() == data_dir.resolve()
+    return False

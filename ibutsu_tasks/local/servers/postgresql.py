@@ -23,9 +23,13 @@ from ibutsu_tasks.local.processes import (
     wait_until,
 )
 from ibutsu_tasks.local.servers.binaries import POSTGRESQL_MAJOR
-from ibutsu_tasks.local.servers.directories import open_log
-from ibutsu_tasks.local.servers.postgresql_directory import check_is_ours, has_cluster, restore_mode
-from ibutsu_tasks.local.servers.reset import reset_command
+from ibutsu_tasks.local.servers.directories import (
+    check_is_ours,
+    has_cluster,
+    open_log,
+    reset_command,
+    restore_mode,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
-from ibutsu_tasks.local.servers.postgresql_directory import check_is_ours, restore_mode
-from ibutsu_tasks.local.servers.reset import reset_command
+from ibutsu_tasks.local.servers.directories import check_is_ours, reset_command, restore_mode
 
 if TYPE_CHECKING:
     from ibutsu_tasks.local.servers.binaries import Binaries

@@ -112,8 +112,8 @@ class LocalServers:
             if lease.is_only_one():
                 self._end_servers(timeout_seconds)
 
-    def mend(self) -> None:
-        """Start again what has died under us. Raises LocalServersError when it does not start."""
+    def restart_ended(self) -> None:
+        """Start again the servers that have ended. Raises LocalServersError when it does not start."""
         if self.valkey.process() and self.postgresql.process():
             return
         with start_lock(self.data_dir, self._lock_timeout_seconds):

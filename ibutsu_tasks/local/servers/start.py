@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ibutsu_tasks.errors import LocalServersError
 from ibutsu_tasks.local.processes import wait_until
-from ibutsu_tasks.local.servers.directories import tail
-from ibutsu_tasks.local.servers.reset import reset_command, tells_of_damage
+from ibutsu_tasks.local.servers.directories import reset_command, tail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,11 +89,11 @@ def _recovers(server: Server) -> bool:
 
 def _failure(server: Server, reason: str, log_size_bytes: int) -> LocalServersError:
     lines = tail(server.log, since_bytes=log_size_bytes)
-    data_dir, said = server.log.parent.parent, f"{reason}\n{lines}"
-    hint = f"Read {server.log}."
-    if tells_of_damage(said):
-        hint = f"{hint} When the data are damaged, start with empty ones: {reset_command(data_dir)}."
-    if "No space left on device" in said:
+    data_dir = server.log.parent.parent
+    # Not offered without a condition: a permission or a setting is put right, and the data are whole.
+    empty = f"start with empty ones: {reset_command(data_dir)}"
+    hint = f"Read {server.log}. Only when it says that the data are damaged, {empty}."
+    if "No space left on device" in f"{reason}\n{lines}":
         hint = f"Free space on the disk of {data_dir}, or choose another --data-dir."
     last_words = f" It said:\n{lines}" if lines else ""
     return LocalServersError(f"{server.title} did not start: {reason}.{last_words}", hint)

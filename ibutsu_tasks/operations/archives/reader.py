@@ -11,8 +11,7 @@ from sqlalchemy import LargeBinary, Text, case, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ibutsu_tasks.database.copying import table_of
-from ibutsu_tasks.database.membership import among
-from ibutsu_tasks.database.models import Artifact, Result, Run
+from ibutsu_tasks.database.models import Artifact, Result, Run, among
 from ibutsu_tasks.importers.archive.pruned_rows import json_column, number_column
 from ibutsu_tasks.importers.parsed import ArchivedRun
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import case, func, select, update
 
+from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.large_values import read_into
-from ibutsu_tasks.database.lock_wait import limit_lock_wait
 from ibutsu_tasks.database.models import ImportFile
 from ibutsu_tasks.operations.imports.records import find_locked
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from ibutsu_tasks.database.lock_wait import limit_lock_wait
+from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import Import
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.importers.findings import shown

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, select, update
 
 from ibutsu_tasks.database.copying import CopyBatch
-from ibutsu_tasks.database.membership import among
-from ibutsu_tasks.database.models import Artifact, Result
+from ibutsu_tasks.database.models import Artifact, Result, among
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
 from ibutsu_tasks.operations.imports.columns import RowColumns

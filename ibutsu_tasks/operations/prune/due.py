@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.database.models import Base, Project
+from ibutsu_tasks.database.models import AmongKeys, Base, Project
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.database.membership import Membership
     from ibutsu_tasks.retention import ProjectAge
 
 BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - the database's times are naive UTC
@@ -102,7 +101,7 @@ class DueRows:
         """The date that decides."""
         return self.root.c[self.rule.date_column]
 
-    def conditions(self, table: Table, parents: Mapping[Table, Membership]) -> list[ColumnElement[bool]]:
+    def conditions(self, table: Table, parents: Mapping[Table, AmongKeys]) -> list[ColumnElement[bool]]:
         """Give the conditions on a row of `table`; it is taken when any of them holds."""
         if table is self.root:
             return [self._is_due()]
@@ -162,7 +161,7 @@ def _project_of(table: Table) -> ColumnElement[str]:
     return cast(func.coalesce(*projects), Text)
 
 
-def chosen_by(query: Select[UUID]) -> Membership:
+def chosen_by(query: Select[UUID]) -> AmongKeys:
     """Take the parents whose ids this query gives."""
     return lambda column: column.in_(query)
 

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from ibutsu_tasks.clock import iso_utc, utc_now
 from ibutsu_tasks.errors import BusyError, IbutsuTasksError
-from ibutsu_tasks.settings.values import mask_passwords
+from ibutsu_tasks.settings.masking import mask_url_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -148,7 +148,7 @@ class PruneHistory:
         try:
             self._write(self._connect(), record)
         except (RedisError, OSError, IbutsuTasksError) as error:
-            return mask_passwords(" ".join(str(error).split())).rstrip(".") or type(error).__name__
+            return mask_url_passwords(" ".join(str(error).split())).rstrip(".") or type(error).__name__
         return None
 
     def _write(self, client: Redis, record: PruneRecord) -> None:

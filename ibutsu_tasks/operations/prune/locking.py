@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
 )
 
-from ibutsu_tasks.database.membership import among
+from ibutsu_tasks.database.models import among
 from ibutsu_tasks.operations.prune.due import RowKey, size_bytes
 
 if TYPE_CHECKING:

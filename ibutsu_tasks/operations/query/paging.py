@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Select, Table, Text, Uuid, cast, func, select, text
+from sqlalchemy import ClauseElement, Executable, Select, Table, Text, Uuid, cast, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 
 from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.query import filters
-from ibutsu_tasks.operations.query.row_estimate import estimate_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
+    from sqlalchemy.sql.compiler import SQLCompiler
 
 TABLE_NAMES = ("results", "runs")
 
@@ -47,7 +48,7 @@ class PageLimits:
     """What one page may hold: rows, and bytes of their JSON documents, which are nearly all of it."""
 
     rows: int
-    json_bytes: int
+    json_bytes: int = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _within(max_bytes: int, rows: Iterable[tuple[dict[str, Any], int]]) -> Itera
         if size_bytes > max_bytes:
             raise RefusedError(
                 f"The page holds more than the limit of {max_bytes:,} bytes of metadata.",
-                "Ask for smaller pages, or raise IBUTSU_TASKS_QUERY_MAX_BYTES.",
+                "Ask for smaller pages.",
             )
         yield row
 
@@ -185,9 +186,29 @@ def _total(session: Session, matching: Select[Any], request: PageRequest, page_r
     if page_rows < request.page_size and (page_rows or request.page == 1):
         # The last page says how many there are.
         return seen
-    if request.estimate and (estimate := estimate_rows(session, matching)) >= ESTIMATE_LIMIT_ROWS:
+    if request.estimate and (estimate := _estimate_rows(session, matching)) >= ESTIMATE_LIMIT_ROWS:
         return max(estimate, seen) if page_rows else estimate
     return session.scalars(select(func.count()).select_from(matching.subquery())).one()
+
+
+class _Explain(Executable, ClauseElement):
+    """`EXPLAIN` of a query, with the query's bound values."""
+
+    inherit_cache = False
+
+    def __init__(self, query: Select[Any]) -> None:
+        self.query = query
+
+
+@compiles(_Explain)
+def _compile_explain(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.query, **options)}"
+
+
+def _estimate_rows(session: Session, query: Select[Any]) -> int:
+    """Give the planner's estimate of the rows `query` gives, without running it."""
+    [plan] = session.execute(_Explain(query)).one()[0]
+    return int(plan["Plan"]["Plan Rows"])
 
 
 @contextmanager

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from ibutsu_tasks.broker import build_client, restore_unacked
+from ibutsu_tasks.broker import build_client, redis_lists, restore_unacked
 from ibutsu_tasks.celery_app import create_broker_celery_app
-from ibutsu_tasks.queues import redis_lists
 from ibutsu_tasks.settings import load_settings
 
 

@@ -5,7 +5,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.local import supervisor as supervisor_module
-from ibutsu_tasks.local.leftovers import end_leftover_roles, note_roles
+from ibutsu_tasks.local.guard import end_leftover_roles, write_roles
 from ibutsu_tasks.local.processes import ProcessMark
 from ibutsu_tasks.local.role_processes import BEAT, RoleProcess, role_environment
 from ibutsu_tasks.local.supervisor import Supervisor
@@ -33,7 +33,7 @@ def test_gives_up_on_a_role_that_dies_at_once(tmp_path: Path, monkeypatch: pytes
         role_environment({"IBUTSU_TASKS_DATA_DIR": str(tmp_path)}),  # no broker: beat ends with code 3
         on_line=lambda _role, _line: None,
         say=said.append,
-        mend=lambda: None,
+        restart_servers=lambda: None,
         before_restart=restarted.append,
         on_failure=lambda: failures.append(True),
     )
@@ -52,13 +52,13 @@ def test_leftovers_are_ended_only_when_their_owner_is_dead(tmp_path: Path) -> No
     environment = {"PATH": os.environ["PATH"], "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
     environment["SQLALCHEMY_DATABASE_URI"] = "postgresql://127.0.0.1:1/none"
     left = RoleProcess(BEAT, environment, lambda _role, _line: None)
-    note_roles(tmp_path, ProcessMark.of(os.getpid()), [left.mark])
+    write_roles(tmp_path, ProcessMark.of(os.getpid()), [left.mark])
     assert end_leftover_roles(tmp_path) == 0
     assert left.mark.process() is not None
 
     me = ProcessMark.of(os.getpid())
     earlier_life_of_my_pid = ProcessMark(me.pid, me.created - 1000)
-    note_roles(tmp_path, earlier_life_of_my_pid, [left.mark])
+    write_roles(tmp_path, earlier_life_of_my_pid, [left.mark])
     assert end_leftover_roles(tmp_path, owner=me) == 0
     assert end_leftover_roles(tmp_path) == 1
     assert left.mark.process() is None

@@ -16,7 +16,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database import lock_wait
+from ibutsu_tasks.database import engine as database_engine
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
@@ -216,7 +216,7 @@ def test_import_in_use_is_waited_for_only_so_long(
 ) -> None:
     row = make_import(session, JUNIT)
     session.commit()
-    monkeypatch.setattr(lock_wait, "LOCK_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(database_engine, "LOCK_TIMEOUT_SECONDS", 1)
     for lock in (find_locked, content_of):
         lock(session, row.id)
         with Session(engine) as other, pytest.raises(DBAPIError) as caught:

@@ -18,7 +18,7 @@ from ibutsu_tasks.doctor.report import Report, finding
 from ibutsu_tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.doctor.faults import Fault
+    from ibutsu_tasks.doctor.report import Fault
 
 
 def test_codes_have_one_form() -> None:
@@ -27,7 +27,7 @@ def test_codes_have_one_form() -> None:
 
 
 def test_every_check_has_a_letter_of_its_own() -> None:
-    assert tuple(LETTERS) == CHECKS
+    assert list(LETTERS) == list(CHECKS)
     assert len(set(LETTERS.values())) == len(LETTERS)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ibutsu_tasks.doctor import CHECKS, examine
 from ibutsu_tasks.doctor.codes import Verdict
-from ibutsu_tasks.doctor.naming import REASON_LENGTH, reason_of, variable_of
+from ibutsu_tasks.doctor.report import MAX_REASON_CHARACTERS, reason_of, variable_of
 from ibutsu_tasks.doctor.settings import check_settings, obstacles, unusable_settings
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import load_settings
@@ -19,7 +19,7 @@ GOOD = {"broker_url": "redis://h/0", "database_url": "postgresql://u@h/n"}
 
 
 def codes(**values: Any) -> list[str]:
-    return [item.code for item in check_settings(load_settings(values, environ={}), CHECKS)]
+    return [item.code for item in check_settings(load_settings(values, environ={}))]
 
 
 def test_nothing_set_names_every_variable() -> None:
@@ -102,7 +102,7 @@ def test_a_reason_never_tells_a_password(password: str, around: str) -> None:
     told = reason_of(ValueError(f"{around} p{password} {around}"), settings)
     assert f"p{password}" not in told
     assert "\n" not in told
-    assert len(told) <= REASON_LENGTH + 1
+    assert len(told) <= MAX_REASON_CHARACTERS + 1
 
 
 def test_a_reason_never_tells_the_password_of_a_url() -> None:

@@ -1,43 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+from ibutsu_tasks.local.servers.directories import reset_command
 
-from ibutsu_tasks.local.servers.reset import reset_command, tells_of_damage
-
-
-@pytest.mark.parametrize(
-    "log",
-    [
-        'PANIC:  could not read file "global/pg_control": read 0 of 296',
-        "FATAL:  incorrect checksum in control file",
-        "PANIC:  could not locate a valid checkpoint record at 0/1500028",
-        "FATAL:  database files are incompatible with server",
-        'FATAL:  could not open directory "pg_notify": No such file or directory',
-        "# Bad file format reading the append only file appendonly.aof.1.incr.aof",
-        "# Invalid AOF manifest file format",
-        "# Can't handle RDB format version 80",
-    ],
-)
-def test_damage_is_recognised(log: str) -> None:
-    assert tells_of_damage(log)
-
-
-@pytest.mark.parametrize(
-    "log",
-    [
-        'FATAL:  data directory "/data/postgresql" has invalid permissions',
-        'PANIC:  could not open file "global/pg_control": Permission denied',
-        'FATAL:  could not create lock file "/run/.s.PGSQL.5432.lock": Read-only file system',
-        "LOG:  checkpoint starting: end-of-recovery immediate wait",
-        "FATAL:  could not map anonymous shared memory: Cannot allocate memory",
-        "it did not answer within 30 seconds",
-        "# Can't open the append-only file: Permission denied",
-    ],
-)
-def test_other_faults_are_not_taken_for_damage(log: str) -> None:
-    assert not tells_of_damage(log)
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_the_command_names_any_other_place_than_the_default(

@@ -1,0 +1,70 @@
+"""Hides secrets in any text: those that are known, in every spelling, and the password of any URL."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from ibutsu_tasks.settings.values import split_password, split_urls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "***"
+
+SHORTEST_SECRET_CHARACTERS = 4
+"""Masking every `a` because somebody's password is one would make a sentence unreadable and tell it too."""
+
+_LOGIN = re.compile(r"://[^:@/?#]*:")
+_OPTION_PASSWORD = re.compile(r"(?<=[?&])(?P<name>(?:ssl_?)?password)=(?P<password>[^&#\s]*)", re.IGNORECASE)
+
+
+class Masker:
+    """Replaces secrets in texts; `secrets` are plain values, `user:password`, or URLs with passwords."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        spellings = {spelling for secret in secrets for part in _parts(secret) for spelling in _spell(part)}
+        known = [each for each in spellings if len(each) >= SHORTEST_SECRET_CHARACTERS]
+        longest_first = sorted(known, key=len, reverse=True)
+        self._known = re.compile("|".join(map(_pattern, longest_first))) if known else None
+
+    def mask(self, text: str) -> str:
+        """Give `text` with MASK in place of every secret."""
+        return mask_url_passwords(self._known.sub(MASK, text) if self._known else text)
+
+
+def mask_url_passwords(text: str) -> str:
+    """Replace the password of every URL in `text`, before the host or among the options."""
+    # Every log line passes here, and hardly one holds a URL or an option.
+    if "://" in text and "@" in text:
+        text = re.sub(r"\S+", _mask_login, text)
+    if "=" in text:
+        text = _OPTION_PASSWORD.sub(rf"\g<name>={MASK}", text)
+    return text
+
+
+def _mask_login(word: re.Match[str]) -> str:
+    """Replace what lies between the first `://user:` and the last `@`, whatever it is."""
+    text = word[0]
+    login, at = _LOGIN.search(text), text.rfind("@")
+    return f"{text[: login.end()]}{MASK}{text[at:]}" if login and at >= login.end() else text
+
+
+def _parts(secret: str) -> Iterable[str]:
+    if "://" not in secret:
+        return (secret, secret.partition(":")[2])
+    logins = [found[1] for url in split_urls(secret) if (found := split_password(url))]
+    return (*logins, *(match["password"] for match in _OPTION_PASSWORD.finditer(secret)))
+
+
+def _spell(part: str) -> Iterable[str]:
+    """Give a password as it is, decoded, encoded, and as Python shows it among quotes."""
+    for plain in (part, unquote(part), unquote_plus(part)):
+        yield from (plain, quote(plain), quote(plain, safe=""), quote_plus(plain), repr(plain)[1:-1])
+
+
+def _pattern(spelling: str) -> str:
+    # A password that is an ordinary word stands inside others too, as `ibutsu` in `ibutsu_tasks`.
+    is_word = spelling.isalpha() and spelling.islower()
+    return rf"(?<!\w){spelling}(?!\w)" if is_word else re.escape(spelling)
