@@ -199,11 +199,12 @@ class TarStream:
 
     def _check_limit(self, more_bytes: int) -> None:
         if self._unpacked_bytes + more_bytes > self._limits.unpacked_bytes:
-            setting = ", the limit IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES"
-            raise self._over_limit(f"{self._limits.unpacked_bytes:,} bytes{setting}")
+            raise self._over_limit(
+                f"{self._limits.unpacked_bytes:,} bytes, the limit IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
+                "Split the archive, or ask the operator to raise the limit.",
+            )
 
-    def _over_limit(self, limit: str) -> InvalidImportError:
-        hint = "Split the archive, or ask the operator to raise the limit."
+    def _over_limit(self, limit: str, hint: str = "Split the archive.") -> InvalidImportError:
         return InvalidImportError(f"{self._filename} unpacks to more than {limit}.", hint)
 
     def _damage(self, what: str, position: int) -> InvalidImportError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import func, select
 
 from ibutsu_tasks.operations.prune.locking import BYTES_PER_WEIGHT, Deleted, LockedRows, RowLocker
+from ibutsu_tasks.operations.prune.sweep import SweepConflictError, raising_conflicts, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -38,6 +39,9 @@ HIGHEST_WEIGHT = 10_000
 
 LARGEST_STEP = 2.0
 DEEPEST_CUT = 0.25
+
+DEPENDANTS_FACTOR = 2
+"""A sweep is given up where its rows have so many times its weight of dependants: unlike those before."""
 
 
 class BatchTuner:
@@ -88,10 +92,12 @@ class Batch(NamedTuple):
 class BatchPruner:
     """Deletes batch after batch, each in a transaction of its own, the oldest rows first.
 
-    Rows are locked from the top down and deleted from the bottom up. Nobody can add a dependant to a locked
-    row, rows that others have locked are skipped, and a row goes only when it has no dependants any more: so
-    no batch fails or waits because of somebody else's work, and a row with many dependants takes several.
-    With an archiver, rows are archived before they go.
+    A batch is swept: one statement deletes it with its dependants. Where that meets somebody else's work, or
+    too much for one transaction, the same rows are locked from the top down and deleted from the bottom up.
+    Nobody can add a dependant to a locked row, rows that others have locked are skipped, and a row goes only
+    when it has no dependants any more: so no batch fails or waits for long because of somebody else's work,
+    and a row with many dependants takes several. With an archiver, rows are archived before they go, and all
+    go that way.
     """
 
     def __init__(
@@ -129,17 +135,39 @@ class BatchPruner:
     def _pass_over(self) -> None:
         after: RowKey | None = None
         while not self.stopped:
+            try:
+                after = self._sweep(after)
+            except SweepConflictError:
+                after = self._lock_and_delete(after)
+            if after is None:
+                return
+
+    def _sweep(self, after: RowKey | None) -> RowKey | None:
+        """Delete the next rows and all their dependants; give the last one, None when there is none."""
+        started = time.monotonic()
+        limit, dependants_limit = self._tuner.roots, self._tuner.weight * DEPENDANTS_FACTOR
+        with raising_conflicts(), self._open_session() as session:
+            last, deleted = sweep(session, self.due, after, limit, dependants_limit)
+        if last is not None:
+            self._end_batch(Batch(deleted[self.due.root].rows, deleted), time.monotonic() - started)
+        return last
+
+    def _lock_and_delete(self, after: RowKey | None) -> RowKey | None:
+        """Delete of the next rows what others have not locked; give the last one seen, None without any."""
+        last: RowKey | None = None
+        while not self.stopped:
             started = time.monotonic()
             with self._open_session() as session:
                 locker = RowLocker(session, self.due, self._tuner.weight)
                 roots, last = locker.lock_next(after, self._tuner.roots)
                 if last is None:
-                    return
+                    return None
                 batch = self._delete(locker, self._lock_dependants(locker, roots))
             self._end_batch(batch, time.monotonic() - started)
             # What went in part is taken again at once, until nothing more of it goes.
             if not batch.rows or batch.deleted[self.due.root].rows == batch.roots:
-                after = last
+                break
+        return last
 
     def _archive_and_pass_over(self, archiver: Archiver) -> None:
         after: RowKey | None = None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select, Table
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.database.models import AmongKeys
     from ibutsu_tasks.operations.prune.due import DueRows
 
 BYTES_PER_WEIGHT = 8192
@@ -51,16 +52,16 @@ lead PostgreSQL to read a whole table instead."""
 
 
 class LockedRows(NamedTuple):
-    """Rows of one table, locked; their places (`tid[]`) and ids (`uuid[]`) as PostgreSQL writes arrays.
+    """Rows of one table, locked, and their places as PostgreSQL writes an array (`tid[]`).
 
-    There are no ids where no table depends on theirs. `found` rows there were, whether they fit the batch and
-    are locked by others or not.
+    `found` rows there were, whether they fit the batch and are locked by others or not. `size_bytes` is what
+    the rows hold as it is stored; None when others have locked some of those that fit.
     """
 
     places: str
-    ids: str
     rows: int
     found: int
+    size_bytes: int | None
 
 
 class Deleted(NamedTuple):
@@ -94,7 +95,7 @@ class RowLocker:
         date = select(cast(fitting.c.date, Text)).order_by(*by_age).limit(1).scalar_subquery()
         row_id = select(fitting.c.id).order_by(*by_age).limit(1).scalar_subquery()
         *locked, last_date, last_id = self._session.execute(query.add_columns(date, row_id)).one()
-        return LockedRows(*locked), None if last_date is None else RowKey(last_date, last_id)
+        return _locked_rows(*locked), None if last_date is None else RowKey(last_date, last_id)
 
     def lock_some(self, ids: Collection[UUID]) -> LockedRows:
         """Lock those of these rows of the rule's table that are due."""
@@ -103,12 +104,15 @@ class RowLocker:
 
     def lock_dependants(self, table: Table, parents: Mapping[Table, LockedRows]) -> LockedRows:
         """Lock rows of `table` that depend on these parents."""
-        memberships = {parent: _in_array(rows.ids) for parent, rows in parents.items()}
+        memberships = {parent: _ids_at(parent, rows.places) for parent, rows in parents.items()}
         return self._lock_where(table, or_(*self._due.conditions(table, memberships)))
 
     def delete(self, table: Table, locked: LockedRows, *, have_dependants: bool) -> Deleted:
         """Delete the locked rows; where some may still have dependants, those that have none."""
-        conditions = [_ctid(table) == any_(literal(locked.places).op("::")(literal_column("tid[]")))]
+        conditions = [_is_at(table, locked.places)]
+        if not have_dependants and locked.size_bytes is not None:
+            self._session.execute(delete(table).where(*conditions))
+            return Deleted(locked.rows, locked.size_bytes)
         if have_dependants:
             conditions += [
                 ~exists().where(column == table.c.id).correlate(table)
@@ -126,7 +130,7 @@ class RowLocker:
         # One more than fits, to know that there are more.
         found = select(*_columns(table)).where(condition).limit(self._weight + 1)
         query, _ = self._lock(table, found, [condition])
-        return LockedRows(*self._session.execute(query).one())
+        return _locked_rows(*self._session.execute(query).one())
 
     def _lock(
         self, table: Table, found: Select[*tuple[Any, ...]], conditions: Sequence[ColumnElement[bool]]
@@ -141,11 +145,12 @@ class RowLocker:
         weighed = select(found_rows, total).subquery()
         fits = or_(weighed.c.total <= self._weight, weighed.c.total == weighed.c.weight)
         fitting = select(weighed).where(fits).cte("fitting")
-        is_there = _ctid(table) == any_(func.array(select(fitting.c.place).scalar_subquery()))
-        locked = select(_place(table), table.c.id).where(is_there, *conditions)
+        is_there = ctid(table) == any_(func.array(select(fitting.c.place).scalar_subquery()))
+        locked = select(_place(table)).where(is_there, *conditions)
         rows = locked.with_for_update(skip_locked=True).cte("locked")
-        ids = _as_array(rows.c.id) if self._due.children(table) else literal("{}")
-        return select(_as_array(rows.c.place), ids, _count(rows), _count(found_rows)), fitting
+        places = select(func.coalesce(cast(func.array_agg(rows.c.place), Text), "{}")).scalar_subquery()
+        counted = select(func.count(), func.sum(fitting.c.weight)).select_from(fitting).subquery()
+        return select(places, _count(rows), _count(found_rows), *counted.c), fitting
 
 
 def _columns(table: Table) -> tuple[ColumnElement[Any], ...]:
@@ -154,23 +159,29 @@ def _columns(table: Table) -> tuple[ColumnElement[Any], ...]:
     return (_place(table), table.c.id, weight.label("weight"))
 
 
-def _as_array(column: ColumnElement[Any]) -> ColumnElement[str]:
-    return select(func.coalesce(cast(func.array_agg(column), Text), "{}")).scalar_subquery()
+def _locked_rows(places: str, rows: int, found: int, fitting: int, weight: float | None) -> LockedRows:
+    # A weight is a binary fraction, so nothing was rounded.
+    size_bytes = round(((weight or 0) - fitting) * BYTES_PER_WEIGHT) if rows == fitting else None
+    return LockedRows(places, rows, found, size_bytes)
 
 
 def _count(rows: CTE) -> ColumnElement[int]:
     return select(func.count()).select_from(rows).scalar_subquery()
 
 
-def _in_array(ids: str) -> Any:
-    array = literal(ids).op("::")(literal_column("uuid[]"))
-    return lambda column: column == any_(array)
+def _ids_at(parent: Table, places: str) -> AmongKeys:
+    ids = func.array(select(parent.c.id).where(_is_at(parent, places)).scalar_subquery())
+    return lambda column: column == any_(ids)
+
+
+def _is_at(table: Table, places: str) -> ColumnElement[bool]:
+    return ctid(table) == any_(literal(places).op("::")(literal_column("tid[]")))
 
 
 def _place(table: Table) -> ColumnElement[Any]:
-    return _ctid(table).label("place")
+    return ctid(table).label("place")
 
 
-def _ctid(table: Table) -> ColumnElement[Any]:
+def ctid(table: Table) -> ColumnElement[Any]:
     """Give the place of a row of `table`, which holds while nobody changes the row."""
     return literal_column(f"{table.name}.ctid")
