@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -12,40 +11,18 @@ from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, Base, ImportFile, Result
-from ibutsu_tasks.operations.prune import batches, run_prune
+from ibutsu_tasks.operations.prune import batches
 from ibutsu_tasks.operations.prune.due import DueRows
 from ibutsu_tasks.operations.prune.locking import RowLocker
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
+from tests.old_results import due_results, make_old_result, prune
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Engine
 
 RESULTS, IMPORTS = RULES_BY_NAME["results"], RULES_BY_NAME["imports"]
 ARTIFACTS = Base.metadata.tables["artifacts"]
-
-
-def due_results() -> DueRows:
-    return DueRows(RESULTS, utc_now() - timedelta(days=150))
-
-
-def make_old_result(session: Session, *, artifacts: int = 0) -> Result:
-    result = make_result(session, make_run(session), start_time=utc_now() - timedelta(days=300))
-    for _ in range(artifacts):
-        make_artifact(session, result)
-    session.commit()
-    return result
-
-
-def prune(engine: Engine, rule: RetentionRule) -> run_prune.PruneSummary:
-    @contextmanager
-    def open_session() -> Iterator[Session]:
-        with Session(engine) as session, session.begin():
-            yield session
-
-    return run_prune.prune(open_session, rule, rule.default_age_days)
 
 
 def test_batches_follow_one_another_by_date_and_id(engine: Engine, session: Session) -> None:

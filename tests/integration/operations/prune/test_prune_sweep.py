@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -13,16 +12,17 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, ImportFile, Result
-from ibutsu_tasks.operations.prune import batches, run_prune
+from ibutsu_tasks.operations.prune import batches
 from ibutsu_tasks.operations.prune import sweep as sweeping_module
 from ibutsu_tasks.operations.prune.due import DueRows
 from ibutsu_tasks.operations.prune.sweep import SweepConflictError, sweep
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.commands import until
-from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
+from tests.factories import make_import, make_result, make_run, utc_now
+from tests.old_results import due_results, make_old_result, prune
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sqlalchemy import Engine
 
@@ -31,27 +31,6 @@ RESULTS, IMPORTS = RULES_BY_NAME["results"], RULES_BY_NAME["imports"]
 WAITING = """
 select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
 """
-
-
-def due_results() -> DueRows:
-    return DueRows(RESULTS, utc_now() - timedelta(days=150))
-
-
-def make_old_result(session: Session, *, artifacts: int = 0) -> Result:
-    result = make_result(session, make_run(session), start_time=utc_now() - timedelta(days=300))
-    for _ in range(artifacts):
-        make_artifact(session, result)
-    session.commit()
-    return result
-
-
-def prune(engine: Engine, rule: RetentionRule) -> run_prune.PruneSummary:
-    @contextmanager
-    def open_session() -> Iterator[Session]:
-        with Session(engine) as session, session.begin():
-            yield session
-
-    return run_prune.prune(open_session, rule, rule.default_age_days)
 
 
 def count(engine: Engine, table: type[Any]) -> int:
