@@ -26,7 +26,7 @@ RECORD_NAME = "stack.json"
 
 @dataclass(frozen=True, slots=True)
 class StackRecord:
-    """What a running stack tells the other commands."""
+    """What the other commands know of a running stack."""
 
     pid: int
     broker_url: str

@@ -57,7 +57,7 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def shorten(name: str, width: int) -> str:
-    """Keep the beginning and the end of a file's name, which tell more than its middle."""
+    """Keep the beginning and the end of a file's name, which say more than its middle."""
     if len(name) <= width:
         return name
     head = (width - 1) // 2

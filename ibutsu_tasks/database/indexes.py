@@ -46,7 +46,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class MissingIndex:
-    """No usable index begins with `column`; `statement` mends it and lets others read and write meanwhile."""
+    """No usable index begins with `column`; `statement` makes one, while others read and write."""
 
     table: str
     column: str

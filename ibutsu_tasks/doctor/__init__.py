@@ -1,4 +1,4 @@
-"""The doctor: looks at every service, says what it saw and the one thing that mends it."""
+"""The doctor: looks at every service, says what it saw and how to fix it."""
 
 from __future__ import annotations
 

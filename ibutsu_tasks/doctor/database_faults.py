@@ -1,4 +1,4 @@
-"""What stands behind an error of the PostgreSQL driver while connecting, and what mends it.
+"""What stands behind an error of the PostgreSQL driver while connecting, and how to fix it.
 
 PostgreSQL gives no error code to a connection that failed, only a text. A server that speaks another
 language than English falls through to the last row, which quotes it.
@@ -114,7 +114,7 @@ FAULTS = (
         r"unreachable|No route to host",
         "01",
         "There is no way to {place}: the network or host is unreachable.",
-        "Correct {host_variable}, or mend the network.",
+        "Correct {host_variable}, or repair the network.",
     ),
     Fault(
         r"statement timeout|lock timeout",
@@ -132,7 +132,7 @@ FAULTS = (
         r"received invalid response|expected authentication request|closed the connection unexpectedly"
         r"|unsupported frontend protocol|reset by peer",
         "09",
-        "What answers at {place} is not PostgreSQL, or it hung up.",
+        "What answers at {place} is not PostgreSQL, or it closed the connection.",
         "Correct {host_variable} and the port.",
     ),
 )

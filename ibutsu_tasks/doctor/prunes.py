@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
 
 TOLERATED_PERIODS = 2
-"""A prune may fail to run once, for a night's maintenance, before somebody is told."""
+"""A prune may fail to run once, for a night's maintenance, before it is reported."""
 
 SCHEDULED = {row.task: row for row in SCHEDULE}
 
@@ -80,7 +80,7 @@ def _is_due(session: Session, rule: RetentionRule, settings: Settings) -> bool:
 def judge(records: Sequence[PruneRecord], due: Collection[str], now: datetime) -> list[Finding]:
     """Give the findings about `records`, newest first; of the rules named in `due`, rows wait to be deleted.
 
-    What was skipped tells nothing of a rule, and neither does what runs.
+    What was skipped says nothing of a rule, and neither does what runs.
     """
     found = []
     for rule in RETENTION_RULES:
@@ -101,7 +101,7 @@ def _failed(record: PruneRecord, now: datetime) -> Finding:
     again = f"`ibutsu-tasks prune {record.rule}`"
     if record.state(now) is PruneState.LOST:
         seen = f"The last prune of {record.rule} (begun {started}) never ended."
-        return finding("IBT-P02", seen, f"Its process was killed; run {again}, which goes on from there.")
+        return finding("IBT-P02", seen, f"Its process was killed; run {again}, which continues there.")
     seen = f"The last prune of {record.rule} ({started}) failed: {record.sentence}"
     return finding("IBT-P01", seen, f"Mend the cause, then run {again}.")
 

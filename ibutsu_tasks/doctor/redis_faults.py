@@ -1,4 +1,4 @@
-"""What stands behind an error of the Redis client: one sentence per cause, and what mends it."""
+"""What stands behind an error of the Redis client: one sentence per cause, and how to fix it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ FAULTS = (
         r"unreachable|No route to host",
         "01",
         "There is no way to {place}: the network or host is unreachable.",
-        "Correct {variable}, or mend the network.",
+        "Correct {variable}, or repair the network.",
     ),
     Fault(
         r"[Tt]imed? ?out|Timeout",

@@ -21,7 +21,7 @@ _GRAVEST_FIRST = (Verdict.SETTINGS, Verdict.UNREACHABLE, Verdict.BAD_NEWS)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing seen: `hint` is the command or setting that mends it, empty when nothing is wrong."""
+    """One thing seen: `hint` is the command or setting that fixes it, empty when nothing is wrong."""
 
     code: str
     check: str

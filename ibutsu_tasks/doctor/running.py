@@ -94,7 +94,7 @@ class Round:
     def _work(self, name: str) -> None:
         try:
             found = self._checks[name].run(self._settings)
-        except Exception as error:  # noqa: BLE001 - whatever a check meets, the others must be told of
+        except Exception as error:  # noqa: BLE001 - whatever a check meets, the others must be reported
             reason = f"{type(error).__name__}: {reason_of(error, self._settings)}"
             found = [
                 finding(

@@ -98,8 +98,8 @@ def judge_schema(schema: Schema, place: str, variable: str) -> list[Finding]:
 def _missing_tables(schema: Schema, missing: list[str], place: str, variable: str) -> Finding:
     if schema.is_empty:
         return finding("IBT-D20", f"{place} is empty: it has no tables.", "Run `ibutsu-tasks db create`.")
-    mend = MIGRATE if schema.has_alembic_version else f"Name the database of the Ibutsu server in {variable}."
-    return finding("IBT-D21", f"{place} lacks {_listed(missing, 'table')}.", mend)
+    hint = MIGRATE if schema.has_alembic_version else f"Name the database of the Ibutsu server in {variable}."
+    return finding("IBT-D21", f"{place} lacks {_listed(missing, 'table')}.", hint)
 
 
 def _columns(schema: Schema) -> list[Finding]:

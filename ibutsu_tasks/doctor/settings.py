@@ -143,9 +143,9 @@ def _ignored_parts(settings: Settings) -> list[Finding]:
 def _where_from(settings: Settings) -> str:
     database = "database_url" if settings.database_url else "postgresql_host"
     services = {"broker": "broker_url", "database": database}
-    told = [
+    sources = [
         f"{service} from {settings.sources[field]}"
         for service, field in services.items()
         if field in settings.sources
     ]
-    return f"All usable: {', '.join(told)}." if told else "All usable."
+    return f"All usable: {', '.join(sources)}." if sources else "All usable."

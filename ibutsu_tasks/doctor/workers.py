@@ -103,8 +103,8 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _no_worker(waiting: Mapping[str, int]) -> Finding:
-    told = [f"{_messages(number)} in {queue}" for queue, number in waiting.items() if number]
-    seen = f"No worker answered within {REPLY_SECONDS:g} s; {', '.join(told) or 'no message waits'}."
+    depths = [f"{_messages(number)} in {queue}" for queue, number in waiting.items() if number]
+    seen = f"No worker answered within {REPLY_SECONDS:g} s; {', '.join(depths) or 'no message waits'}."
     return finding("IBT-W01", seen, "Start one with `ibutsu-tasks worker`.")
 
 

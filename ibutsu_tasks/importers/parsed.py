@@ -179,7 +179,7 @@ ParsedRow = ParsedResult | ParsedArtifact
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """What a file becomes: its run as the beginning tells it, the rows, and the run as the end tells it.
+    """What a file becomes: its run as known at the beginning, the rows, and the run as known at the end.
 
     `rows` yields each `ParsedResult` before the `ParsedArtifact`s that name it, and the complete `ParsedRun`
     last. It may be consumed once, and may raise `InvalidImportError` at any point; for an upload that

@@ -108,7 +108,7 @@ def how_it_ended(exit_code: int) -> str:
 
 
 def kill_processes(processes: Sequence[psutil.Process], timeout_seconds: float = 2.0) -> bool:
-    """End `processes` without asking; tell whether all are gone."""
+    """End `processes` without asking; say whether all are gone."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
@@ -157,7 +157,7 @@ class ProcessMark:
 
 
 def end_sessions(marks: Sequence[ProcessMark], timeout_seconds: float) -> bool:
-    """Ask the leaders of sessions to end and kill what is left after the time; tell whether all are gone.
+    """Ask the leaders of sessions to end and kill what is left after the time; say whether all are gone.
 
     Only leaders are asked: a worker's own processes, asked too, would drop the task they are at.
     """

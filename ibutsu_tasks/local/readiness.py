@@ -39,7 +39,7 @@ def choose_flower_port(wanted: int | None) -> int:
 def readiness_checks(
     record: StackRecord, is_worker_ready: Callable[[str], bool]
 ) -> dict[str, Callable[[], bool]]:
-    """Give for each role what tells whether it is ready."""
+    """Give for each role what says whether it is ready."""
     return {
         "worker": lambda: _answers(is_worker_ready, record.broker_url),
         "beat": lambda: _has_leading_beat(record.broker_url),

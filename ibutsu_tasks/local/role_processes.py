@@ -44,7 +44,7 @@ class Role:
     stop_signals: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 1.0),)
 
 
-# A worker finishes its tasks on SIGTERM. SIGQUIT puts the messages of those that go on back in the queue.
+# A worker finishes its tasks on SIGTERM. SIGQUIT puts the messages of those still running back in the queue.
 # The only worker need not look for others, which takes a second.
 WORKER = Role(
     "worker", ("--", "--without-mingle"), stop_signals=((signal.SIGTERM, 4.0), (signal.SIGQUIT, 2.0))

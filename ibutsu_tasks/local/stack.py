@@ -57,7 +57,7 @@ class StackPlan:
 
 @dataclass(frozen=True, slots=True)
 class StackEvents:
-    """Who is told what: `say` gets sentences, `line` a role's name and a line of its output."""
+    """What happens: `say` gets sentences, `line` a role's name and a line of its output."""
 
     say: Callable[[str], None]
     line: Callable[[str, str], None]
@@ -66,7 +66,7 @@ class StackEvents:
 class LocalStack:
     """Servers, tables and roles of one data directory; ready on entry, all gone on exit.
 
-    `is_worker_ready` gets the broker's address and tells whether a worker answers there. `on_failure` is
+    `is_worker_ready` gets the broker's address and says whether a worker answers there. `on_failure` is
     called, from another thread, when a role cannot be kept running; `failure` then says why.
     """
 

@@ -101,7 +101,7 @@ class ResultReader:
 
 def explain_failure(error: object) -> str:
     """Give one sentence for what a task raised: our own errors have one, others are named first."""
-    # SQLAlchemy goes on with the statement.
+    # SQLAlchemy continues with the statement.
     sentence = " ".join(str(error).split()).partition(" [SQL: ")[0]
     if isinstance(error, IbutsuTasksError):
         return sentence

@@ -79,7 +79,7 @@ class ImportReporter:
                 _store(self._task, self._task_id, state)
         except (RedisError, OSError) as error:
             self._is_mute = True
-            logger.warning("the progress of import %s is not told any more: %s", self._import_id, error)
+            logger.warning("the progress of import %s is no longer reported: %s", self._import_id, error)
 
 
 class PruneReporter:

@@ -45,7 +45,7 @@ def _pass_once(task: DatabaseTask, lock: RunLock, run_id: str) -> dict[str, Any]
     with lock.try_hold() as held:
         summary = _refresh_or_undo(task, lock, run_id) if held else None
     if not held or not lock.settle_note(note):
-        # Not at once: what changed meanwhile may go on changing, and its last pass sees it all.
+        # Not at once: what changed meanwhile may keep changing, and its last pass sees it all.
         _look_again_later(task, lock, run_id)
     return summary
 

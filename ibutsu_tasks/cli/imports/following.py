@@ -1,4 +1,4 @@
-"""Following imports to their end: the database knows it, and workers tell on Redis how far they are."""
+"""Following imports to their end: the database knows it, and workers publish their progress on Redis."""
 
 from __future__ import annotations
 

@@ -66,4 +66,4 @@ def archive_messages(archives: Archives) -> Iterator[str]:
         yield f"[yellow]Not deleted:[/] {plain(reason)}"
     if archives.refused:
         yield f"[yellow]Due rows left for want of an archive: {archives.refused:,}.[/]"
-        yield "[bold]Try:[/] mend what is named, or prune without --archive to delete them, too."
+        yield "[bold]Try:[/] correct what is named, or prune without --archive to delete them, too."

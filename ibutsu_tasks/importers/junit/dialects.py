@@ -1,4 +1,4 @@
-"""Which tool wrote a JUnit report, told by what it alone writes. For people; no row depends on it."""
+"""Which tool wrote a JUnit report, recognised by what it alone writes. For people; no row depends on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNKNOWN = "JUnit XML"
 ARCHIVE = "pytest-ibutsu"
 MAX_ELEMENTS = 1_000
 MAX_FEEDS = 16
-"""Pieces of 64 KiB: what the beginning of a report does not tell, its end does not either."""
+"""Pieces of 64 KiB: what the beginning of a report does not show, its end does not either."""
 
 # Attributes in the order they are written in.
 _GRADLE = ["name", "tests", "skipped", "failures", "errors", "timestamp", "hostname", "time"]

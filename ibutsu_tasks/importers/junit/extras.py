@@ -32,7 +32,7 @@ _ATTACHMENT = re.compile(rb"\[\[ATTACHMENT\|([^\]\r\n]+)\]\]")
 
 @dataclass(slots=True)
 class CaseExtras:
-    """The extras of one case; `is_cut` tells that some were too many or too long."""
+    """The extras of one case; `is_cut` says that some were too many or too long."""
 
     attributes: dict[str, str] = field(default_factory=dict)
     elements: list[dict[str, Any]] = field(default_factory=list)
@@ -136,7 +136,7 @@ def left_over(attributes: dict[str, str], suite_file: str | None) -> dict[str, s
 
 @dataclass(slots=True)
 class ForeignElement:
-    """One of them; `is_leaf` tells that no other was in it."""
+    """One of them; `is_leaf` says that no other was in it."""
 
     depth: int
     name: str

@@ -16,7 +16,7 @@ _NOT_KEPT = frozenset({"name", "file", "disabled"}.union(*STATED_COUNTS.values()
 
 @dataclass(slots=True)
 class SuiteFacts:
-    """One entry per suite that says something; `is_cut` tells that some had no place."""
+    """One entry per suite that says something; `is_cut` says that some had no place."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     is_cut: bool = False

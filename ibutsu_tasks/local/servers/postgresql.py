@@ -128,7 +128,7 @@ class Postgresql:
         return find_process(pid or self._noted_pid(), name="postgres", directory=self._placement.cluster)
 
     def stop(self, timeout_seconds: float) -> bool:
-        """End it by a fast shutdown, kill it when that takes too long; tell whether it is gone."""
+        """End it by a fast shutdown, kill it when that takes too long; say whether it is gone."""
         process = self.process()
         if process is None:
             return True

@@ -187,7 +187,7 @@ def reset(data_dir: Path, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS)
 
 @contextmanager
 def _alone(data_dir: Path, lock_timeout_seconds: float) -> Iterator[bool]:
-    """Keep everybody else from starting the servers, and tell whether nobody uses them."""
+    """Keep everybody else from starting the servers, and say whether nobody uses them."""
     with start_lock(data_dir, lock_timeout_seconds):
         lease = Lease(data_dir)
         try:

@@ -47,7 +47,7 @@ class Server(Protocol):
         """Give its live process."""
 
     def stop(self, timeout_seconds: float) -> bool:
-        """End it; tell whether it is gone."""
+        """End it; say whether it is gone."""
 
 
 def ensure_running(server: Server, timeout_seconds: float) -> None:

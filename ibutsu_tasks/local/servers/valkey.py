@@ -88,7 +88,7 @@ class Valkey:
         return find_process(pid or self._noted_pid(), name=PROGRAM, directory=self._directory)
 
     def stop(self, timeout_seconds: float) -> bool:
-        """Ask it to end, kill it when it does not within the time; tell whether it is gone."""
+        """Ask it to end, kill it when it does not within the time; say whether it is gone."""
         process = self.process()
         if process is None:
             return True
