@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the first asks to stop in order, the second to hurry."""
+"""Signals noted while `up` or `prune` runs: the first asks to stop in order, the second to hurry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lets a long task see that its worker is shutting down: the signal reaches the parent alone."""
+"""Tasks alone: whether the worker is shutting down, for the signal reaches the parent of its processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `prune` does: show, ask, delete; or ask and send the tasks."""
+"""What `prune` does: show, ask, delete until SIGTERM or Ctrl-C stops it; or ask and send the tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The members of an archive of pytest-ibutsu, front to back: what each is, and what does not belong there."""
+"""The members of an archive, front to back: to which run or result each file belongs, by its folder."""
 
 from __future__ import annotations
 

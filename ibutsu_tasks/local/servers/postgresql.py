@@ -1,4 +1,4 @@
-"""One embedded PostgreSQL on a unix socket: create the cluster, start, adopt, stop."""
+"""One embedded PostgreSQL: its programs, options and cluster; how it is started, adopted and stopped."""
 
 from __future__ import annotations
 

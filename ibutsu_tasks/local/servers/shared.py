@@ -1,4 +1,4 @@
-"""Embedded PostgreSQL and Valkey that all processes working on one data directory share.
+"""The pair of servers that all processes on one data directory share, from the first lease to the last.
 
 Everyone who uses the servers holds a lease; the kernel ends it however the process dies. The first
 holder starts the servers, later ones find them, the last one to leave stops them. What a killed holder

@@ -1,4 +1,4 @@
-"""Bringing one embedded server to the point where it answers, or saying why it does not."""
+"""What PostgreSQL and Valkey share of a start: waiting until the server answers, or saying why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One embedded Valkey on a unix socket: start, adopt, stop."""
+"""One embedded Valkey: its program and options; how it is started, adopted and stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deleting due rows batch after batch, so that no transaction is long and no lock is held for long."""
+"""Deleting due rows batch after batch, each sized by how long the last took, so that none is long."""
 
 from __future__ import annotations
 

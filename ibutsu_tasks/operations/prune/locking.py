@@ -1,4 +1,4 @@
-"""Choosing, locking and deleting the rows of one batch, without fetching them.
+"""One batch, the careful way beside others' work: its rows chosen, locked and deleted, without fetching.
 
 Once a row is locked, nobody can add dependants to it. Rows that others have locked are skipped.
 """
