@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Artifact, Base, ImportFile, Result
+from ibutsu_tasks.database.models import Artifact, Base, Result
 from ibutsu_tasks.operations.prune import batches
 from ibutsu_tasks.operations.prune.due import DueRows
 from ibutsu_tasks.operations.prune.locking import RowLocker
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
-from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
+from tests.factories import make_artifact, make_result, make_run, utc_now
 from tests.old_results import due_results, make_old_result, prune
 
 if TYPE_CHECKING:
@@ -83,16 +83,6 @@ def test_a_result_that_others_make_young_keeps_its_artifacts(
         summary = prune(engine, RESULTS)
     assert (summary.left, dict(summary.deleted)) == (0, {"results": 1, "artifacts": 1})
     assert set(session.scalars(select(Artifact.result_id))) == {kept} != {gone}
-
-
-def test_what_would_go_by_itself_with_its_parent_is_counted_too(
-    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "START_WEIGHT", 5)
-    upload = make_import(session, b"x", created=utc_now() - timedelta(days=8))
-    session.add_all(ImportFile(id=uuid4(), import_id=upload.id, content=b"x") for _ in range(29))
-    session.commit()
-    assert dict(prune(engine, IMPORTS).deleted) == {"imports": 1, "import_files": 30}
 
 
 @pytest.mark.parametrize("rule", RETENTION_RULES, ids=lambda rule: rule.name)
