@@ -76,7 +76,7 @@ def used_data_dir() -> Iterator[Path]:
 
 
 def discard(data_dir: Path) -> None:
-    """Remove a data directory of ours; for root without user namespaces a part of it lies elsewhere."""
+    """End what is left of the servers of a data directory of ours, and remove it."""
     reset(data_dir)
     shutil.rmtree(data_dir, ignore_errors=True)
 

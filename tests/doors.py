@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from ibutsu_tasks.broker import build_client
-from ibutsu_tasks.local.servers.binaries import find_binaries
+from ibutsu_tasks.local.servers.binaries import find_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +142,7 @@ def own_valkey(*options: str) -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="ibutsu-tasks-test-") as directory:
         process = subprocess.Popen(
             [
-                str(find_binaries().valkey_server),
+                str(find_programs()[0] / "valkey-server"),
                 *("--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", directory, *options),
             ],
             stdout=subprocess.DEVNULL,

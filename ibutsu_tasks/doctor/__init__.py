@@ -16,7 +16,6 @@ from ibutsu_tasks.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ibutsu_tasks.doctor.report import Finding
     from ibutsu_tasks.settings import Settings
 
 
@@ -47,13 +46,15 @@ def examine(settings: Settings, only: Iterable[str] = ()) -> Report:
     chosen = choose(only)
     needed = {need for name in chosen for need in CHECKS[name](settings)}
     names = [name for name in CHECKS if name in {*chosen, *needed}]
-    checks = {name: _load(name) for name in names}
+    checks = {name: _load(name, settings) for name in names}
     begun = time.monotonic()
     blocked = obstacles(settings, names)
-    found = Round(settings, checks, blocked).run(names)
+    found = Round(settings, checks, blocked).run()
     # The check of the settings, when chosen, shows the obstacles itself.
     news = [] if "settings" in chosen else [blocked[name] for name in names if name in blocked]
-    news += [item for name in names for item in found[name] if name in chosen or _is_news(item)]
+    # What nobody asked for is news when it is not in order.
+    for name in names:
+        news += [item for item in found[name] if name in chosen or item.verdict is not Verdict.GOOD]
     return Report(tuple(news), time.monotonic() - begun)
 
 
@@ -66,17 +67,12 @@ def choose(only: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given)) or tuple(CHECKS)
 
 
-def _load(name: str) -> Check:
+def _load(name: str, settings: Settings) -> Check:
     """Import a check: what it needs of libraries is loaded when it is chosen, and before its time begins."""
     module = importlib.import_module(f"{__name__}.{name}")
-    return Check(getattr(module, f"check_{name}"), CHECKS[name])
+    return Check(getattr(module, f"check_{name}"), CHECKS[name](settings))
 
 
 def _suggestion(name: str) -> str:
     near = difflib.get_close_matches(name, CHECKS, n=1)
     return (f"Did you mean {near[0]}? " if near else "") + f"The checks are {', '.join(CHECKS)}."
-
-
-def _is_news(item: Finding) -> bool:
-    """Say whether a finding that nobody asked for is to be shown all the same."""
-    return item.verdict is not Verdict.GOOD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker import build_client, describe
 from ibutsu_tasks.doctor.redis_faults import explain
@@ -25,13 +25,11 @@ KEY_TTL_SECONDS = 30
 def check_backend(settings: Settings) -> list[Finding]:
     """Write a value of our own where results are kept, read it back and remove it."""
     url = settings.backend_url or settings.require_broker()
-    client = build_client(url, CALL_SECONDS)
     try:
-        returned = _round_trip(client)
+        with build_client(url, CALL_SECONDS) as client:
+            returned = _round_trip(client)
     except (RedisError, OSError) as error:
-        return [_refused(error, describe(url)) or explain(error, settings, "backend")]
-    finally:
-        client.close()
+        return [explain(error, settings, "backend")]
     if not returned:
         return [
             finding(
@@ -50,25 +48,3 @@ def _round_trip(client: Redis) -> bool:
     value = client.get(key)
     client.delete(key)
     return value == token.encode()
-
-
-def _refused(error: Exception, place: str) -> Finding | None:
-    if isinstance(error, ReadOnlyError):
-        return finding(
-            "IBT-R20",
-            f"Redis at {place} is a read-only replica: results cannot be written.",
-            "Name the primary in CELERY_RESULT_BACKEND.",
-        )
-    if isinstance(error, OutOfMemoryError) or str(error).startswith("OOM"):
-        return finding(
-            "IBT-R25",
-            f"The memory of Redis at {place} is full: it takes neither results nor messages.",
-            "Raise it: `redis-cli CONFIG SET maxmemory <bytes>`.",
-        )
-    if str(error).startswith("MISCONF"):
-        return finding(
-            "IBT-R27",
-            f"Redis at {place} refuses writes because it cannot save to its disk.",
-            "Free space on its disk, then run `redis-cli BGSAVE` there.",
-        )
-    return None

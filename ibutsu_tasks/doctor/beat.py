@@ -21,14 +21,12 @@ TOLERATED_SKEW_SECONDS = 60.0
 
 def check_beat(settings: Settings) -> list[Finding]:
     """Read the note the leading beat renews every few seconds."""
-    client = build_client(settings.require_broker(), CALL_SECONDS)
     try:
-        note = client.get(BEAT_LEADER_KEY)
+        with build_client(settings.require_broker(), CALL_SECONDS) as client:
+            note = client.get(BEAT_LEADER_KEY)
     except (RedisError, OSError) as error:
         seen = f"The broker failed while beat was looked for: {reason_of(error, settings)}"
         return [finding("IBT-T19", seen, "Run `ibutsu-tasks doctor --only broker`.")]
-    finally:
-        client.close()
     return [judge(note, time.time())]
 
 

@@ -13,6 +13,8 @@ from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ibutsu_tasks.settings import Settings
 
 OLDEST_VERSION = (6, 2)
@@ -24,91 +26,67 @@ MEMORY_WARNING_FRACTION = 0.8
 def check_broker(settings: Settings) -> list[Finding]:
     """Ping the broker and judge what it says about itself."""
     url = settings.require_broker()
-    client = build_client(url, CALL_SECONDS)
     try:
-        client.ping()
-        state = client.info()
+        with build_client(url, CALL_SECONDS) as client:
+            client.ping()
+            state = client.info()
     except NoPermissionError:
-        return [_hidden_state(describe(url))]
+        return [
+            finding(
+                "IBT-B29",
+                f"Redis at {describe(url)} answers, but this user may not run INFO: its state is unknown.",
+                "Allow it: `redis-cli ACL SETUSER <user> +info`.",
+            )
+        ]
     except (RedisError, OSError) as error:
         return [explain(error, settings, "broker")]
-    finally:
-        client.close()
     return judge(state, describe(url), variable_of(settings, "broker_url"))
 
 
 def judge(state: dict[str, Any], place: str, variable: str) -> list[Finding]:
     """Give the findings about a server's `INFO`; one that says all is well when none is bad."""
-    found = [*_role(state, place, variable), *_version(state, place), *_memory(state, place)]
+    found = list(_faults(state, place, variable))
     return found or [finding("IBT-B00", f"{_product(state)} at {place} answers.")]
 
 
-def _hidden_state(place: str) -> Finding:
-    return finding(
-        "IBT-B29",
-        f"Redis at {place} answers, but this user may not run INFO: its state is unknown.",
-        "Allow it: `redis-cli ACL SETUSER <user> +info`.",
-    )
-
-
-def _role(state: dict[str, Any], place: str, variable: str) -> list[Finding]:
+def _faults(state: dict[str, Any], place: str, variable: str) -> Iterator[Finding]:
     if state.get("cluster_enabled"):
-        return [
-            finding(
-                "IBT-B21",
-                f"Redis at {place} is a node of a cluster, which Celery cannot use.",
-                f"Name a single server, in {variable}.",
-            )
-        ]
-    if state.get("role") in {"slave", "replica"}:
+        yield finding(
+            "IBT-B21",
+            f"Redis at {place} is a node of a cluster, which Celery cannot use.",
+            f"Name a single server, in {variable}.",
+        )
+    elif state.get("role") in {"slave", "replica"}:
         primary = f"{state.get('master_host')}:{state.get('master_port')}"
-        return [
-            finding(
-                "IBT-B20",
-                f"Redis at {place} is a read-only replica of {primary}.",
-                f"Name the primary in {variable}.",
-            )
-        ]
-    return []
-
-
-def _version(state: dict[str, Any], place: str) -> list[Finding]:
+        yield finding(
+            "IBT-B20",
+            f"Redis at {place} is a read-only replica of {primary}.",
+            f"Name the primary in {variable}.",
+        )
     version = str(state.get("redis_version", ""))
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
-    if not numbers or numbers >= OLDEST_VERSION:
-        return []
-    wanted = ".".join(map(str, OLDEST_VERSION))
-    return [
-        finding(
+    if numbers and numbers < OLDEST_VERSION:
+        wanted = ".".join(map(str, OLDEST_VERSION))
+        yield finding(
             "IBT-B22",
             f"Redis at {place} has version {version}; Celery needs {wanted} or newer.",
             f"Update the server to Redis {wanted} or newer, or to Valkey.",
         )
-    ]
-
-
-def _memory(state: dict[str, Any], place: str) -> list[Finding]:
-    found = []
     policy = state.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        found.append(
-            finding(
-                "IBT-B23",
-                f"Redis at {place} may evict keys when memory is short ({policy}): messages would be lost.",
-                "Run `redis-cli CONFIG SET maxmemory-policy noeviction` there.",
-            )
+        yield finding(
+            "IBT-B23",
+            f"Redis at {place} may evict keys when memory is short ({policy}): messages would be lost.",
+            "Run `redis-cli CONFIG SET maxmemory-policy noeviction` there.",
         )
     used, most = int(state.get("used_memory", 0)), int(state.get("maxmemory", 0))
     if most and used > MEMORY_WARNING_FRACTION * most:
-        found.append(
-            finding(
-                "IBT-B24",
-                f"Redis at {place} uses {used / most:.0%} of its {most / 1e6:.0f} MB;"
-                " when full, it takes no message.",
-                "Raise it: `redis-cli CONFIG SET maxmemory <bytes>`; `redis-cli --bigkeys` shows who has it.",
-            )
+        yield finding(
+            "IBT-B24",
+            f"Redis at {place} uses {used / most:.0%} of its {most / 1e6:.0f} MB;"
+            " when full, it takes no message.",
+            "Raise it: `redis-cli CONFIG SET maxmemory <bytes>`; `redis-cli --bigkeys` shows who has it.",
         )
-    return found
 
 
 def _product(state: dict[str, Any]) -> str:

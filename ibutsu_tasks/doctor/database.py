@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from ibutsu_tasks.database.models import TABLES
 from ibutsu_tasks.doctor.database_faults import CONNECT_SECONDS, explain, place_of
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
-from ibutsu_tasks.doctor.schema import judge_schema, read_schema
+from ibutsu_tasks.doctor.schema import judge_schema, schema_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import URL, Connection, Engine
 
     from ibutsu_tasks.settings import Settings
@@ -25,15 +27,6 @@ _STATE = text(
     "select current_setting('server_version_num')::int / 10000 as version, pg_is_in_recovery() as standby,"
     " current_setting('default_transaction_read_only') = 'on' as read_only"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """Major version, and the two ways a server refuses writes."""
-
-    version: int
-    standby: bool
-    read_only: bool
 
 
 def check_database(settings: Settings) -> list[Finding]:
@@ -64,44 +57,33 @@ def open_engine(settings: Settings) -> Engine:
 
 def _examine(connection: Connection, settings: Settings, url: URL) -> list[Finding]:
     connection.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
-    row = connection.execute(_STATE).one()
-    state = ServerState(row.version, row.standby, row.read_only)
-    schema = read_schema(connection)
+    state = connection.execute(_STATE).mappings().one()
     place = f"{url.database} at {place_of(url)}"
-    field = "database_url" if settings.database_url else "postgresql_database"
-    found = judge_state(state, place, url.database or "") + judge_schema(
-        schema, place, variable_of(settings, field)
-    )
-    version = f", schema {schema.alembic_version}" if schema.alembic_version else ""
-    tables = f"all {len(schema.tables)} tables are right{version}"
-    return found or [finding("IBT-D00", f"PostgreSQL {state.version} answers for {place}; {tables}.")]
+    variable = variable_of(settings, "database_url" if settings.database_url else "postgresql_database")
+    found = [
+        *judge_server(place, url.database or "", **state),
+        *judge_schema(connection, place, variable),
+    ]
+    version = schema_version(connection)
+    tables = f"all {len(TABLES)} tables are right" + (f", schema {version}" if version else "")
+    return found or [finding("IBT-D00", f"PostgreSQL {state['version']} answers for {place}; {tables}.")]
 
 
-def judge_state(state: ServerState, place: str, database: str) -> list[Finding]:
-    """Give the findings about the server itself."""
-    found = []
-    if state.standby:
-        found.append(
-            finding(
-                "IBT-D26",
-                f"{place} is a read-only standby.",
-                "Name the primary in POSTGRESQL_HOST.",
-            )
+def judge_server(
+    place: str, database: str, *, version: int, standby: bool, read_only: bool
+) -> Iterator[Finding]:
+    """Give the findings about the server itself: its major version, and the two ways it refuses writes."""
+    if standby:
+        yield finding("IBT-D26", f"{place} is a read-only standby.", "Name the primary in POSTGRESQL_HOST.")
+    elif read_only:
+        yield finding(
+            "IBT-D27",
+            f"Transactions on {place} are read-only by default.",
+            f'Run `alter database "{database}" set default_transaction_read_only = off` there.',
         )
-    elif state.read_only:
-        found.append(
-            finding(
-                "IBT-D27",
-                f"Transactions on {place} are read-only by default.",
-                f'Run `alter database "{database}" set default_transaction_read_only = off` there.',
-            )
+    if version < OLDEST_VERSION:
+        yield finding(
+            "IBT-D29",
+            f"PostgreSQL {version} is older than the {OLDEST_VERSION} this is made for.",
+            f"Update the server to PostgreSQL {OLDEST_VERSION} or newer.",
         )
-    if state.version < OLDEST_VERSION:
-        found.append(
-            finding(
-                "IBT-D29",
-                f"PostgreSQL {state.version} is older than the {OLDEST_VERSION} this is made for.",
-                f"Update the server to PostgreSQL {OLDEST_VERSION} or newer.",
-            )
-        )
-    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.doctor.report import Fault, find_fault, reason_of, variable_of
+from ibutsu_tasks.doctor.report import UNREACHED, Fault, find_fault, reason_of, variable_of
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -93,41 +93,12 @@ FAULTS = (
         "Correct {address_variable}.",
     ),
     Fault(
-        r"could not translate host name|Name or service not known|name resolution",
-        "03",
-        "The host of {place} is unknown: its name does not resolve.",
-        "Correct {host_variable}.",
-    ),
-    Fault(
-        r"No such file or directory",
-        "01",
-        "PostgreSQL is not running at {place}: there is no such socket.",
-        "Start PostgreSQL, or correct {host_variable}.",
-    ),
-    Fault(
-        r"Connection refused",
-        "01",
-        "Nothing listens at {place}: the connection was refused.",
-        "Start PostgreSQL there, or correct {host_variable}.",
-    ),
-    Fault(
-        r"unreachable|No route to host",
-        "01",
-        "There is no way to {place}: the network or host is unreachable.",
-        "Correct {host_variable}, or repair the network.",
-    ),
-    Fault(
         r"statement timeout|lock timeout",
         "16",
         "PostgreSQL at {place} answers, but not about its tables: they are locked, or it is overloaded.",
         "See who holds them: `select * from pg_locks where not granted`.",
     ),
-    Fault(
-        r"timeout expired|timed out",
-        "02",
-        "PostgreSQL at {place} did not answer within {seconds} s.",
-        "Check {host_variable} and what lies between (firewall, network policy).",
-    ),
+    *UNREACHED,
     Fault(
         r"received invalid response|expected authentication request|closed the connection unexpectedly"
         r"|unsupported frontend protocol|reset by peer",
@@ -147,14 +118,15 @@ def explain(error: BaseException, settings: Settings, url: URL) -> Finding:
     return fault.finding("database", **words_of(settings, url, reason_of(original, settings)))
 
 
-def words_of(settings: Settings, url: URL, reason: str) -> dict[str, str]:
+def words_of(settings: Settings, url: URL, reason: str) -> dict[str, object]:
     """Give what the sentences above may use."""
     return {
+        "service": "PostgreSQL",
         "place": place_of(url),
         "user": url.username or "(the system's)",
         "database": url.database or "(none)",
         "reason": reason,
-        "seconds": str(CONNECT_SECONDS),
+        "seconds": CONNECT_SECONDS,
         **_variables(settings),
     }
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.operations.prune.history import PruneRecord
     from ibutsu_tasks.retention import RetentionRule
-    from ibutsu_tasks.schedule import ScheduleRow
     from ibutsu_tasks.settings import Settings
 
 TOLERATED_PERIODS = 2
@@ -38,21 +37,15 @@ SCHEDULED = {row.task: row for row in SCHEDULE}
 def check_prunes(settings: Settings) -> list[Finding]:
     """Read the records of prunes, and look for each rule whether anything is due."""
     try:
-        records, due = _read_records(settings), _rules_with_due_rows(settings)
+        with build_client(settings.require_broker(), CALL_SECONDS) as client:
+            records = read_history(client)
+        due = _rules_with_due_rows(settings)
     except (RedisError, SQLAlchemyError, OSError) as error:
         seen = f"A service failed while the prunes were looked at: {reason_of(error, settings)}"
         return [finding("IBT-P19", seen, "Run `ibutsu-tasks doctor --only broker,database`.")]
     except RefusedError as error:
         return [finding("IBT-P03", f"Prunes are refused: {error}", error.hint)]
     return judge(records, due, utc_now())
-
-
-def _read_records(settings: Settings) -> list[PruneRecord]:
-    client = build_client(settings.require_broker(), CALL_SECONDS)
-    try:
-        return read_history(client)
-    finally:
-        client.close()
 
 
 def _rules_with_due_rows(settings: Settings) -> set[str]:
@@ -114,15 +107,12 @@ def _is_late(rule: RetentionRule, ended: Sequence[PruneRecord], now: datetime) -
     none = "no prune on record took them all" if ended else "no prune of them is on record"
     last = f"last pruned {good.started:%Y-%m-%d %H:%M} UTC" if good else none
     seen = f"Rows of {rule.table} have been due since before the last prune there should be; {last}."
-    return finding("IBT-P10", seen, _what_prunes(rule, row))
+    hint = f"Run `ibutsu-tasks prune {rule.name}`, and see that beat runs, which sends {row.name}."
+    return finding("IBT-P10", seen, hint)
 
 
 def _took_all(record: PruneRecord) -> bool:
     return record.written_state is PruneState.DONE and not record.left
-
-
-def _what_prunes(rule: RetentionRule, row: ScheduleRow) -> str:
-    return f"Run `ibutsu-tasks prune {rule.name}`, and see that beat runs, which sends {row.name}."
 
 
 def _all_well(records: Sequence[PruneRecord], now: datetime) -> Finding:

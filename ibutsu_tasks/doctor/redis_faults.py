@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ibutsu_tasks.broker import describe
-from ibutsu_tasks.doctor.report import Fault, Finding, find_fault, reason_of, variable_of
+from ibutsu_tasks.doctor.report import UNREACHED, Fault, Finding, find_fault, reason_of, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 
 if TYPE_CHECKING:
@@ -80,42 +80,30 @@ FAULTS = (
         "Name its authority in {variable}: ?ssl_ca_certs=/path/to/ca.pem.",
     ),
     Fault(
-        r"Name or service not known|nodename nor servname|name resolution|No address associated"
-        r"|getaddrinfo failed|label (empty or )?too long",
-        "03",
-        "The host of {place} is unknown: its name does not resolve.",
-        "Correct the host in {variable}.",
-    ),
-    Fault(
-        r"No such file or directory",
-        "01",
-        "Redis is not running at {place}: there is no such socket.",
-        "Start Redis, or correct {variable}.",
-    ),
-    Fault(
         r"Permission denied",
         "14",
         "This user may not use the socket of Redis at {place}.",
         "Run as its owner, or correct {variable}.",
     ),
     Fault(
-        r"[Rr]efused",
-        "01",
-        "Nothing listens at {place}: the connection was refused.",
-        "Start Redis there, or correct {variable}.",
+        r"ReadOnlyError",
+        "20",
+        "Redis at {place} is a read-only replica: results cannot be written.",
+        "Name the primary in CELERY_RESULT_BACKEND.",
     ),
     Fault(
-        r"unreachable|No route to host",
-        "01",
-        "There is no way to {place}: the network or host is unreachable.",
-        "Correct {variable}, or repair the network.",
+        r"OutOfMemoryError|: OOM",
+        "25",
+        "The memory of Redis at {place} is full: it takes neither results nor messages.",
+        "Raise it: `redis-cli CONFIG SET maxmemory <bytes>`.",
     ),
     Fault(
-        r"[Tt]imed? ?out|Timeout",
-        "02",
-        "Redis at {place} did not answer within {seconds:g} s.",
-        "Check {variable} and what lies between (firewall, network policy).",
+        r": MISCONF",
+        "27",
+        "Redis at {place} refuses writes because it cannot save to its disk.",
+        "Free space on its disk, then run `redis-cli BGSAVE` there.",
     ),
+    *UNREACHED,
     Fault(
         r"HTTP/|Protocol Error|InvalidResponse|closed by server|reset by peer"
         r"|WRONG_VERSION_NUMBER|record layer",
@@ -149,20 +137,19 @@ def explain(error: BaseException, settings: Settings, check: str) -> Finding:
     """Say what stands behind `error` of the check `broker` or `backend`; may look at the port once more."""
     field = "result_backend" if check == "backend" and settings.result_backend else "broker_url"
     url = getattr(settings, field) or ""
-    fault = _fault_of(error)
+    fault = find_fault(FAULTS, f"{type(error).__name__}: {error}") or OTHER
     if fault.number in _MAYBE_TLS:
         fault = _tls_mismatch(url) or fault
+    variable = variable_of(settings, field)
     return fault.finding(
         check,
+        service="Redis",
         place=describe(url),
-        variable=variable_of(settings, field),
+        variable=variable,
+        host_variable=variable,
         reason=reason_of(error, settings),
         seconds=CALL_SECONDS,
     )
-
-
-def _fault_of(error: BaseException) -> Fault:
-    return find_fault(FAULTS, f"{type(error).__name__}: {error}") or OTHER
 
 
 def _tls_mismatch(url: str) -> Fault | None:

@@ -45,8 +45,8 @@ def finding(code: str, seen: str, hint: str = "") -> Finding:
 class Fault:
     """One cause of an error: how the error reads, the number of its code, its sentence and its hint.
 
-    The texts may use words in braces: `{place}` (where the service is), `{reason}` (the error itself)
-    and what else the table of faults fills in.
+    The texts may use words in braces: `{service}` (its name), `{place}` (where it is), `{reason}` (the
+    error itself), `{host_variable}` (what sets the place) and what else the table of faults fills in.
     """
 
     pattern: str
@@ -57,6 +57,42 @@ class Fault:
     def finding(self, check: str, **words: object) -> Finding:
         """Give it as a finding of `check`."""
         return finding(code_of(check, self.number), self.seen.format(**words), self.hint.format(**words))
+
+
+UNREACHED = (
+    Fault(
+        r"Name or service not known|nodename nor servname|[Nn]ame resolution|No address associated"
+        r"|getaddrinfo failed|could not translate host name|label (empty or )?too long",
+        "03",
+        "The host of {place} is unknown: its name does not resolve.",
+        "Correct {host_variable}.",
+    ),
+    Fault(
+        r"No such file or directory",
+        "01",
+        "{service} is not running at {place}: there is no such socket.",
+        "Start {service}, or correct {host_variable}.",
+    ),
+    Fault(
+        r"[Rr]efused",
+        "01",
+        "Nothing listens at {place}: the connection was refused.",
+        "Start {service} there, or correct {host_variable}.",
+    ),
+    Fault(
+        r"unreachable|No route to host",
+        "01",
+        "There is no way to {place}: the network or host is unreachable.",
+        "Correct {host_variable}, or repair the network.",
+    ),
+    Fault(
+        r"timeout expired|[Tt]imed? ?out|Timeout",
+        "02",
+        "{service} at {place} did not answer within {seconds:g} s.",
+        "Check {host_variable} and what lies between (firewall, network policy).",
+    ),
+)
+"""Causes that lie on the way to a service: the errors of every driver quote the system's words for them."""
 
 
 def find_fault(faults: Iterable[Fault], text: str) -> Fault | None:

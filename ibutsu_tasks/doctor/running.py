@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.doctor.codes import BROKE, NO_ANSWER, SKIPPED, Verdict, code_of
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from ibutsu_tasks.settings import Settings
 
@@ -38,7 +39,7 @@ class Check:
     """One row of the table: the function, and the checks that must have gone well enough before."""
 
     run: Callable[[Settings], list[Finding]]
-    needs: Callable[[Settings], tuple[str, ...]] = lambda _: ()
+    needs: tuple[str, ...] = ()
 
 
 class Round:
@@ -54,79 +55,65 @@ class Round:
         self._settings = settings
         self._checks = checks
         self._obstacles = obstacles
-        self._deadlines: dict[str, float] = {}
-        self._arrivals: SimpleQueue[tuple[str, list[Finding]]] = SimpleQueue()
-        self.found: dict[str, list[Finding]] = {}
+        self._found: dict[str, list[Finding]] = {}
 
-    def run(self, names: Sequence[str]) -> dict[str, list[Finding]]:
-        """Run the named checks; give what each found."""
+    def run(self) -> dict[str, list[Finding]]:
+        """Run all checks; give what each found."""
         end = time.monotonic() + TOTAL_SECONDS
-        waiting = list(names)
-        while waiting or self._deadlines:
-            for name in [name for name in waiting if self._is_ready(name, names)]:
+        waiting = list(self._checks)
+        deadlines: dict[str, float] = {}
+        answers: dict[str, Future[list[Finding]]] = {}
+        while waiting or deadlines:
+            for name in [name for name in waiting if self._is_ready(name)]:
                 waiting.remove(name)
-                self._begin(name, end)
-            self._take_arrival()
-            self._expire()
-        return self.found
+                if reason := self._why_skipped(name):
+                    self._found[name] = [finding(code_of(name, SKIPPED), reason)]
+                else:
+                    deadlines[name] = min(time.monotonic() + CHECK_SECONDS, end)
+                    answers[name] = self._begin(name)
+            pause = max(0.0, min(deadlines.values(), default=0.0) - time.monotonic())
+            wait([answers[name] for name in deadlines], pause, FIRST_COMPLETED)
+            for name, deadline in list(deadlines.items()):
+                if answers[name].done():
+                    self._found[name] = answers[name].result()
+                elif time.monotonic() >= deadline:
+                    self._found[name] = [_no_answer(name)]
+                if name in self._found:
+                    del deadlines[name]
+        return self._found
 
-    def _is_ready(self, name: str, names: Sequence[str]) -> bool:
-        needs = self._checks[name].needs(self._settings)
-        return all(need in self.found or need not in names for need in needs)
-
-    def _begin(self, name: str, end: float) -> None:
-        reason = self._why_skipped(name)
-        if reason:
-            self.found[name] = [finding(code_of(name, SKIPPED), reason)]
-            return
-        self._deadlines[name] = min(time.monotonic() + CHECK_SECONDS, end)
-        threading.Thread(target=self._work, args=(name,), name=f"doctor-{name}", daemon=True).start()
+    def _is_ready(self, name: str) -> bool:
+        return all(need in self._found or need not in self._checks for need in self._checks[name].needs)
 
     def _why_skipped(self, name: str) -> str:
         if name in self._obstacles:
             return f"Not tried: see {self._obstacles[name].code}."
-        for need in self._checks[name].needs(self._settings):
-            for item in self.found.get(need, ()):
+        for need in self._checks[name].needs:
+            for item in self._found.get(need, ()):
                 if item.verdict in HOLD_UPS or item.code.endswith(SKIPPED):
                     return f"Not tried: it needs the {need} (see {item.code})."
         return ""
 
-    def _work(self, name: str) -> None:
+    def _begin(self, name: str) -> Future[list[Finding]]:
+        answer: Future[list[Finding]] = Future()
+        work = partial(self._work, name, answer)
+        threading.Thread(target=work, name=f"doctor-{name}", daemon=True).start()
+        return answer
+
+    def _work(self, name: str, answer: Future[list[Finding]]) -> None:
         try:
-            found = self._checks[name].run(self._settings)
+            answer.set_result(self._checks[name].run(self._settings))
         except Exception as error:  # noqa: BLE001 - whatever a check meets, the others must be reported
             reason = f"{type(error).__name__}: {reason_of(error, self._settings)}"
-            found = [
-                finding(
-                    code_of(name, BROKE),
-                    f"The check itself failed ({reason}).",
-                    "This is a defect of ibutsu-tasks: please report it with this line.",
-                )
-            ]
-        self._arrivals.put((name, found))
+            seen = f"The check itself failed ({reason})."
+            hint = "This is a defect of ibutsu-tasks: please report it with this line."
+            answer.set_result([finding(code_of(name, BROKE), seen, hint)])
 
-    def _take_arrival(self) -> None:
-        if not self._deadlines:
-            return
-        try:
-            name, found = self._arrivals.get(
-                timeout=max(0.0, min(self._deadlines.values()) - time.monotonic())
-            )
-        except Empty:
-            return
-        # What comes after its deadline has been answered for already.
-        if self._deadlines.pop(name, None) is not None:
-            self.found[name] = found
 
-    def _expire(self) -> None:
-        now = time.monotonic()
-        for name in [name for name, deadline in self._deadlines.items() if deadline <= now]:
-            del self._deadlines[name]
-            self.found[name] = [
-                finding(
-                    code_of(name, NO_ANSWER),
-                    f"No end within {CHECK_SECONDS:g} s: name resolution or the network hangs, "
-                    "or what answers is not what it should be.",
-                    "Check the address with `ibutsu-tasks config`, then name resolution and firewall.",
-                )
-            ]
+def _no_answer(name: str) -> Finding:
+    return finding(
+        code_of(name, NO_ANSWER),
+        f"No end within {CHECK_SECONDS:g} s: name resolution or the network hangs, "
+        "or what answers is not what it should be.",
+        "Check the address with `ibutsu-tasks config`, then name resolution and firewall.",
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
@@ -14,9 +13,9 @@ from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.operations.prune import indexes as prune_indexes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from ibutsu_tasks.database.indexes import Catalogue
 
@@ -47,104 +46,72 @@ _TABLE_NAMES = text("""
 _HAS_VERSION = text("select coalesce(has_table_privilege(to_regclass('alembic_version'), 'select'), false)")
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """What the catalogue says: types by table and column, and the rest by name."""
-
-    tables: Mapping[str, Mapping[str, str]]
-    must_be_given: frozenset[str]
-    """Columns as `table.column` that are not null and have no default."""
-    catalogue: Catalogue
-    not_writable: tuple[str, ...]
-    is_empty: bool
-    """No table at all, of whatever name."""
-    has_alembic_version: bool
-    alembic_version: str | None
-    user: str
+def schema_version(connection: Connection) -> str | None:
+    """Give the version the server's migrations have written down, when there is one that can be read."""
+    if not connection.scalar(_HAS_VERSION):
+        return None
+    version: str | None = connection.scalar(text("select version_num from alembic_version"))
+    return version
 
 
-def read_schema(connection: Connection) -> Schema:
-    """Read the catalogue, of the contract's tables alone. Raises SQLAlchemyError."""
-    tables: dict[str, dict[str, str]] = {}
-    must_be_given = set()
-    for row in connection.execute(_COLUMNS, {"tables": list(TABLES)}):
-        tables.setdefault(row.table_name, {})[row.column_name] = row.type
-        if row.must_be_given:
-            must_be_given.add(f"{row.table_name}.{row.column_name}")
+def judge_schema(connection: Connection, place: str, variable: str) -> Iterator[Finding]:
+    """Read the catalogue and give the findings about the contract's tables.
+
+    `variable` is what names the database. Raises SQLAlchemyError.
+    """
+    columns = connection.execute(_COLUMNS, {"tables": list(TABLES)}).all()
+    present = {row.table_name for row in columns}
+    missing = [table for table in TABLES if table not in present]
+    if not missing:
+        yield from _columns(columns)
+        yield from _indexes(read_catalogue(connection))
+        yield from _privileges(connection)
+        return
     names = set(connection.scalars(_TABLE_NAMES))
-    readable = bool(connection.scalar(_HAS_VERSION))
-    return Schema(
-        tables=tables,
-        must_be_given=frozenset(must_be_given),
-        catalogue=read_catalogue(connection),
-        not_writable=tuple(connection.scalars(_NOT_WRITABLE, {"tables": list(TABLES)})),
-        is_empty=not names,
-        has_alembic_version="alembic_version" in names,
-        alembic_version=connection.scalar(text("select version_num from alembic_version"))
-        if readable
-        else None,
-        user=connection.scalar(text("select current_user")) or "",
-    )
+    if names:
+        other = f"Name the database of the Ibutsu server in {variable}."
+        hint = MIGRATE if "alembic_version" in names else other
+        yield finding("IBT-D21", f"{place} lacks {_listed(missing, 'table')}.", hint)
+    else:
+        yield finding("IBT-D20", f"{place} is empty: it has no tables.", "Run `ibutsu-tasks db create`.")
 
 
-def judge_schema(schema: Schema, place: str, variable: str) -> list[Finding]:
-    """Give the findings about the tables; `variable` is what names the database."""
-    missing = [table for table in TABLES if table not in schema.tables]
-    if missing:
-        return [_missing_tables(schema, missing, place, variable)]
-    return [*_columns(schema), *_indexes(schema), *_privileges(schema)]
-
-
-def _missing_tables(schema: Schema, missing: list[str], place: str, variable: str) -> Finding:
-    if schema.is_empty:
-        return finding("IBT-D20", f"{place} is empty: it has no tables.", "Run `ibutsu-tasks db create`.")
-    hint = MIGRATE if schema.has_alembic_version else f"Name the database of the Ibutsu server in {variable}."
-    return finding("IBT-D21", f"{place} lacks {_listed(missing, 'table')}.", hint)
-
-
-def _columns(schema: Schema) -> list[Finding]:
+def _columns(rows: Sequence[Row[Any]]) -> Iterator[Finding]:
     wanted = contract_columns()
-    actual = {
-        f"{table}.{name}": kind for table, kinds in schema.tables.items() for name, kind in kinds.items()
-    }
+    actual = {f"{row.table_name}.{row.column_name}": row for row in rows}
     missing = [column for column in wanted if column not in actual]
     wrong = [
-        f"{column} ({actual[column]} in place of {kind})"
+        f"{column} ({actual[column].type} in place of {kind})"
         for column, kind in wanted.items()
-        if column in actual and actual[column] != kind
+        if column in actual and actual[column].type != kind
     ]
-    strange = sorted(schema.must_be_given - wanted.keys())
-    found = []
+    strange = sorted(column for column, row in actual.items() if row.must_be_given and column not in wanted)
     if missing:
-        found.append(finding("IBT-D22", f"Missing: {_listed(missing, 'column')}.", MIGRATE))
+        yield finding("IBT-D22", f"Missing: {_listed(missing, 'column')}.", MIGRATE)
     if wrong:
-        found.append(finding("IBT-D23", f"Of another type: {_listed(wrong, 'column')}.", MIGRATE))
+        yield finding("IBT-D23", f"Of another type: {_listed(wrong, 'column')}.", MIGRATE)
     if strange:
         seen = f"Not null, without a default and not filled by this version: {_listed(strange, 'column')}."
-        found.append(finding("IBT-D24", seen, "Update ibutsu-tasks to a version made for this schema."))
-    return found
+        yield finding("IBT-D24", seen, "Update ibutsu-tasks to a version made for this schema.")
 
 
-def _indexes(schema: Schema) -> list[Finding]:
+def _indexes(catalogue: Catalogue) -> Iterator[Finding]:
     wanted = {str(index.name) for table in Base.metadata.tables.values() for index in table.indexes}
-    missing = sorted(wanted - schema.catalogue.usable_names)
-    found = []
+    missing = sorted(wanted - catalogue.usable_names)
     if missing:
-        found.append(
-            finding("IBT-D25", f"Missing or invalid, so slow: {_listed(missing, 'index')}.", MIGRATE)
-        )
-    for index in prune_indexes.missing_indexes(schema.catalogue):
+        yield finding("IBT-D25", f"Missing or invalid, so slow: {_listed(missing, 'index')}.", MIGRATE)
+    for index in prune_indexes.missing_indexes(catalogue):
         seen = f"Prunes refuse to run: {prune_indexes.describe(index)}"
-        found.append(finding("IBT-D30", seen, prune_indexes.remedy(index)))
-    return found
+        yield finding("IBT-D30", seen, prune_indexes.remedy(index))
 
 
-def _privileges(schema: Schema) -> list[Finding]:
-    if not schema.not_writable:
-        return []
-    grant = f'grant select, insert, update, delete on all tables in schema public to "{schema.user}"'
-    seen = f"The user {schema.user} may not read and write {_listed(schema.not_writable, 'table')}."
-    return [finding("IBT-D28", seen, f"Run `{grant}` there.")]
+def _privileges(connection: Connection) -> Iterator[Finding]:
+    not_writable = connection.scalars(_NOT_WRITABLE, {"tables": list(TABLES)}).all()
+    if not_writable:
+        user = connection.scalar(text("select current_user"))
+        grant = f'grant select, insert, update, delete on all tables in schema public to "{user}"'
+        seen = f"The user {user} may not read and write {_listed(not_writable, 'table')}."
+        yield finding("IBT-D28", seen, f"Run `{grant}` there.")
 
 
 def contract_columns() -> dict[str, str]:
@@ -157,9 +124,8 @@ def contract_columns() -> dict[str, str]:
     }
 
 
-def _listed(names: Iterable[str], kind: str) -> str:
-    ordered = list(names)
+def _listed(names: Sequence[str], kind: str) -> str:
     plural = {"index": "indexes"}.get(kind, f"{kind}s")
-    rest = f" and {len(ordered) - SHOWN_NAMES} more" if len(ordered) > SHOWN_NAMES else ""
-    number = f"the {kind}" if len(ordered) == 1 else f"{len(ordered)} {plural}:"
-    return f"{number} {', '.join(ordered[:SHOWN_NAMES])}{rest}"
+    rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    number = f"the {kind}" if len(names) == 1 else f"{len(names)} {plural}:"
+    return f"{number} {', '.join(names[:SHOWN_NAMES])}{rest}"

@@ -10,7 +10,7 @@ from ibutsu_tasks.doctor.report import Finding, finding, reason_of, variable_of
 from ibutsu_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from ibutsu_tasks.settings import Settings
 
@@ -54,10 +54,6 @@ def _redis_obstacle(settings: Settings, field: str) -> Finding | None:
     return None
 
 
-def _backend_obstacle(settings: Settings) -> Finding | None:
-    return _redis_obstacle(settings, "result_backend")
-
-
 def _database_obstacle(settings: Settings) -> Finding | None:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -79,15 +75,13 @@ def _flower_obstacle(settings: Settings) -> Finding | None:
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
-    if usable:
-        return None
     error = ValueError("it is not a web address")
-    return _unusable(settings, "flower_url", error, "http://127.0.0.1:5555")
+    return None if usable else _unusable(settings, "flower_url", error, "http://127.0.0.1:5555")
 
 
-_OBSTACLES = {
+_OBSTACLES: dict[str, Callable[[Settings], Finding | None]] = {
     "broker": _broker_obstacle,
-    "backend": _backend_obstacle,
+    "backend": lambda settings: _redis_obstacle(settings, "result_backend"),
     "database": _database_obstacle,
     "flower": _flower_obstacle,
 }
@@ -102,42 +96,30 @@ def _unusable(settings: Settings, field: str, error: Exception, pattern: str) ->
     )
 
 
-def _advice(settings: Settings) -> list[Finding]:
-    found = []
+def _advice(settings: Settings) -> Iterator[Finding]:
     soft, hard = settings.task_soft_time_limit_seconds, settings.task_time_limit_seconds
     if soft is not None and hard is not None and soft >= hard:
-        found.append(
-            finding(
-                "IBT-S10",
-                f"The soft time limit of a task ({soft:g} s) is not below the hard one ({hard:g} s): "
-                "a task is killed before it is asked to end.",
-                f"Set {variable_of(settings, 'task_soft_time_limit_seconds')} below {hard:g}.",
-            )
+        yield finding(
+            "IBT-S10",
+            f"The soft time limit of a task ({soft:g} s) is not below the hard one ({hard:g} s): "
+            "a task is killed before it is asked to end.",
+            f"Set {variable_of(settings, 'task_soft_time_limit_seconds')} below {hard:g}.",
         )
     if settings.flower_address not in LOOPBACK_ADDRESSES and not settings.flower_basic_auth:
-        found.append(
-            finding(
-                "IBT-S11",
-                f"Flower is to listen on {settings.flower_address} and has no password: it will not start.",
-                "Set FLOWER_BASIC_AUTH=user:password.",
-            )
+        yield finding(
+            "IBT-S11",
+            f"Flower is to listen on {settings.flower_address} and has no password: it will not start.",
+            "Set FLOWER_BASIC_AUTH=user:password.",
         )
-    return found + _ignored_parts(settings)
-
-
-def _ignored_parts(settings: Settings) -> list[Finding]:
     parts = ("postgresql_host", "postgresql_database", "postgresql_user", "postgresql_password")
     given = [variable_of(settings, part) for part in parts if part in settings.sources]
-    if not (settings.database_url and given):
-        return []
-    winner = variable_of(settings, "database_url")
-    return [
-        finding(
+    if settings.database_url and given:
+        winner = variable_of(settings, "database_url")
+        yield finding(
             "IBT-S12",
             f"{winner} is used, so {', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect.",
             f"Unset {winner}, or the variables without effect.",
         )
-    ]
 
 
 def _where_from(settings: Settings) -> str:

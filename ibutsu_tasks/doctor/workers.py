@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kombu import Connection
@@ -35,37 +34,43 @@ REPLY_SECONDS = 1.5
 SHOWN_NAMES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """Queues each worker consumes, by node name, and messages waiting, by queue."""
-
-    consumed: Mapping[str, frozenset[str]]
-    waiting: Mapping[str, int]
-
-
 def check_workers(settings: Settings) -> list[Finding]:
     """Ask all workers at once which queues they consume, and compare with what waits."""
-    client = build_client(settings.require_broker(), CALL_SECONDS)
     try:
-        fleet = Fleet(_ask_workers(settings, client), _waiting(client, settings.worker_queues))
+        with build_client(settings.require_broker(), CALL_SECONDS) as client:
+            consumed, waiting = _ask_workers(settings, client), _waiting(client, settings.worker_queues)
     except (RedisError, KombuError, OSError) as error:
         seen = f"The broker failed while workers were asked: {reason_of(error, settings)}"
         return [finding("IBT-W19", seen, "Run `ibutsu-tasks doctor --only broker`.")]
-    finally:
-        client.close()
-    return judge(fleet, settings.worker_queues)
+    return judge(consumed, waiting, settings.worker_queues)
 
 
-def judge(fleet: Fleet, wanted_queues: Iterable[str]) -> list[Finding]:
-    """Give the findings about the workers and queues there are; `wanted_queues` ought to be consumed."""
-    if not fleet.consumed:
-        return [_no_worker(fleet.waiting)]
-    served = frozenset().union(*fleet.consumed.values())
+def judge(
+    consumed: Mapping[str, frozenset[str]], waiting: Mapping[str, int], wanted_queues: Iterable[str]
+) -> list[Finding]:
+    """Give the findings about the queues each worker consumes, by node name, and messages waiting, by queue.
+
+    `wanted_queues` ought to be consumed.
+    """
+    if not consumed:
+        depths = [f"{_messages(number)} in {queue}" for queue, number in waiting.items() if number]
+        seen = f"No worker answered within {REPLY_SECONDS:g} s; {', '.join(depths) or 'no message waits'}."
+        return [finding("IBT-W01", seen, "Start one with `ibutsu-tasks worker`.")]
+    served = frozenset().union(*consumed.values())
     wanted = {DEFAULT_QUEUE, *wanted_queues}
-    unserved = sorted((wanted | fleet.waiting.keys()) - served)
-    found = [_starving(queue, fleet.waiting[queue]) for queue in unserved if fleet.waiting.get(queue)]
-    found += [_unserved(queue) for queue in unserved if queue in wanted and not fleet.waiting.get(queue)]
-    return found or [_all_well(fleet, served)]
+    starving, idle = [], []
+    for queue in sorted((wanted | waiting.keys()) - served):
+        start = f"Start one with `ibutsu-tasks worker --queues {queue}`."
+        if number := waiting.get(queue):
+            seen = f"{_messages(number)} in the queue {queue}, which no worker consumes."
+            starving.append(finding("IBT-W02", seen, start))
+        elif queue in wanted:
+            idle.append(finding("IBT-W03", f"No worker consumes the queue {queue}; it is empty now.", start))
+    if starving or idle:
+        return starving + idle
+    queues = _listed(f"{queue} ({waiting.get(queue, 0)} waiting)" for queue in served)
+    workers = "1 worker answers" if len(consumed) == 1 else f"{len(consumed)} workers answer"
+    return [finding("IBT-W00", f"{workers}: {_listed(consumed)}; consumed: {queues}.")]
 
 
 def _ask_workers(settings: Settings, client: Redis) -> dict[str, frozenset[str]]:
@@ -100,32 +105,3 @@ def _listed(names: Iterable[str]) -> str:
     ordered = sorted(names)
     rest = len(ordered) - SHOWN_NAMES
     return ", ".join(ordered[:SHOWN_NAMES]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _no_worker(waiting: Mapping[str, int]) -> Finding:
-    depths = [f"{_messages(number)} in {queue}" for queue, number in waiting.items() if number]
-    seen = f"No worker answered within {REPLY_SECONDS:g} s; {', '.join(depths) or 'no message waits'}."
-    return finding("IBT-W01", seen, "Start one with `ibutsu-tasks worker`.")
-
-
-def _starving(queue: str, number: int) -> Finding:
-    return finding(
-        "IBT-W02",
-        f"{_messages(number)} in the queue {queue}, which no worker consumes.",
-        f"Start one with `ibutsu-tasks worker --queues {queue}`.",
-    )
-
-
-def _unserved(queue: str) -> Finding:
-    return finding(
-        "IBT-W03",
-        f"No worker consumes the queue {queue}; it is empty now.",
-        f"Start one with `ibutsu-tasks worker --queues {queue}`.",
-    )
-
-
-def _all_well(fleet: Fleet, served: Iterable[str]) -> Finding:
-    number = len(fleet.consumed)
-    queues = _listed(f"{queue} ({fleet.waiting.get(queue, 0)} waiting)" for queue in served)
-    workers = "1 worker answers" if number == 1 else f"{number} workers answer"
-    return finding("IBT-W00", f"{workers}: {_listed(fleet.consumed)}; consumed: {queues}.")

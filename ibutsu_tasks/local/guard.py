@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 FAREWELL = b"done"
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 60.0
+
+RESTART_SECONDS = 5.0
+"""At the least between two starts: a guard that cannot live is no reason to fill the terminal."""
 
 ROLES_NAME = "roles.json"
 """The file that says which role processes a stack has started."""
@@ -41,45 +42,32 @@ class Guard:
 
     def __init__(self, data_dir: Path, owner: ProcessMark, say: Callable[[str], None]) -> None:
         self._data_dir, self._owner, self._say = data_dir, owner, say
-        self._pause_seconds = FIRST_PAUSE_SECONDS
-        self._restart_at: float | None = None
-        self._process = self._launch()
+        self._launch()
 
     def restart_if_ended(self) -> None:
-        """Start it again, after a pause, when it has ended. To be called every second or so."""
-        if self._process.poll() is None:
-            return
-        if self._restart_at is None:
-            self._restart_at = time.monotonic() + self._pause_seconds
-            self._say(f"the guard {how_it_ended(self._process.returncode)}; starting it again")
-        elif time.monotonic() >= self._restart_at:
-            # One that cannot live at all is no reason to end the stack, nor to fill the terminal.
-            self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
-            self._restart_at = None
-            self._close_pipe()
-            self._process = self._launch()
+        """Start it again when it has ended. To be called every second or so."""
+        exit_code = self._process.poll()
+        if exit_code is not None and time.monotonic() - self._started >= RESTART_SECONDS:
+            self._say(f"the guard {how_it_ended(exit_code)}; starting it again")
+            self._process.communicate()
+            self._launch()
 
     def dismiss(self) -> None:
         """Tell it that everything was stopped in order, and wait until it is gone."""
-        with suppress(BrokenPipeError, subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):
             self._process.communicate(FAREWELL, timeout=2)
         self._process.kill()
         self._process.wait()
-        self._close_pipe()
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> None:
+        self._started = time.monotonic()
         command = python_command(
             "ibutsu_tasks.local.guard", str(self._data_dir), str(self._owner.pid), repr(self._owner.created)
         )
         with open_log(self._data_dir, "guard").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - a fixed command of ours
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed command of ours
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
-
-    def _close_pipe(self) -> None:
-        if self._process.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
 
 
 def write_roles(data_dir: Path, owner: ProcessMark, roles: Iterable[ProcessMark]) -> None:

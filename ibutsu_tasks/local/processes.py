@@ -31,8 +31,6 @@ def launch_detached(
     directory: Path,
     log: Path,
     environment: Mapping[str, str],
-    user_id: int | None = None,
-    group_id: int | None = None,
 ) -> int:
     """Start `command` in a new session, so that Ctrl-C of our terminal never reaches it; give its pid."""
     with log.open("ab") as output:
@@ -45,9 +43,6 @@ def launch_detached(
             cwd=directory,
             env=dict(environment),
             start_new_session=True,
-            user=user_id,
-            group=group_id,
-            extra_groups=None if user_id is None else [],
             timeout=10,
         )
     return int(started.stdout)
@@ -71,7 +66,7 @@ def _works_in(process: psutil.Process, command: str, directory: str) -> bool:
     try:
         return process.cwd() == directory
     except psutil.AccessDenied:
-        # A user namespace may hide its directory from us; PostgreSQL's command line names it too.
+        # Running as another user it may hide its directory from us; PostgreSQL's command line names it too.
         return f" {directory} " in f"{command} "
 
 

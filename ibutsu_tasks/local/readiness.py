@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-from contextlib import suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from redis import RedisError
@@ -41,16 +41,16 @@ def readiness_checks(
 ) -> dict[str, Callable[[], bool]]:
     """Give for each role what says whether it is ready."""
     return {
-        "worker": lambda: _answers(is_worker_ready, record.broker_url),
-        "beat": lambda: _has_leading_beat(record.broker_url),
-        "flower": lambda: _serves_flower(record.flower_url or ""),
+        "worker": lambda: _holds(is_worker_ready, record.broker_url),
+        "beat": lambda: _holds(_has_leading_beat, record.broker_url),
+        "flower": lambda: _holds(_serves_flower, record.flower_url or ""),
     }
 
 
-def _answers(is_worker_ready: Callable[[str], bool], broker_url: str) -> bool:
+def _holds(check: Callable[[str], bool], address: str) -> bool:
     try:
-        return is_worker_ready(broker_url)
-    except BrokerUnreachableError:
+        return check(address)
+    except (BrokerUnreachableError, RedisError, OSError, http.client.HTTPException):
         return False
 
 
@@ -66,17 +66,11 @@ def _is_free(port: int) -> bool:
 
 
 def _has_leading_beat(broker_url: str) -> bool:
-    with suppress(RedisError), build_client(broker_url) as client:
+    with build_client(broker_url) as client:
         return bool(client.exists(BEAT_LEADER_KEY))
-    return False
 
 
 def _serves_flower(address: str) -> bool:
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=1)
-    try:
+    with closing(http.client.HTTPConnection(address.removeprefix("http://"), timeout=1)) as connection:
         connection.request("GET", "/healthcheck")
         return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

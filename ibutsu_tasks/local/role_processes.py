@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -110,9 +110,10 @@ class RoleProcess:
         """End it, gently first; once `must_hurry` is true only the last signal is waited for."""
         *_, (last, _) = self.role.stop_signals
         for number, seconds in self.role.stop_signals:
-            self._signal(number)
-            self._wait(seconds, (lambda: False) if number is last else must_hurry)
-            if self.has_ended():
+            self._process.send_signal(number)
+            is_over = partial(self._is_over, (lambda: False) if number is last else must_hurry)
+            wait_until(is_over, seconds)
+            if self.exit_code() is not None:
                 break
         self.close()
 
@@ -124,16 +125,8 @@ class RoleProcess:
         if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
 
-    def has_ended(self) -> bool:
-        """Tell whether the first process of the role is gone."""
-        return self.exit_code() is not None
-
-    def _wait(self, seconds: float, must_hurry: Callable[[], bool]) -> None:
-        wait_until(lambda: self.has_ended() or must_hurry(), seconds)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            self._process.send_signal(number)
+    def _is_over(self, must_hurry: Callable[[], bool]) -> bool:
+        return self.exit_code() is not None or must_hurry()
 
     def _read(self) -> None:
         for line in self._process.stdout or ():

@@ -6,7 +6,6 @@ import os
 import secrets
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -20,17 +19,18 @@ from ibutsu_tasks.errors import BrokerUnreachableError, LocalServersError
 from ibutsu_tasks.local.guard import Guard, end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, wait_until
 from ibutsu_tasks.local.readiness import choose_flower_port, readiness_checks
-from ibutsu_tasks.local.role_processes import FLOWER, ROLES, WORKER, Role, role_environment
+from ibutsu_tasks.local.role_processes import FLOWER, ROLES, WORKER, Role, RoleProcess, role_environment
 from ibutsu_tasks.local.servers.directories import prepare_data_directory, reset_command
 from ibutsu_tasks.local.servers.shared import LocalServers
 from ibutsu_tasks.local.supervisor import Supervisor
 from ibutsu_tasks.stack_record import StackRecord, hold_stack_lock, remove_record, write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ibutsu_tasks.local.stop_signals import StopSignals
+    from ibutsu_tasks.settings import Settings
 
 READY_TIMEOUT_SECONDS = 60.0
 # Of the ten seconds a stop may take: what is left for the servers after slow roles.
@@ -39,47 +39,32 @@ STOP_TIMEOUT_SECONDS = 9.0
 FLOWER_USER = "ibutsu"
 
 
-@dataclass(frozen=True, slots=True)
-class StackPlan:
-    """What to run. Without `flower_port` the first free one from 5555 is taken.
-
-    `variables` are settings of the roles, as environment variables; `global_options` stand before the
-    name of the role on its command line.
-    """
-
-    data_dir: Path
-    roles: tuple[str, ...] = ("worker", "beat", "flower")
-    flower_port: int | None = None
-    flower_basic_auth: str | None = None
-    variables: Mapping[str, str] | None = None
-    global_options: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StackEvents:
-    """What happens: `say` gets sentences, `line` a role's name and a line of its output."""
-
-    say: Callable[[str], None]
-    line: Callable[[str, str], None]
-
-
 class LocalStack:
     """Servers, tables and roles of one data directory; ready on entry, all gone on exit.
 
-    `is_worker_ready` gets the broker's address and says whether a worker answers there. `on_failure` is
-    called, from another thread, when a role cannot be kept running; `failure` then says why.
+    Without `flower_port` the first free one from 5555 is taken. The roles read `env_file` too.
+    `say` gets sentences, `on_line` a role's name and a line of its output. `is_worker_ready` gets the
+    broker's address and says whether a worker answers there. `on_failure` is called, from another thread,
+    when a role cannot be kept running; `failure` then says why.
     """
 
     def __init__(
         self,
-        plan: StackPlan,
-        events: StackEvents,
+        settings: Settings,
         stop_signals: StopSignals,
         *,
+        roles: Sequence[str],
+        flower_port: int | None = None,
+        env_file: Path | None = None,
+        say: Callable[[str], None],
+        on_line: Callable[[str, str], None],
         is_worker_ready: Callable[[str], bool],
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        self._plan, self._events, self._stop_signals = plan, events, stop_signals
+        self._settings, self._stop_signals = settings, stop_signals
+        self._roles, self._flower_port = roles, flower_port
+        self._global_options = ("--env-file", str(env_file.absolute())) if env_file else ()
+        self._say, self._on_line = say, on_line
         self._is_worker_ready, self._on_failure = is_worker_ready, on_failure
         self._exit = ExitStack()
         self._stop_began = 0.0
@@ -106,13 +91,14 @@ class LocalStack:
             time.sleep(0.1)
 
     def _start(self) -> None:
-        self.data_dir = prepare_data_directory(self._plan.data_dir)
+        self.data_dir = prepare_data_directory(self._settings.data_dir)
         self._exit.enter_context(hold_stack_lock(self.data_dir))
         self._me = ProcessMark.of(os.getpid())
-        self._guard = Guard(self.data_dir, self._me, self._events.say)
+        self._guard = Guard(self.data_dir, self._me, self._say)
         self._exit.callback(self._guard.dismiss)
-        self._clear_leftovers()
-        self.servers = LocalServers(self.data_dir, on_progress=self._events.say)
+        if count := end_leftover_roles(self.data_dir):
+            self._say(f"ended {count} processes that an earlier stack had left")
+        self.servers = LocalServers(self.data_dir, on_progress=self._say)
         self.servers.start()
         self._exit.callback(self._stop_servers)
         self._check_in()
@@ -127,11 +113,6 @@ class LocalStack:
         if self._stop_signals.requested:
             raise KeyboardInterrupt
 
-    def _clear_leftovers(self) -> None:
-        count = end_leftover_roles(self.data_dir)
-        if count:
-            self._events.say(f"ended {count} processes that an earlier stack had left")
-
     def _restore_messages(self) -> None:
         with build_client(self.servers.broker_url) as client:
             if len(client.client_list()) > 1:
@@ -139,14 +120,14 @@ class LocalStack:
             client.delete(BEAT_LEADER_KEY)
             count = restore_unacked(client)
         if count:
-            self._events.say(f"put {count} messages of killed workers back in the queue")
+            self._say(f"put {count} messages of killed workers back in the queue")
 
     def _ensure_tables(self) -> None:
         engine = build_engine(self.servers.database_url, "ibutsu-tasks/up")
         try:
             existing = set(inspect(engine).get_table_names())
             if not existing:
-                self._events.say("creating the tables")
+                self._say("creating the tables")
                 create_tables(engine)
         finally:
             engine.dispose()
@@ -158,28 +139,27 @@ class LocalStack:
             )
 
     def _start_roles(self) -> None:
-        roles = [ROLES[name] for name in self._plan.roles]
+        roles = [ROLES[name] for name in self._roles]
         self.record = self._describe(has_flower=FLOWER in roles)
+        environment = role_environment(self._variables())
         self._supervisor = Supervisor(
             self.data_dir,
             self._me,
             roles,
-            self._plan.global_options,
-            role_environment(self._variables()),
-            on_line=self._events.line,
-            say=self._events.say,
+            lambda role: RoleProcess(role, environment, self._on_line, self._global_options),
+            say=self._say,
             restart_servers=self._restart_servers,
             before_restart=self._prepare_restart,
             on_failure=self._on_failure,
         )
         self._exit.callback(self._stop_roles)
-        self._events.say(f"starting {', '.join(self._plan.roles)}")
+        self._say(f"starting {', '.join(self._roles)}")
         self._supervisor.start()
 
     def _describe(self, *, has_flower: bool) -> StackRecord:
-        address = f"http://127.0.0.1:{choose_flower_port(self._plan.flower_port)}" if has_flower else None
+        address = f"http://127.0.0.1:{choose_flower_port(self._flower_port)}" if has_flower else None
         # Only letters, digits, - and _: Flower splits what it is given at commas.
-        login = self._plan.flower_basic_auth or f"{FLOWER_USER}:{secrets.token_urlsafe(12)}"
+        login = self._settings.flower_basic_auth or f"{FLOWER_USER}:{secrets.token_urlsafe(12)}"
         return StackRecord(
             pid=os.getpid(),
             broker_url=self.servers.broker_url,
@@ -194,7 +174,8 @@ class LocalStack:
             "CELERY_RESULT_BACKEND": self.record.broker_url,
             "SQLALCHEMY_DATABASE_URI": self.record.database_url,
             "IBUTSU_TASKS_DATA_DIR": str(self.data_dir),
-            **(self._plan.variables or {}),
+            "CELERY_WORKER_CONCURRENCY": str(self._settings.worker_concurrency),
+            "CELERY_WORKER_LOGLEVEL": self._settings.log_level,
         }
         if self.record.flower_url and self.record.flower_basic_auth:
             own["FLOWER_ADDRESS"] = "127.0.0.1"
@@ -215,7 +196,7 @@ class LocalStack:
 
     def _wait_until_ready(self) -> None:
         checks = readiness_checks(self.record, self._is_worker_ready)
-        for name in self._plan.roles:
+        for name in self._roles:
             if not wait_until(partial(self._is_over_or, checks[name]), READY_TIMEOUT_SECONDS):
                 raise LocalServersError(
                     f"{name} was not ready within {READY_TIMEOUT_SECONDS:.0f} seconds.",

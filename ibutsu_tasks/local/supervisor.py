@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
 from ibutsu_tasks.local.guard import remove_roles, write_roles
 from ibutsu_tasks.local.processes import how_it_ended
-from ibutsu_tasks.local.role_processes import RoleProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ibutsu_tasks.local.processes import ProcessMark
-    from ibutsu_tasks.local.role_processes import Role
+    from ibutsu_tasks.local.role_processes import Role, RoleProcess
 
 POLL_SECONDS = 0.2
 QUICK_DEATH_SECONDS = 30.0
@@ -34,14 +33,14 @@ class _Watched:
     process: RoleProcess | None = None
     started: float = 0.0
     quick_deaths: int = 0
-    restart_at: float = field(default=0.0)
+    restart_at: float = 0.0
 
 
 class Supervisor:
     """The roles of one stack, given in the order they start in; they stop in the opposite one.
 
-    `say` receives sentences, `on_line` the name of a role and a line of its output, `before_restart` the
-    role about to be started again; `restart_servers`, called at every look, starts ended servers again.
+    `start_role` starts one. `say` receives sentences, `before_restart` the role about to be started again;
+    `restart_servers`, called at every look, starts ended servers again.
     When a role cannot be kept running, `failure` says so and `on_failure` is called, from another thread.
     """
 
@@ -50,10 +49,8 @@ class Supervisor:
         data_dir: Path,
         owner: ProcessMark,
         roles: Sequence[Role],
-        global_options: Sequence[str],
-        environment: Mapping[str, str],
+        start_role: Callable[[Role], RoleProcess],
         *,
-        on_line: Callable[[str, str], None],
         say: Callable[[str], None],
         restart_servers: Callable[[], None],
         before_restart: Callable[[Role], None],
@@ -61,14 +58,9 @@ class Supervisor:
     ) -> None:
         self.failure: LocalServersError | None = None
         self._data_dir, self._owner = data_dir, owner
-        self._global_options = global_options
-        self._environment = environment
-        self._on_line, self._say = on_line, say
-        self._restart_servers, self._before_restart, self._on_failure = (
-            restart_servers,
-            before_restart,
-            on_failure,
-        )
+        self._start_role, self._say = start_role, say
+        self._restart_servers, self._before_restart = restart_servers, before_restart
+        self._on_failure = on_failure
         self._watched = [_Watched(role) for role in roles]
         self._ending = Event()
         self._thread = Thread(target=self._watch, name="supervisor", daemon=True)
@@ -109,7 +101,7 @@ class Supervisor:
             self._bury(watched, watched.process, code)
 
     def _start(self, watched: _Watched) -> None:
-        watched.process = RoleProcess(watched.role, self._environment, self._on_line, self._global_options)
+        watched.process = self._start_role(watched.role)
         watched.started = time.monotonic()
         marks = [other.process.mark for other in self._watched if other.process is not None]
         write_roles(self._data_dir, self._owner, marks)

@@ -73,8 +73,7 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture
 def used(data_dir: Path, used_data_dir: Path) -> None:
     """Begin with data, as every start but the first does."""
-    if not (used_data_dir / "postgresql").is_symlink():
-        shutil.copytree(used_data_dir, data_dir)
+    shutil.copytree(used_data_dir, data_dir)
 
 
 @pytest.fixture

@@ -54,10 +54,10 @@ def up(
         refused = session.refuse_unreadable(files)
         if len(refused) == len(files):
             return view.result_of(refused, ExitCode.BAD_NEWS)
-    from ibutsu_tasks.local.servers.binaries import find_binaries
+    from ibutsu_tasks.local.servers.binaries import find_programs
     from ibutsu_tasks.settings import load_settings
 
-    find_binaries()
+    find_programs()
     # Not state.settings: that looks for a stack to use, and this is the one.
     settings = load_settings(state.options, env_file=state.env_file)
     from ibutsu_tasks.cli.up import session as stack_session

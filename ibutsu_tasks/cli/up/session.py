@@ -17,7 +17,7 @@ from ibutsu_tasks.cli.imports.session import import_files
 from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.up.view import StackView
 from ibutsu_tasks.local.servers.directories import open_log
-from ibutsu_tasks.local.stack import LocalStack, StackEvents, StackPlan
+from ibutsu_tasks.local.stack import LocalStack
 from ibutsu_tasks.local.stop_signals import StopSignals
 from ibutsu_tasks.sending.messages import consumed_queues
 from ibutsu_tasks.settings import load_settings
@@ -39,13 +39,18 @@ def stay_up(state: CliState, settings: Settings, *, has_flower: bool, flower_por
     """
     view = StackView(state.output.stderr)
     _say_where_if_unexpected(view, settings)
-    roles = ("worker", "beat", "flower") if has_flower else ("worker", "beat")
-    plan = _plan(state, settings, roles, flower_port)
     began = time.monotonic()
     with StopSignals() as stop_signals:
         try:
             with LocalStack(
-                plan, StackEvents(view.say, view.show_line), stop_signals, is_worker_ready=_worker_answers
+                settings,
+                stop_signals,
+                roles=("worker", "beat", "flower") if has_flower else ("worker", "beat"),
+                flower_port=flower_port,
+                env_file=state.env_file,
+                say=view.say,
+                on_line=view.show_line,
+                is_worker_ready=_worker_answers,
             ) as stack:
                 view.show_ready(
                     stack.record,
@@ -68,13 +73,15 @@ def import_once(state: CliState, settings: Settings, files: Sequence[Path]) -> R
     """
     view = StackView(state.output.stderr)
     _say_where_if_unexpected(view, settings)
-    plan = _plan(state, settings, ("worker", "beat"), None)
     with (
         StopSignals() as stop_signals,
         LocalStack(
-            plan,
-            StackEvents(view.say, partial(_log_line, settings.data_dir)),
+            settings,
             stop_signals,
+            roles=("worker", "beat"),
+            env_file=state.env_file,
+            say=view.say,
+            on_line=partial(_log_line, settings.data_dir),
             is_worker_ready=_worker_answers,
             on_failure=_interrupt_main_thread,
         ) as stack,
@@ -109,20 +116,6 @@ def _say_where_if_unexpected(view: StackView, settings: Settings) -> None:
 def _log_line(data_dir: Path, role: str, line: str) -> None:
     with open_log(data_dir, role).open("a", encoding="utf-8") as log:
         log.write(f"{line}\n")
-
-
-def _plan(state: CliState, settings: Settings, roles: tuple[str, ...], flower_port: int | None) -> StackPlan:
-    return StackPlan(
-        settings.data_dir,
-        roles=roles,
-        flower_port=flower_port,
-        flower_basic_auth=settings.flower_basic_auth,
-        variables={
-            "CELERY_WORKER_CONCURRENCY": str(settings.worker_concurrency),
-            "CELERY_WORKER_LOGLEVEL": settings.log_level,
-        },
-        global_options=("--env-file", str(state.env_file.absolute())) if state.env_file else (),
-    )
 
 
 def _worker_answers(broker_url: str) -> bool:

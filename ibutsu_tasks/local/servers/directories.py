@@ -143,30 +143,28 @@ def has_cluster(directory: Path) -> bool:
     return (directory / CLUSTER_MARK).exists()
 
 
-def restore_mode(directory: Path) -> None:
-    """Give a cluster of ours the mode 0700 back when something has changed it.
+def claim_cluster(directory: Path) -> None:
+    """Make sure that `directory` is free for PostgreSQL's data, or holds them and is closed to others.
 
-    Raises LocalServersError when it cannot be entered even so.
+    Raises LocalServersError for somebody else's files or damaged data, and for what cannot be entered.
     """
-    try:
-        mode = stat.S_IMODE(directory.stat().st_mode)
-        is_closed = not os.access(directory, os.R_OK | os.W_OK | os.X_OK)
-        if is_closed or (mode not in CLUSTER_MODES and has_cluster(directory)):
-            directory.chmod(0o700)
-    except FileNotFoundError:
+    if not os.path.lexists(directory):
         return
+    what = "is no directory"
+    try:
+        if directory.is_dir() and not directory.is_symlink():
+            mode = stat.S_IMODE(directory.stat().st_mode)
+            is_closed = not os.access(directory, os.R_OK | os.W_OK | os.X_OK)
+            if is_closed or (mode not in CLUSTER_MODES and has_cluster(directory)):
+                directory.chmod(0o700)
+            what = "holds files but no PG_VERSION"
+            if has_cluster(directory) or not any(directory.iterdir()):
+                return
     except OSError as error:
         raise LocalServersError(
             f"{directory} cannot be used: {error.strerror}.",
             "Give it back to this user with `chown -R`, or choose another --data-dir.",
         ) from None
-
-
-def check_is_ours(directory: Path) -> None:
-    """Raise LocalServersError for what is no PostgreSQL data and not empty: somebody else's, or damaged."""
-    if directory.is_dir() and (has_cluster(directory) or not any(directory.iterdir())):
-        return
-    what = "holds files but no PG_VERSION" if directory.is_dir() else "is no directory"
     raise LocalServersError(
         f"{directory} {what}, so it is no PostgreSQL data that this program would touch.",
         "Move it away or restore it, or choose another --data-dir.",

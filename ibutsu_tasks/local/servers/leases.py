@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# One start creates the cluster in seconds; a slow disk may take a minute, and the next one waits for it.
+LOCK_TIMEOUT_SECONDS = 120.0
+
 
 @contextmanager
-def start_lock(data_dir: Path, timeout_seconds: float) -> Iterator[None]:
+def start_lock(data_dir: Path) -> Iterator[None]:
     """Be the only one who starts or stops the servers of `data_dir`.
 
-    Raises LocalServersError when another process holds it for longer than `timeout_seconds`.
+    Raises LocalServersError when another process holds it for longer than LOCK_TIMEOUT_SECONDS.
     """
     descriptor = _open(data_dir / "start.lock")
     try:
-        if not wait_until(lambda: _try_lock(descriptor, fcntl.LOCK_EX), timeout_seconds):
+        if not wait_until(lambda: _try_lock(descriptor, fcntl.LOCK_EX), LOCK_TIMEOUT_SECONDS):
             raise LocalServersError(
                 f"Another process has been starting or stopping the servers of {data_dir} "
-                f"for more than {timeout_seconds:.0f} seconds.",
+                f"for more than {LOCK_TIMEOUT_SECONDS:.0f} seconds.",
                 f"Find it with `fuser {data_dir / 'start.lock'}` and end it.",
             )
         yield
@@ -52,7 +55,7 @@ class Lease:
         """Use the servers from now on."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
-    def give_up(self) -> None:
+    def close(self) -> None:
         """Stop using the servers."""
         os.close(self._descriptor)
 

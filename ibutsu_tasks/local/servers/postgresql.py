@@ -1,4 +1,4 @@
-"""One embedded PostgreSQL: its programs, options and cluster; how it is started, adopted and stopped."""
+"""One embedded PostgreSQL: its options, address and cluster; how it is started and asked to end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from contextlib import closing, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,27 +15,14 @@ import psutil
 import psycopg2
 
 from ibutsu_tasks.errors import LocalServersError
-from ibutsu_tasks.local.processes import (
-    find_process,
-    find_processes,
-    is_alive,
-    kill_processes,
-    launch_detached,
-    wait_until,
-)
+from ibutsu_tasks.local.processes import launch_detached, wait_until
 from ibutsu_tasks.local.servers.binaries import POSTGRESQL_MAJOR
-from ibutsu_tasks.local.servers.directories import (
-    check_is_ours,
-    has_cluster,
-    open_log,
-    reset_command,
-    restore_mode,
-)
+from ibutsu_tasks.local.servers.directories import has_cluster, reset_command
+from ibutsu_tasks.local.servers.postgresql_account import Account, choose_account
+from ibutsu_tasks.local.servers.server import Server
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from ibutsu_tasks.local.servers.postgresql_account import Placement
 
 USER = "ibutsu"
 DATABASE = "ibutsu"
@@ -51,30 +39,18 @@ SETTINGS = {
 INITDB_TIMEOUT_SECONDS = 120
 
 
-class Postgresql:
+class Postgresql(Server):
     """The database server of one data directory."""
 
     title = "PostgreSQL"
-
-    def __init__(self, placement: Placement, data_dir: Path) -> None:
-        self._placement = placement
-        self._data_dir = data_dir
-        self.log = open_log(data_dir, "postgresql")
+    program = "postgres"
+    pid_file = "postmaster.pid"
 
     @property
     def url(self) -> str:
         """The address of the database `ibutsu` as SQLAlchemy writes it."""
-        sockets = quote(str(self._placement.socket_directory), safe="/")
+        sockets = quote(str(self.socket_directory), safe="/")
         return f"postgresql+psycopg2://{USER}@/{DATABASE}?host={sockets}"
-
-    @property
-    def has_cluster(self) -> bool:
-        """Tell whether the data directory of PostgreSQL was created before."""
-        return has_cluster(self._placement.cluster)
-
-    def restore_mode(self) -> None:
-        """Close its directory to others again. Raises LocalServersError when it is not ours to enter."""
-        restore_mode(self._placement.cluster)
 
     def answers(self) -> bool:
         """Tell whether it serves queries now."""
@@ -89,30 +65,30 @@ class Postgresql:
 
         Raises LocalServersError when the data are of another version or cannot be created.
         """
-        if self.has_cluster:
+        if has_cluster(self.directory):
             self._check_version()
         else:
             self._create_cluster()
-        # Processes of a killed server may still use its memory, and a new one would refuse to start.
-        kill_processes(self._all_processes())
-        for leftover in self._placement.socket_directory.glob(".s.PGSQL.*"):
+        for leftover in self.socket_directory.glob(".s.PGSQL.*"):
             leftover.unlink(missing_ok=True)
         # A stale note is PostgreSQL's own to clear, after it has looked for processes that still use the
         # data. Only a stranger who has got the pid since would make it refuse to start.
-        if psutil.pid_exists(self._noted_pid() or -1):
-            (self._placement.cluster / "postmaster.pid").unlink()
+        if psutil.pid_exists(self.noted_pid() or -1):
+            (self.directory / self.pid_file).unlink()
+        # Root may have started it as another account before. The directory itself comes last, as the mark.
+        if os.geteuid() == 0 and self.directory.stat().st_uid != self._account.user_id:
+            for path in (*self.directory.rglob("*"), self.directory):
+                self._hand_over(path)
 
     def launch(self) -> int:
         """Start it and give its pid; it does not answer yet."""
         options = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        sockets = f"--unix_socket_directories={self._placement.socket_directory}"
+        sockets = f"--unix_socket_directories={self.socket_directory}"
         return launch_detached(
-            [*self._program("postgres"), "-D", str(self._placement.cluster), *options, sockets],
-            directory=self._placement.cluster,
+            [*self._command("postgres"), "-D", str(self.directory), *options, sockets],
+            directory=self.directory,
             log=self.log,
             environment=_environment(),
-            user_id=self._placement.user_id,
-            group_id=self._placement.group_id,
         )
 
     def create_database(self) -> None:
@@ -123,59 +99,56 @@ class Postgresql:
             if cursor.fetchone() is None:
                 cursor.execute(f"CREATE DATABASE {DATABASE}")
 
-    def process(self, pid: int | None = None) -> psutil.Process | None:
-        """Give its live first process, found by `pid` or by its own note, or None."""
-        return find_process(pid or self._noted_pid(), name="postgres", directory=self._placement.cluster)
+    def ask_to_end(self) -> None:
+        """Ask for a fast shutdown, which ends sessions."""
+        self._signal(signal.SIGINT)
 
-    def stop(self, timeout_seconds: float) -> bool:
-        """End it by a fast shutdown, kill it when that takes too long; say whether it is gone."""
-        process = self.process()
-        if process is None:
-            return True
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGINT)
-        return wait_until(lambda: not is_alive(process), timeout_seconds) or self._kill(process)
+    def kill(self) -> bool:
+        """End all its processes; say whether they are gone."""
+        # This signal lets it end its own processes in order; a killed one leaves them behind.
+        self._signal(signal.SIGQUIT)
+        wait_until(lambda: self.process() is None, 1)
+        return super().kill()
 
-    def _kill(self, process: psutil.Process) -> bool:
-        # SIGQUIT lets it end its own processes in order; a killed one leaves them behind.
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGQUIT)
-        wait_until(lambda: not is_alive(process), 1)
-        return kill_processes(self._all_processes())
+    def _signal(self, number: signal.Signals) -> None:
+        if process := self.process():
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
-    def _all_processes(self) -> list[psutil.Process]:
-        return find_processes(name="postgres", directory=self._placement.cluster)
+    @cached_property
+    def _account(self) -> Account:
+        return choose_account(self.programs / self.program, self.data_dir)
+
+    def _hand_over(self, path: Path) -> None:
+        os.chown(path, self._account.user_id, self._account.group_id, follow_symlinks=False)
+
+    def _command(self, program: str) -> list[str]:
+        return [*self._account.command_prefix, str(self.programs / program)]
 
     def _check_version(self) -> None:
-        version = (
-            (self._placement.cluster / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
-        )
+        version = (self.directory / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
         if version != str(POSTGRESQL_MAJOR):
             raise LocalServersError(
-                f"{self._placement.cluster} holds data of PostgreSQL {version or '(unknown)'}, "
+                f"{self.directory} holds data of PostgreSQL {version or '(unknown)'}, "
                 f"and PostgreSQL {POSTGRESQL_MAJOR} is installed.",
                 "Use the version of ibutsu-tasks that created it to take the data out, or start with "
-                f"empty data: {reset_command(self._data_dir)}.",
+                f"empty data: {reset_command(self.data_dir)}.",
             )
 
     def _create_cluster(self) -> None:
         # In a draft first: a start that is killed half-way leaves nothing that looks like a cluster.
-        cluster = self._placement.cluster
-        if cluster.exists():
-            check_is_ours(cluster)
-        draft = cluster.with_name(f"{cluster.name}.new")
+        draft = self.directory.with_name(f"{self.directory.name}.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        if self._placement.user_id is not None and self._placement.group_id is not None:
-            os.chown(draft, self._placement.user_id, self._placement.group_id)
+        self._hand_over(draft)
         self._initdb(draft)
-        draft.rename(cluster)
+        draft.rename(self.directory)
 
     def _initdb(self, draft: Path) -> None:
         options = [f"--username={USER}", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         with self.log.open("ab") as output:
             done = subprocess.run(  # noqa: S603 - a fixed command of ours
-                [*self._program("initdb"), *options, "-D", str(draft)],
+                [*self._command("initdb"), *options, "-D", str(draft)],
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -184,26 +157,13 @@ class Postgresql:
                 env=_environment(),
                 start_new_session=True,
                 timeout=INITDB_TIMEOUT_SECONDS,
-                user=self._placement.user_id,
-                group=self._placement.group_id,
-                extra_groups=None if self._placement.user_id is None else [],
             )
         if done.returncode != 0:
             raise OSError(done.returncode, "initdb failed")
 
-    def _program(self, name: str) -> list[str]:
-        return [*self._placement.command_prefix, str(self._placement.programs / "bin" / name)]
-
-    def _noted_pid(self) -> int | None:
-        try:
-            first_line = (self._placement.cluster / "postmaster.pid").read_text(encoding="utf-8").split()[0]
-            return int(first_line)
-        except (OSError, ValueError, IndexError):
-            return None
-
     def _connect(self, database: str) -> psycopg2.extensions.connection:
         return psycopg2.connect(
-            host=str(self._placement.socket_directory), user=USER, dbname=database, connect_timeout=2
+            host=str(self.socket_directory), user=USER, dbname=database, connect_timeout=2
         )
 
 

@@ -9,61 +9,41 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ibutsu_tasks.errors import LocalServersError, RefusedError
-from ibutsu_tasks.local.servers.binaries import find_binaries
+from ibutsu_tasks.local.servers.binaries import find_programs
 from ibutsu_tasks.local.servers.directories import (
     choose_socket_directory,
+    claim_cluster,
     forget_servers,
+    has_cluster,
     prepare_data_directory,
     process_namespace,
     read_servers_record,
 )
 from ibutsu_tasks.local.servers.leases import Lease, start_lock
 from ibutsu_tasks.local.servers.postgresql import Postgresql
-from ibutsu_tasks.local.servers.postgresql_account import (
-    CLUSTER_LINK,
-    Placement,
-    check_cluster,
-    choose_placement,
-    remove_cluster,
-)
-from ibutsu_tasks.local.servers.start import STOP_SECONDS, Server, ensure_running
+from ibutsu_tasks.local.servers.server import STOP_SECONDS, Server
 from ibutsu_tasks.local.servers.valkey import Valkey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Sequence
 
 START_TIMEOUT_SECONDS = 30.0
-# One start creates the cluster in seconds; a slow disk may take a minute, and the next one waits for it.
-LOCK_TIMEOUT_SECONDS = 120.0
 
 
 class LocalServers:
     """The embedded servers of one data directory, started on entry and left on exit.
 
-    `on_progress` receives one sentence for each step that takes time. `force_account` takes the way
-    root goes where user namespaces are switched off.
+    `on_progress` receives one sentence for each step that takes time.
     """
 
-    def __init__(
-        self,
-        data_dir: Path,
-        *,
-        on_progress: Callable[[str], None] | None = None,
-        start_timeout_seconds: float = START_TIMEOUT_SECONDS,
-        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-        force_account: bool = False,
-    ) -> None:
+    def __init__(self, data_dir: Path, *, on_progress: Callable[[str], None] = lambda _: None) -> None:
         self._wanted_data_dir = data_dir
-        self._say = on_progress or (lambda _: None)
-        self._start_timeout_seconds = start_timeout_seconds
-        self._lock_timeout_seconds = lock_timeout_seconds
-        self._force_account = force_account
+        self._say = on_progress
         self._lease: Lease | None = None
         self._owner_pid = 0
 
@@ -71,9 +51,7 @@ class LocalServers:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -81,16 +59,15 @@ class LocalServers:
 
         Raises LocalServersError, with the last lines of the log, when they cannot be started.
         """
-        binaries = find_binaries()
+        valkey_programs, postgresql_programs = find_programs()
         self.data_dir = prepare_data_directory(self._wanted_data_dir)
-        with start_lock(self.data_dir, self._lock_timeout_seconds), ExitStack() as undo:
+        with start_lock(self.data_dir), ExitStack() as undo:
             lease = Lease(self.data_dir)
-            undo.callback(lease.give_up)
+            undo.callback(lease.close)
             self._check_visible(lease)
             sockets = choose_socket_directory(self.data_dir)
-            placement = choose_placement(binaries, self.data_dir, sockets, force_account=self._force_account)
-            self.valkey = Valkey(binaries.valkey_server, self.data_dir, sockets)
-            self.postgresql = Postgresql(placement, self.data_dir)
+            self.valkey = Valkey(valkey_programs, self.data_dir, sockets)
+            self.postgresql = Postgresql(postgresql_programs, self.data_dir, sockets)
             if lease.is_only_one():
                 undo.callback(self._end_servers)
             self._start_servers()
@@ -107,8 +84,7 @@ class LocalServers:
         if self._lease is None or self._owner_pid != os.getpid():
             return
         lease, self._lease = self._lease, None
-        with start_lock(self.data_dir, self._lock_timeout_seconds), ExitStack() as release:
-            release.callback(lease.give_up)
+        with start_lock(self.data_dir), closing(lease):
             if lease.is_only_one():
                 self._end_servers(timeout_seconds)
 
@@ -116,7 +92,7 @@ class LocalServers:
         """Start again the servers that have ended. Raises LocalServersError when it does not start."""
         if self.valkey.process() and self.postgresql.process():
             return
-        with start_lock(self.data_dir, self._lock_timeout_seconds):
+        with start_lock(self.data_dir):
             self._start_servers()
 
     @property
@@ -140,11 +116,12 @@ class LocalServers:
 
     def _start_servers(self) -> None:
         self._announce(self.valkey, "starting Valkey")
-        ensure_running(self.valkey, self._start_timeout_seconds)
-        self.postgresql.restore_mode()
-        step = "starting PostgreSQL" if self.postgresql.has_cluster else "creating the PostgreSQL cluster"
+        self.valkey.ensure_running(START_TIMEOUT_SECONDS)
+        claim_cluster(self.postgresql.directory)
+        is_there = has_cluster(self.postgresql.directory)
+        step = "starting PostgreSQL" if is_there else "creating the PostgreSQL cluster"
         self._announce(self.postgresql, step)
-        ensure_running(self.postgresql, self._start_timeout_seconds)
+        self.postgresql.ensure_running(START_TIMEOUT_SECONDS)
         self.postgresql.create_database()
 
     def _announce(self, server: Server, step: str) -> None:
@@ -155,55 +132,41 @@ class LocalServers:
         _stop_all((self.postgresql, self.valkey), self.data_dir, timeout_seconds)
 
 
-def stop_unused(data_dir: Path, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> bool:
-    """Stop what killed holders left running; False, and nothing is done, while somebody uses the servers.
+def stop_unused(data_dir: Path) -> None:
+    """Stop what killed holders left running; nothing is done while somebody uses the servers.
 
     Raises LocalServersError when a server cannot be stopped.
     """
-    with _alone(data_dir, lock_timeout_seconds) as is_alone:
-        if is_alone:
+    with start_lock(data_dir), closing(Lease(data_dir)) as lease:
+        if lease.is_only_one():
             _stop_leftovers(data_dir)
-    return is_alone
 
 
-def reset(data_dir: Path, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
+def reset(data_dir: Path) -> None:
     """Remove all data of `data_dir`, the logs apart.
 
     Raises RefusedError while somebody uses the servers, LocalServersError for PostgreSQL data that do not
     look like ours.
     """
     data_dir = prepare_data_directory(data_dir)
-    with _alone(data_dir, lock_timeout_seconds) as is_alone:
-        if not is_alone:
+    with start_lock(data_dir), closing(Lease(data_dir)) as lease:
+        if not lease.is_only_one():
             raise RefusedError(
                 f"The servers of {data_dir} are in use; nothing was removed.",
                 "Stop what uses them (`ibutsu-tasks up`, tests), then reset.",
             )
-        check_cluster(data_dir)
+        claim_cluster(data_dir / "postgresql")
         _stop_leftovers(data_dir)
-        remove_cluster(data_dir)
-        shutil.rmtree(data_dir / "valkey", ignore_errors=True)
-
-
-@contextmanager
-def _alone(data_dir: Path, lock_timeout_seconds: float) -> Iterator[bool]:
-    """Keep everybody else from starting the servers, and say whether nobody uses them."""
-    with start_lock(data_dir, lock_timeout_seconds):
-        lease = Lease(data_dir)
-        try:
-            yield lease.is_only_one()
-        finally:
-            lease.give_up()
+        for name in ("postgresql", "valkey"):
+            if (data_dir / name).exists():
+                shutil.rmtree(data_dir / name)
 
 
 def _stop_leftovers(data_dir: Path) -> None:
     # Without asking how they would be started here: a reset may be the way out of a start that fails.
     record = read_servers_record(data_dir)
     sockets = Path(record.socket_directory) if record else data_dir
-    leftovers = (
-        Postgresql(Placement(data_dir, (data_dir / CLUSTER_LINK).resolve(), sockets), data_dir),
-        Valkey(data_dir, data_dir, sockets),
-    )
+    leftovers = [server(data_dir, data_dir, sockets) for server in (Postgresql, Valkey)]
     _stop_all(leftovers, data_dir, STOP_SECONDS)
 
 

@@ -23,7 +23,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from ibutsu_tasks.local.servers.shared import LocalServers
-with LocalServers(Path(sys.argv[1]), force_account="account" in sys.argv) as servers:
+with LocalServers(Path(sys.argv[1])) as servers:
     print(servers.broker_url, servers.database_url, flush=True)
     sys.stdin.readline()
 """
@@ -34,15 +34,17 @@ REPOSITORY = Path(__file__).parents[3]
 class Holder:
     """A process that uses the servers until it is told to leave or killed."""
 
-    def __init__(self, data_dir: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, data_dir: Path, *, prefix: tuple[str, ...] = (), search_path: str = os.environ["PATH"]
+    ) -> None:
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-c", HOLDER, str(data_dir), *arguments],
+            [*prefix, sys.executable, "-c", HOLDER, str(data_dir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,
-            env={"PATH": os.environ["PATH"]},
+            env={"PATH": search_path},
         )
 
     def urls(self) -> list[str]:
@@ -71,16 +73,15 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture
 def used(data_dir: Path, used_data_dir: Path) -> None:
     """Begin with a cluster, which takes ten times as long to create as to start."""
-    if not (used_data_dir / "postgresql").is_symlink():
-        shutil.copytree(used_data_dir, data_dir)
+    shutil.copytree(used_data_dir, data_dir)
 
 
 @pytest.fixture
 def hold(data_dir: Path) -> Iterator[Callable[..., Holder]]:
     holders: list[Holder] = []
 
-    def start(*arguments: str, path: Path = data_dir) -> Holder:
-        holders.append(Holder(path, *arguments))
+    def start(**options: str) -> Holder:
+        holders.append(Holder(data_dir, **options))
         return holders[-1]
 
     yield start

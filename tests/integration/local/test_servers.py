@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,9 +16,7 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.errors import LocalServersError, RefusedError
-from ibutsu_tasks.local.servers import postgresql_account
-from ibutsu_tasks.local.servers import start as starting
-from ibutsu_tasks.local.servers.leases import start_lock
+from ibutsu_tasks.local.servers import leases, server
 from ibutsu_tasks.local.servers.shared import LocalServers, reset
 
 from .conftest import REPOSITORY, Holder, main_processes, server_processes, wait_for
@@ -157,8 +156,8 @@ def test_a_stranger_with_the_noted_pid_is_left_alone(data_dir: Path) -> None:
 def test_a_frozen_server_is_replaced(
     data_dir: Path, hold: Callable[..., Holder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "RECOVERY_SECONDS", 0.5)
-    monkeypatch.setattr(starting, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(server, "RECOVERY_SECONDS", 0.5)
+    monkeypatch.setattr(server, "STOP_SECONDS", 0.5)
     holder = hold()
     holder.urls()
     holder.kill()
@@ -276,10 +275,14 @@ def test_a_file_in_place_of_the_data_directory(tmp_path: Path) -> None:
     assert "--data-dir" in caught.value.hint
 
 
-def test_a_stuck_start_is_reported_in_time(data_dir: Path) -> None:
+def test_a_stuck_start_is_reported_in_time(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data_dir.mkdir()
-    with start_lock(data_dir, 1), pytest.raises(LocalServersError, match="starting or stopping"):
-        LocalServers(data_dir, lock_timeout_seconds=0.3).start()
+    monkeypatch.setattr(leases, "LOCK_TIMEOUT_SECONDS", 0.3)
+    with (
+        leases.start_lock(data_dir),
+        pytest.raises(LocalServersError, match="starting or stopping"),
+    ):
+        LocalServers(data_dir).start()
 
 
 @pytest.mark.usefixtures("used")
@@ -293,29 +296,35 @@ def test_a_socket_directory_of_somebody_else_is_never_used(data_dir: Path) -> No
 
 
 @AS_ROOT
-def test_root_without_user_namespaces(data_dir: Path, hold: Callable[..., Holder]) -> None:
-    first = hold("account")
+def test_root_with_and_without_user_namespaces(
+    data_dir: Path, tmp_path: Path, hold: Callable[..., Holder]
+) -> None:
+    (tmp_path / "setpriv").symlink_to(shutil.which("setpriv") or "")  # and no `unshare` beside it
+    before = [(p, p.stat().st_mode, p.stat().st_uid) for p in data_dir.parents]
+    with LocalServers(data_dir) as servers:
+        ask(servers, "CREATE TABLE kept AS SELECT 42 AS answer; SELECT 1")
+    first = hold(search_path=str(tmp_path))
     urls = first.urls()
     second = hold()
     assert second.urls() == urls
-    assert data_dir.joinpath("postgresql").resolve().is_relative_to(postgresql_account.ACCOUNT_HOME)
     owners = {p.uids().real for p in server_processes(data_dir) if "postgres" in p.name()}
     assert owners.isdisjoint({0})
     assert owners
     first.leave()
     second.leave()
     assert server_processes(data_dir) == []
-    home = data_dir.joinpath("postgresql").resolve().parent
-    reset(data_dir)
-    assert not home.exists()
+    assert [(p, p.stat().st_mode, p.stat().st_uid) for p in data_dir.parents] == before
+    with LocalServers(data_dir) as servers:
+        assert ask(servers, "SELECT answer FROM kept") == "42"
 
 
 @AS_ROOT
-def test_root_changes_no_permission_of_the_parents(data_dir: Path) -> None:
-    before = [(p, p.stat().st_mode, p.stat().st_uid) for p in data_dir.parents]
-    with LocalServers(data_dir, force_account=True):
-        pass
-    assert [(p, p.stat().st_mode, p.stat().st_uid) for p in data_dir.parents] == before
+def test_root_creates_a_cluster_without_user_namespaces(
+    data_dir: Path, tmp_path: Path, hold: Callable[..., Holder]
+) -> None:
+    (tmp_path / "setpriv").symlink_to(shutil.which("setpriv") or "")
+    assert len(hold(search_path=str(tmp_path)).urls()) == 2
+    assert (data_dir / "postgresql").stat().st_uid != 0
 
 
 def can_run_as(user_id: int) -> tuple[str, ...]:

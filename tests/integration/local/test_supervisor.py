@@ -25,13 +25,12 @@ def test_gives_up_on_a_role_that_dies_at_once(tmp_path: Path, monkeypatch: pytes
     said: list[str] = []
     failures: list[bool] = []
     restarted: list[Role] = []
+    no_broker = role_environment({"IBUTSU_TASKS_DATA_DIR": str(tmp_path)})  # beat ends with code 3
     supervisor = Supervisor(
         tmp_path,
         ProcessMark.of(os.getpid()),
         [BEAT],
-        (),
-        role_environment({"IBUTSU_TASKS_DATA_DIR": str(tmp_path)}),  # no broker: beat ends with code 3
-        on_line=lambda _role, _line: None,
+        lambda role: RoleProcess(role, no_broker, lambda _role, _line: None),
         say=said.append,
         restart_servers=lambda: None,
         before_restart=restarted.append,

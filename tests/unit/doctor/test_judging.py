@@ -48,19 +48,19 @@ def test_a_broker_is_judged_by_what_it_says(changed: dict[str, Any], codes: list
     ],
 )
 def test_a_database_server_is_judged(version: int, standby: bool, read_only: bool, codes: list[str]) -> None:
-    state = database.ServerState(version, standby, read_only)
-    assert [item.code for item in database.judge_state(state, "n at h", "n")] == codes
+    found = database.judge_server("n at h", "n", version=version, standby=standby, read_only=read_only)
+    assert [item.code for item in found] == codes
 
 
 def test_every_starving_queue_is_named() -> None:
-    fleet = workers.Fleet({"celery@a": frozenset({"celery"})}, {"celery": 3, "bulk": 1, "old": 0, "night": 0})
-    found = workers.judge(fleet, ["celery", "night"])
+    waiting = {"celery": 3, "bulk": 1, "old": 0, "night": 0}
+    found = workers.judge({"celery@a": frozenset({"celery"})}, waiting, ["celery", "night"])
     assert [(item.code, item.seen.split()[0]) for item in found] == [("IBT-W02", "1"), ("IBT-W03", "No")]
 
 
 def test_a_large_fleet_stays_readable() -> None:
-    fleet = workers.Fleet({f"celery@{number}": frozenset({"celery"}) for number in range(40)}, {"celery": 0})
-    [found] = workers.judge(fleet, ["celery"])
+    consumed = {f"celery@{number}": frozenset({"celery"}) for number in range(40)}
+    [found] = workers.judge(consumed, {"celery": 0}, ["celery"])
     assert found.code == "IBT-W00"
     assert "and 35 more" in found.seen
 

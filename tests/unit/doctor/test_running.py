@@ -21,7 +21,7 @@ SETTINGS = load_settings({"broker_url": "redis://:hidden-pass@nowhere/0"}, envir
 
 
 def check(run: Callable[[Settings], list[Finding]], *needs: str) -> Check:
-    return Check(run, needs=lambda _: needs)
+    return Check(run, needs)
 
 
 def answers(code: str) -> Callable[[Settings], list[Finding]]:
@@ -38,7 +38,7 @@ def breaks(_: Settings) -> list[Finding]:
 
 
 def codes(checks: dict[str, Check], **obstacles: Finding) -> dict[str, str]:
-    found = Round(SETTINGS, checks, obstacles).run(list(checks))
+    found = Round(SETTINGS, checks, obstacles).run()
     return {name: items[0].code for name, items in found.items()}
 
 
@@ -69,7 +69,7 @@ def test_limits_leave_room_for_the_process() -> None:
 
 
 def test_a_check_that_breaks_is_one_finding_without_secrets() -> None:
-    found = Round(SETTINGS, {"beat": check(breaks)}, {}).run(["beat"])["beat"]
+    found = Round(SETTINGS, {"beat": check(breaks)}, {}).run()["beat"]
     assert [item.code for item in found] == ["IBT-T99"]
     assert "hidden-pass" not in str(found)
     assert "ZeroDivisionError" in found[0].seen
