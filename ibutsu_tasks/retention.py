@@ -17,8 +17,6 @@ from ibutsu_tasks.wire_names import PRUNE_OLD_FILES, PRUNE_OLD_IMPORT_FILES, PRU
 DAYS_PER_MONTH = 30
 """The Ibutsu server counts months as 30 days."""
 
-_DAYS_PER_UNIT = {"days": 1, "months": DAYS_PER_MONTH}
-
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
@@ -41,7 +39,7 @@ class RetentionRule:
     @property
     def days_per_unit(self) -> int:
         """Days in one of the task's units."""
-        return _DAYS_PER_UNIT[self.unit]
+        return 1 if self.unit == "days" else DAYS_PER_MONTH
 
     def refusal(self, age_days: int) -> str | None:
         """Say why the rule does not run at `age_days`, in the Ibutsu server's words; None when it does."""

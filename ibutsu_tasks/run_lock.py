@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -103,11 +103,6 @@ class RunLock:
             yield held
         finally:
             if held:
-                self._release()
-
-    def _release(self) -> None:
-        try:
-            self._lock.release()
-        except LockError:
-            # It expired under a pass longer than its life, and may be somebody else's now.
-            return
+                # It may have expired under a pass longer than its life, and may be somebody else's now.
+                with suppress(LockError):
+                    self._lock.release()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.operations.prune import run_prune
+from ibutsu_tasks.operations.prune.batches import BatchTuner
 from ibutsu_tasks.operations.prune.due import DueRows
 from ibutsu_tasks.retention import RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_result, make_run, utc_now
@@ -33,10 +34,10 @@ def make_old_result(session: Session, *, artifacts: int = 0) -> Result:
     return result
 
 
-def prune(engine: Engine, rule: RetentionRule) -> run_prune.PruneSummary:
+def prune(engine: Engine, rule: RetentionRule, **tuning: float) -> run_prune.PruneSummary:
     @contextmanager
     def open_session() -> Iterator[Session]:
         with Session(engine) as session, session.begin():
             yield session
 
-    return run_prune.prune(open_session, rule, rule.default_age_days)
+    return run_prune.prune(open_session, rule, rule.default_age_days, tuner=BatchTuner(**tuning))

@@ -54,6 +54,18 @@ class MissingIndex:
     is_broken: bool
     """There is one, and it is being built or its build failed."""
 
+    @property
+    def problem(self) -> str:
+        """Say in one sentence what is missing to a prune."""
+        if self.is_broken:
+            return f"the index on {self.table}.{self.column} is being built, or its build failed."
+        return f"no index begins with {self.table}.{self.column}, so every batch would read the whole table."
+
+    @property
+    def remedy(self) -> str:
+        """Say in one sentence what makes it."""
+        return f"Run `{self.statement}` on the database; others can read and write meanwhile."
+
 
 class Catalogue:
     """The indexes there are, of those of the contract's tables that exist."""

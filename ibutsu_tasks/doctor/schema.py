@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.database.models import TABLES, Base
 from ibutsu_tasks.doctor.report import Finding, finding
-from ibutsu_tasks.operations.prune import indexes as prune_indexes
+from ibutsu_tasks.operations.prune.due import missing_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,9 +100,8 @@ def _indexes(catalogue: Catalogue) -> Iterator[Finding]:
     missing = sorted(wanted - catalogue.usable_names)
     if missing:
         yield finding("IBT-D25", f"Missing or invalid, so slow: {_listed(missing, 'index')}.", MIGRATE)
-    for index in prune_indexes.missing_indexes(catalogue):
-        seen = f"Prunes refuse to run: {prune_indexes.describe(index)}"
-        yield finding("IBT-D30", seen, prune_indexes.remedy(index))
+    for index in missing_indexes(catalogue):
+        yield finding("IBT-D30", f"Prunes refuse to run: {index.problem}", index.remedy)
 
 
 def _privileges(connection: Connection) -> Iterator[Finding]:

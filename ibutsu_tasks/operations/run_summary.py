@@ -1,13 +1,14 @@
-"""The summary of a run, counted by the database from its results."""
+"""The summary of a run, counted by the database from its results, and the runs whose summary miscounts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Integer, and_, bindparam, case, func, not_, select, update
 
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import Result, Run
 from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
@@ -16,7 +17,7 @@ from ibutsu_tasks.importers.values import count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import ColumnElement, CursorResult
+    from sqlalchemy import CursorResult
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.kept_connection import KeptConnection
@@ -29,38 +30,34 @@ SUMMARY_SOURCE = "summary_source"
 
 FROM_FILE = "file"
 
+LOOK_BACK = timedelta(hours=3)
+"""The Ibutsu server's own figure: how long a run is looked at that was cut off, or whose message was lost."""
+
+_WHOLE_NUMBER = "^[0-9]{1,9}$"
+
 RUN_EXISTS = "SELECT 1 FROM runs WHERE id = %s"
 
 MAX_DURATION_SECONDS = 1e12
 """A longer duration of one test, 31,000 years, is left out of its run's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What one grouped query says of a run's results: counts by their name in a summary."""
-
-    counts: dict[str, int]
-    duration_seconds: float
-
-
-def _is_number(duration: Any) -> ColumnElement[bool]:
-    # Whoever writes through the API may write NaN, which makes any sum NaN, or 1e308 twice, which PostgreSQL
-    # refuses to add up.
-    return cast("ColumnElement[bool]", duration.between(-MAX_DURATION_SECONDS, MAX_DURATION_SECONDS))
-
+# Whoever writes through the API may write NaN, which makes any sum NaN, or 1e308 twice, which PostgreSQL
+# refuses to add up.
+_HAS_DURATION = Result.duration.between(-MAX_DURATION_SECONDS, MAX_DURATION_SECONDS)
 
 # Built once: a small import spends more time on building such a query than on running it.
 _COUNT_RESULTS = select(
     *(func.count().filter(Result.result == status).label(name) for name, status in STATUS_BY_COUNT.items()),
     func.count().label("tests"),
-    func.coalesce(func.sum(Result.duration).filter(_is_number(Result.duration)), 0.0).label("duration"),
+    func.coalesce(func.sum(Result.duration).filter(_HAS_DURATION), 0.0).label("duration"),
 ).where(Result.run_id == bindparam("run_id"))
 
 
-def count_results(session: Session, run_id: UUID) -> Totals:
-    """Count a run's results by status and add up their durations, in one query."""
+def count_results(session: Session, run_id: UUID) -> tuple[dict[str, int], float]:
+    """Count a run's results by their name in a summary and add up their seconds, in one query."""
     counts = session.execute(_COUNT_RESULTS, {"run_id": run_id}).one()._asdict()
-    return Totals(duration_seconds=counts.pop("duration"), counts=counts)
+    duration_seconds = counts.pop("duration")
+    return counts, duration_seconds
 
 
 def complete(counts: Mapping[str, int], collected: int) -> dict[str, int]:
@@ -97,32 +94,42 @@ def refresh(session: Session, run_id: str | UUID) -> dict[str, Any] | None:
     run = _locked_run(session, run_id)
     if run is None:
         return None
-    totals = count_results(session, run.id)
-    if keeps_counts_of_file(run, totals):
+    counts, duration_seconds = count_results(session, run.id)
+    has_counts_of_file = isinstance(run.data, dict) and run.data.get(SUMMARY_SOURCE) == FROM_FILE
+    if has_counts_of_file and not counts["tests"]:
         return run.summary
     # Looked for first: a query in between would write the run twice, into fourteen indexes each time.
     earliest = earliest_result(session, run.id)
-    run.summary = complete(totals.counts, collected_before(run))
-    run.duration = totals.duration_seconds
+    run.summary = complete(counts, collected_before(run))
+    run.duration = duration_seconds
     if earliest is not None:
         _copy_from(earliest, run)
     session.flush()
     return run.summary
 
 
-def keeps_counts_of_file(run: Run, totals: Totals) -> bool:
-    """Say whether the counts of a run are those its file stated, there being no results to count."""
-    return (
-        not totals.counts["tests"]
-        and isinstance(run.data, dict)
-        and run.data.get(SUMMARY_SOURCE) == FROM_FILE
-    )
-
-
 def earliest_result(session: Session, run_id: UUID) -> Result | None:
     """Give a run's earliest result; of several at once, the one with the lowest id."""
     query = select(Result).where(Result.run_id == run_id).order_by(Result.start_time, Result.id).limit(1)
     return session.scalar(query.execution_options(populate_existing=True))
+
+
+def find_out_of_step(session: Session) -> list[UUID]:
+    """List the runs started in the last 3 hours (UTC) whose `summary.tests` is not their number of results.
+
+    Runs that have only the counts their file stated are none of them.
+    """
+    results = select(func.count()).where(Result.run_id == Run.id).scalar_subquery().correlate(Run)
+    stated = Run.summary["tests"].astext
+    tests = case((stated.regexp_match(_WHOLE_NUMBER), stated.cast(Integer)))
+    counted_by_file = and_(results == 0, func.coalesce(Run.data[SUMMARY_SOURCE].astext, "") == FROM_FILE)
+    since = utc_now() - LOOK_BACK
+    query = (
+        select(Run.id)
+        .where(Run.start_time > since, tests.is_distinct_from(results), not_(counted_by_file))
+        .order_by(Run.start_time, Run.id)
+    )
+    return list(session.scalars(query))
 
 
 def fill_start_times(session: Session, run_id: str) -> int:

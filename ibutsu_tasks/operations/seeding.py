@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -33,17 +34,11 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 class SeedSummary:
     """What a seeding changed: emails of new users, counts, names not found, a sentence per invalid part."""
 
-    created_users: tuple[str, ...] = ()
+    created_users: list[str] = field(default_factory=list)
     owners_set: int = 0
     memberships_added: int = 0
-    unknown_projects: tuple[str, ...] = ()
-    invalid: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Give the same as a JSON object."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+    unknown_projects: list[str] = field(default_factory=list)
+    invalid: list[str] = field(default_factory=list)
 
 
 def seed_users(session: Session, projects: dict[str, dict[str, Any]]) -> SeedSummary:
@@ -54,27 +49,16 @@ def seed_users(session: Session, projects: dict[str, dict[str, Any]]) -> SeedSum
     parts are reported, the rest proceeds; a second time changes nothing. Holds a lock until the
     transaction ends. Raises RefusedError if `projects` is not a mapping.
     """
-    _wait_for_other_seedings(session)
-    request = _read_request(session, projects)
-    created = _create_missing_users(session, request.emails)
-    users = _Users(session, request.emails)
-    return SeedSummary(
-        created_users=tuple(created),
-        owners_set=sum(
-            _set_owner(session, project, users.id_of(each)) for project, each in request.owners.items()
-        ),
-        memberships_added=_add_memberships(
-            session,
-            {(users.id_of(each), project) for project, emails in request.members.items() for each in emails},
-        ),
-        unknown_projects=tuple(request.unknown_projects),
-        invalid=tuple(request.invalid),
-    )
-
-
-def _wait_for_other_seedings(session: Session) -> None:
     limit_lock_wait(session)
     session.execute(select(func.pg_advisory_xact_lock(SEED_LOCK_KEY)))
+    request = _read_request(session, projects)
+    emails = [*request.owners.values(), *chain.from_iterable(request.members.values())]
+    created = _create_missing_users(session, emails)
+    users = _find_users(session, emails)
+    owners_set = sum(_set_owner(session, project, users[email]) for project, email in request.owners.items())
+    pairs = {(users[email], project) for project, members in request.members.items() for email in members}
+    added = _add_memberships(session, pairs)
+    return SeedSummary(created, owners_set, added, request.unknown_projects, request.invalid)
 
 
 @dataclass(slots=True)
@@ -85,11 +69,6 @@ class _SeedRequest:
     members: dict[UUID, list[str]] = field(default_factory=dict)
     unknown_projects: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
-
-    @property
-    def emails(self) -> list[str]:
-        """Everybody named, once for each time."""
-        return [*self.owners.values(), *(email for emails in self.members.values() for email in emails)]
 
 
 def _read_request(session: Session, projects: Any) -> _SeedRequest:
@@ -148,37 +127,26 @@ def _shown(value: Any) -> str:
     return repr(value)[:100]
 
 
-class _Users:
-    """The users who have one of these emails, in whatever case."""
-
-    def __init__(self, session: Session, emails: Iterable[str]) -> None:
-        wanted = set(emails)
-        # By the exact email too: the server's lower() depends on its locale, ours does not.
-        matches = or_(func.lower(User.email).in_({email.lower() for email in wanted}), User.email.in_(wanted))
-        rows = session.execute(select(User.email, User.id).where(matches).order_by(User.email)).all()
-        self._exact: dict[str, UUID] = {row.email: row.id for row in rows}
-        self._folded: dict[str, UUID] = {row.email.lower(): row.id for row in reversed(rows)}
-
-    def __contains__(self, email: str) -> bool:
-        return email in self._exact or email.lower() in self._folded
-
-    def id_of(self, email: str) -> UUID:
-        return self._exact.get(email) or self._folded[email.lower()]
+def _find_users(session: Session, emails: Iterable[str]) -> dict[str, UUID]:
+    """Give the users there are by these emails, which may differ from their own in case."""
+    wanted = set(emails)
+    # By the exact email too: the server's lower() depends on its locale, ours does not.
+    matches = or_(func.lower(User.email).in_({email.lower() for email in wanted}), User.email.in_(wanted))
+    rows = session.execute(select(User.email, User.id).where(matches).order_by(User.email)).all()
+    exact: dict[str, UUID] = {row.email: row.id for row in rows}
+    folded: dict[str, UUID] = {row.email.lower(): row.id for row in reversed(rows)}
+    found = {email: exact.get(email) or folded.get(email.lower()) for email in wanted}
+    return {email: user_id for email, user_id in found.items() if user_id}
 
 
 def _create_missing_users(session: Session, emails: list[str]) -> list[str]:
-    existing = _Users(session, emails)
+    existing = _find_users(session, emails)
     missing = {email.lower(): email for email in reversed(emails) if email not in existing}
     if not missing:
         return []
+    kind = {"is_superadmin": False, "is_active": True}
     rows = [
-        {
-            "id": uuid4(),
-            "email": email,
-            "name": email.partition("@")[0],
-            "is_superadmin": False,
-            "is_active": True,
-        }
+        {"id": uuid4(), "email": email, "name": email.partition("@")[0], **kind}
         for email in sorted(missing.values())
     ]
     # The API server takes no part in our lock: it may add the same user meanwhile.

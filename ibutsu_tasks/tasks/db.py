@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from celery import shared_task
@@ -13,7 +13,7 @@ from ibutsu_tasks.errors import BusyError, TaskArgumentsError
 from ibutsu_tasks.operations import seeding
 from ibutsu_tasks.operations.imports import content
 from ibutsu_tasks.operations.prune import run_prune
-from ibutsu_tasks.operations.prune.history import PruneHistory, Recording, Starter
+from ibutsu_tasks.operations.prune.history import PruneHistory, Recording
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
@@ -64,9 +64,9 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSu
     except ValueError:
         raise TaskArgumentsError(f"{rule.unit} must be a whole number, not {age!r}.") from None
     reporter = PruneReporter(task)
-    history = PruneHistory(lambda: task.resources.redis, logger.warning)
-    starter = Starter("task", task.request.hostname or socket.gethostname(), task.request.id)
-    with history.recorded(rule.name, age_days, starter) as recording:
+    where = task.request.hostname or socket.gethostname()
+    history = PruneHistory(lambda: task.resources.redis, logger.warning, "task", where, task.request.id)
+    with history.recorded(rule.name, age_days) as recording:
         summary = run_prune.prune(
             task.resources.session,
             rule,
@@ -106,7 +106,7 @@ def prune_old_import_files(self: DatabaseTask, days: Number = 7) -> str:
     summary = _prune(self, "imports", days)
     return (
         summary.skipped
-        or f"Deleted {summary.rows_of('imports')} import records older than {summary.age_days} days"
+        or f"Deleted {summary.deleted['imports']} import records older than {summary.older_than_days} days"
     )
 
 
@@ -121,4 +121,4 @@ def clear_import_file_content(self: DatabaseTask, import_id: str) -> str:
 def seed_users(self: DatabaseTask, projects: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Create missing users and make them owners and members of projects."""
     with self.transaction() as (session, _):
-        return seeding.seed_users(session, projects).as_json()
+        return asdict(seeding.seed_users(session, projects))

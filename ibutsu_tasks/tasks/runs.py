@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import shared_task
 
-from ibutsu_tasks.operations import aborted_runs, run_summary
+from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.run_lock import QUIET_SECONDS, RunLock
 from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
 from ibutsu_tasks.wire_names import SYNC_ABORTED_RUNS, UPDATE_RUN
@@ -78,7 +78,7 @@ def _send_recheck(task: DatabaseTask, run_id: str) -> None:
 def sync_aborted_runs(self: DatabaseTask) -> dict[str, int]:
     """Send `update_run` for every recent run whose summary does not count its results."""
     with self.transaction() as (session, follow_ups):
-        run_ids = aborted_runs.find_out_of_step(session)
+        run_ids = run_summary.find_out_of_step(session)
         for run_id in run_ids:
             follow_ups.send(UPDATE_RUN, str(run_id), countdown=SYNC_COUNTDOWN_SECONDS)
     return {"runs": len(run_ids)}

@@ -95,7 +95,7 @@ def _on_copy(bench: Bench, prepared_url: str, work: Callable[[Engine], None]) ->
 def _prune(engine: Engine, longest: list[float]) -> None:
     transactions = Transactions(engine)
     summary = prune(transactions, RULES_BY_NAME["results"], AGE_DAYS)
-    assert (summary.rows_of("results"), summary.left) == (DUE_RESULTS, 0), summary
+    assert (summary.deleted["results"], summary.left) == (DUE_RESULTS, 0), summary
     longest.append(transactions.longest_seconds)
 
 

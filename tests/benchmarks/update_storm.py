@@ -66,11 +66,9 @@ def _wrong(session: Session, ids: list[UUID]) -> int:
 
 def _is_wrong(session: Session, run_id: UUID) -> bool:
     run_: Any = session.get_one(Run, run_id, populate_existing=True)
-    totals = count_results(session, run_id)
+    counts, seconds = count_results(session, run_id)
     expected = RESULTS_EACH * MESSAGES // RUNS
     is_whole = (
         session.scalar(text("select count(*) from results where run_id = :id"), {"id": run_id}) == expected
     )
-    return (
-        not is_whole or run_.summary != complete(totals.counts, 0) or run_.duration != totals.duration_seconds
-    )
+    return not is_whole or run_.summary != complete(counts, 0) or run_.duration != seconds

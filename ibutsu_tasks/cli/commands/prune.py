@@ -99,11 +99,8 @@ def prune(
     _refuse_together({"--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum})
     for name, is_given in (("--dry-run", dry_run), ("--enqueue", enqueue)):
         _refuse_together({name: is_given, "--archive": archive is not None})
-    from ibutsu_tasks.cli.prune import archive as prune_archive
     from ibutsu_tasks.cli.prune import session
 
-    if archive is not None:
-        prune_archive.check_rules(rules)
     state = state_of(context, json_wanted=json_wanted)
     if enqueue:
         return session.send_tasks(state, ages, yes=yes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
@@ -43,9 +42,9 @@ def show(state: CliState, rules: Collection[str]) -> Result:
     Raises SettingsError when no broker is named, and BrokerUnreachableError.
     """
     now = utc_now()
-    records = [record for record in _read(state) if record.rule in rules]
-    prunes = [record.as_json() | {"state": record.state(now)} for record in records]
-    return Result({"prunes": prunes}, list(_blocks(records, now)))
+    ends = [(record, record.state(now)) for record in _read(state) if record.rule in rules]
+    prunes = [record.as_json() | {"state": end} for record, end in ends]
+    return Result({"prunes": prunes}, list(_blocks(ends)))
 
 
 def _read(state: CliState) -> list[PruneRecord]:
@@ -57,41 +56,23 @@ def _read(state: CliState) -> list[PruneRecord]:
             raise unreachable(error, broker_url) from error
 
 
-def _blocks(records: Sequence[PruneRecord], now: datetime) -> Iterator[Block]:
-    if not records:
+def _blocks(ends: Sequence[tuple[PruneRecord, PruneState]]) -> Iterator[Block]:
+    if not ends:
         yield Note("No prune is on record.")
         return
-    yield from _tables(records[:SHOWN_RECORDS], now)
-    if len(records) > SHOWN_RECORDS:
-        yield Note(f"[dim]{len(records) - SHOWN_RECORDS} older ones: --json shows them all.[/]")
-
-
-def _tables(records: Sequence[PruneRecord], now: datetime) -> Iterator[Block]:
+    cells, sentences = [], []
+    for record, end in ends[:SHOWN_RECORDS]:
+        started, rule = format_moment(record.started), plain(record.rule)
+        size = format_bytes(record.size_bytes) if record.deleted else "–"
+        told = [f"{record.rows:,}", size, format_seconds(record.seconds), plain(record.by)]
+        cells.append([started, rule, *told, f"[{COLOURS[end]}]{end}[/]"])
+        if record.sentence or end is PruneState.LOST:
+            sentences.append([started, rule, f"[{COLOURS[end]}]{plain(record.sentence or NEVER_ENDED)}[/]"])
     columns = ["started (UTC)", "rule", "rows", "size", "took", "by", "end"]
-    cells = [_cells(record, record.state(now)) for record in records]
     yield Table(columns, cells, right=["rows", "size", "took"], width_limit=TABLE_WIDTH)
-    sentences = [
-        [format_moment(record.started), plain(record.rule), f"[{COLOURS[end]}]{_sentence(record)}[/]"]
-        for record, end in ((record, record.state(now)) for record in records)
-        if record.sentence or end is PruneState.LOST
-    ]
     if sentences:
         yield ""
         columns = ["started (UTC)", "rule", "what happened"]
         yield Table(columns, sentences, fold=["what happened"], width_limit=TABLE_WIDTH)
-
-
-def _cells(record: PruneRecord, end: PruneState) -> list[str]:
-    return [
-        format_moment(record.started),
-        plain(record.rule),
-        f"{record.rows:,}",
-        format_bytes(record.size_bytes) if record.deleted else "–",
-        format_seconds(record.seconds),
-        plain(record.by),
-        f"[{COLOURS[end]}]{end}[/]",
-    ]
-
-
-def _sentence(record: PruneRecord) -> str:
-    return plain(record.sentence or NEVER_ENDED)
+    if len(ends) > SHOWN_RECORDS:
+        yield Note(f"[dim]{len(ends) - SHOWN_RECORDS} older ones: --json shows them all.[/]")

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.result import Note, Table
-from ibutsu_tasks.operations.prune import indexes
 from ibutsu_tasks.retention import RULES_BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.operations.archives.archiver import Archives
     from ibutsu_tasks.operations.prune.plan import PrunePlan
     from ibutsu_tasks.operations.prune.run_prune import PruneSummary
     from ibutsu_tasks.operations.prune.vacuum import Vacuumed
@@ -58,8 +58,8 @@ def missing_index_messages(plans: Sequence[PrunePlan]) -> Iterator[str]:
     """Say which index every prune would refuse without."""
     for index in dict.fromkeys(index for plan in plans for index in plan.missing_indexes):
         names = ", ".join(plan.rule for plan in plans if index in plan.missing_indexes)
-        yield f"[bold red]Refused:[/] {names}: {plain(indexes.describe(index))}"
-        yield f"[bold]Try:[/] {plain(indexes.remedy(index))}"
+        yield f"[bold red]Refused:[/] {names}: {plain(index.problem)}"
+        yield f"[bold]Try:[/] {plain(index.remedy)}"
 
 
 def left_messages(summaries: Sequence[PruneSummary]) -> Iterator[str]:
@@ -77,3 +77,20 @@ def vacuum_messages(vacuumed: Sequence[Vacuumed]) -> Iterator[str]:
         yield f"[yellow]{one.table} was not vacuumed:[/] {plain(one.problem or '')}."
     if bad:
         yield "[bold]Try:[/] `VACUUM (ANALYZE)` as the owner of the tables, or leave it to autovacuum."
+
+
+def archive_blocks(archives: Archives) -> Iterator[Block]:
+    """Say how many archives were written, and how to bring them back."""
+    named = plain(str(archives.directory))
+    yield Note(f"New archives in {named}: {archives.files:,} ({format_bytes(archives.size_bytes)}).")
+    if archives.files:
+        yield Note(f"[dim]`ibutsu-tasks import {named}/*.tar.gz` brings them back.[/]")
+
+
+def archive_messages(archives: Archives) -> Iterator[str]:
+    """Say what has no archive."""
+    for reason in archives.reasons:
+        yield f"[yellow]Not deleted:[/] {plain(reason)}"
+    if archives.refused:
+        yield f"[yellow]Due rows left for want of an archive: {archives.refused:,}.[/]"
+        yield "[bold]Try:[/] correct what is named, or prune without --archive to delete them, too."

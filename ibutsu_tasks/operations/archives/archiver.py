@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import filecmp
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Uuid, bindparam, text
 
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.archives.check import ArchiveStoppedError, NotArchivableError, check_archive
 from ibutsu_tasks.operations.archives.reader import Part, PartReader, find_parts
-from ibutsu_tasks.operations.archives.row_versions import (
-    any_written_since,
-    first_open_transaction,
-    unchanged_since,
-)
-from ibutsu_tasks.operations.archives.writer import WrittenArchive, write_run
+from ibutsu_tasks.operations.archives.writer import write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,12 +29,34 @@ if TYPE_CHECKING:
 MAX_SENTENCES = 20
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
+# The transaction that wrote a row version, `xmin`, has 32 bits and goes round. A row is new when it was
+# written by one of the transactions from `since` to now: everything a snapshot taken at `since` may not have
+# seen. Subtransactions have later numbers still.
+_NEW = (
+    "mod(mod({row}.xmin::text::bigint - :since, 4294967296) + 4294967296, 4294967296)"
+    " <= pg_snapshot_xmax(pg_current_snapshot())::text::bigint - :since"
+)
+
+_FIRST_OPEN_TRANSACTION = "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+"""The first one that any later snapshot may not see whole."""
+
+_DEPENDANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "artifacts": (),
+    "results": (("artifacts a", "a.result_id = root.id", "a"),),
+    "runs": (
+        ("artifacts a", "a.run_id = root.id", "a"),
+        ("results r", "r.run_id = root.id", "r"),
+        ("results r join artifacts a on a.result_id = r.id", "r.run_id = root.id", "a"),
+    ),
+}
+"""By table: where the dependants of a row of it are."""
+
 _SUFFIX = ".tar.gz"
 _FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
 
 
-def prepare(directory: Path) -> None:
+def prepare(directory: Path) -> Archives:
     """Make the directory if need be, for its owner alone, and try to write to it.
 
     Raises RefusedError when that fails.
@@ -51,31 +68,29 @@ def prepare(directory: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise _unwritable(directory, error) from error
+    return Archives(directory)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Archives:
-    """What became of the archives of a prune; a file that was there already is not counted.
+    """What became of the archives of a prune in `directory`; a file that was there already is not counted.
 
     `refused` rows of the rule's table stay because no archive of them could be made; `reasons` say why, in
     at most `MAX_SENTENCES` sentences.
     """
 
+    directory: Path
     files: int = 0
     size_bytes: int = 0
     refused: int = 0
-    reasons: tuple[str, ...] = ()
+    reasons: list[str] = field(default_factory=list)
 
-    def __add__(self, other: Archives) -> Archives:
-        reasons = tuple(dict.fromkeys(self.reasons + other.reasons))[:MAX_SENTENCES]
-        return Archives(
-            self.files + other.files,
-            self.size_bytes + other.size_bytes,
-            self.refused + other.refused,
-            reasons,
-        )
+    def as_json(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return asdict(self) | {"directory": str(self.directory)}
 
 
+@dataclass
 class Archiver:
     """Archives the rows of one rule, run by run, before they go.
 
@@ -84,27 +99,14 @@ class Archiver:
     meanwhile: when it says stop, the unfinished file is gone, and its rows stay.
     """
 
-    def __init__(
-        self,
-        open_session: Callable[[], AbstractContextManager[Session]],
-        table: str,
-        directory: Path,
-        limits: ImportLimits,
-        monitor: PruneMonitor,
-    ) -> None:
-        self._open_session = open_session
-        self._table = table
-        self._directory = directory
-        self._limits = limits
-        self._monitor = monitor
-        self._refused: set[UUID] = set()
-        self._since = 0
-        self.archives = Archives()
-
-    @property
-    def refused(self) -> int:
-        """The number of rows that stay because no archive of them could be made."""
-        return len(self._refused)
+    open_session: Callable[[], AbstractContextManager[Session]]
+    table: str
+    archives: Archives
+    limits: ImportLimits
+    monitor: PruneMonitor
+    refused: set[UUID] = field(default_factory=set)
+    """Rows that stay because no archive of them could be made."""
+    _since: int = 0
 
     def archive(self, root_ids: Sequence[UUID]) -> set[UUID]:
         """Archive these rows with their dependants; give those whose archive is in its place.
@@ -113,11 +115,11 @@ class Archiver:
 
         Raises RefusedError when the directory does not take a file.
         """
-        asked = [row_id for row_id in root_ids if row_id not in self._refused]
-        with self._open_session() as session:
-            self._since = first_open_transaction(session)
-            parts, orphans = find_parts(session, self._table, asked)
-        self._refuse(orphans, f"{self._table} that belong to no run are in no archive")
+        asked = [row_id for row_id in root_ids if row_id not in self.refused]
+        with self.open_session() as session:
+            self._since = session.scalars(text(_FIRST_OPEN_TRANSACTION)).one()
+            parts, orphans = find_parts(session, self.table, asked)
+        self._refuse(orphans, f"{self.table} that belong to no run are in no archive")
         archived: set[UUID] = set()
         for part in parts:
             try:
@@ -130,9 +132,17 @@ class Archiver:
         """Give those of the rows that, with their dependants, nobody changed since the last `archive`.
 
         No dependant was added either. A row with many dependants goes in several transactions: what is gone
-        already is no change.
+        already is no change. One written while `archive` began may be taken for changed, never one that was
+        changed for unchanged.
         """
-        return unchanged_since(session, self._table, root_ids, self._since)
+        touched = [
+            f"not exists (select from {tables} where {depends} and {_NEW.format(row=row)})"
+            for tables, depends, row in _DEPENDANTS[self.table]
+        ]
+        conditions = " and ".join(["root.id = any(:ids)", f"not {_NEW.format(row='root')}", *touched])
+        query = text(f"select root.id from {self.table} root where {conditions}")  # noqa: S608 - our own tables
+        bound = query.bindparams(bindparam("ids", type_=ARRAY(Uuid()))).columns(id=Uuid())
+        return set(session.scalars(bound, {"ids": list(root_ids), "since": self._since}))
 
     def has_changed(self, session: Session, places: Mapping[str, str]) -> bool:
         """Say whether one of these rows was written since the last `archive`.
@@ -140,50 +150,65 @@ class Archiver:
         Their places, by table, are arrays of `tid` as PostgreSQL writes them. Called in each deleting
         transaction once the rows it deletes are locked, before it deletes any.
         """
-        return any(any_written_since(session, table, array, self._since) for table, array in places.items())
+        conditions = f"root.ctid = any(cast(:places as tid[])) and {_NEW.format(row='root')}"
+        return any(
+            session.scalar(
+                text(f"select exists (select from {table} root where {conditions})"),  # noqa: S608 - our own tables
+                {"places": array, "since": self._since},
+            )
+            for table, array in places.items()
+        )
 
-    def _archive(self, part: Part) -> frozenset[UUID]:
+    def _archive(self, part: Part) -> set[UUID]:
         try:
-            written = self._write(part)
+            return self._write(part)
         except (NotArchivableError, ValueError) as error:
             # The driver has no value for a time before Christ or after the year 9999.
             self._refuse(part.root_ids, f"run {part.run_id} has no archive: {error}")
-            return frozenset()
+            return set()
         except OSError as error:
-            raise _unwritable(self._directory, error) from error
-        return frozenset() if written is None else written.root_ids
+            raise _unwritable(self.archives.directory, error) from error
 
-    def _write(self, part: Part) -> WrittenArchive | None:
-        unfinished = self._directory / f"{part.file_stem}{_SUFFIX}.part"
+    def _write(self, part: Part) -> set[UUID]:
+        unfinished = self.archives.directory / f"{part.file_stem}{_SUFFIX}.part"
         try:
-            with open(unfinished, "wb", opener=_open_private) as file, self._open_session() as session:
+            with open(unfinished, "wb", opener=_open_private) as file, self.open_session() as session:
                 session.execute(text(_SNAPSHOT))
-                written = write_run(PartReader(session, part), file, self._limits, self._monitor)
+                written = write_run(PartReader(session, part), file, self.limits, self.monitor)
                 file.flush()
                 os.fsync(file.fileno())
-            if written is not None:
-                check_archive(unfinished, part.run_id, written.tally, self._limits, self._monitor)
-                self._put_in_place(unfinished, part.file_stem)
+            if written is None:
+                return set()
+            digest, root_ids = written
+            check_archive(unfinished, part.run_id, digest, self.limits, self.monitor)
+            self._put_in_place(unfinished, part.file_stem)
+            return root_ids
         finally:
             unfinished.unlink(missing_ok=True)
-        return written
 
     def _put_in_place(self, unfinished: Path, stem: str) -> None:
         size_bytes = unfinished.stat().st_size
         for number in count(1):
-            path = self._directory / (f"{stem}{_SUFFIX}" if number == 1 else f"{stem}_{number}{_SUFFIX}")
+            path = self.archives.directory / (
+                f"{stem}{_SUFFIX}" if number == 1 else f"{stem}_{number}{_SUFFIX}"
+            )
             if not path.exists():
                 unfinished.rename(path)
-                _sync_directory(self._directory)
-                self.archives += Archives(files=1, size_bytes=size_bytes)
+                _sync_directory(self.archives.directory)
+                self.archives.files += 1
+                self.archives.size_bytes += size_bytes
                 return
             if filecmp.cmp(unfinished, path, shallow=False):
                 return
 
     def _refuse(self, root_ids: Collection[UUID], sentence: str) -> None:
-        if root_ids:
-            self._refused.update(root_ids)
-            self.archives += Archives(refused=len(root_ids), reasons=(f"{sentence}.",))
+        if not root_ids:
+            return
+        self.refused.update(root_ids)
+        self.archives.refused += len(root_ids)
+        reasons = self.archives.reasons
+        if f"{sentence}." not in reasons and len(reasons) < MAX_SENTENCES:
+            reasons.append(f"{sentence}.")
 
 
 def _open_private(path: str, flags: int) -> int:

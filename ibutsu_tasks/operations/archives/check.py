@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import Counter
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -33,63 +33,41 @@ class ArchiveStoppedError(Exception):
     """The prune is to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What an archive holds. `checksum` is a SHA-256 over every column and content, in order."""
-
-    results: int
-    artifacts: int
-    checksum: str
-
-
 class RowDigest:
-    """Counts and checksums rows, the same for those of the database and those of a file.
+    """Counts rows by kind and makes a checksum of every column and content, in order.
 
-    At the run and every hundred rows it reports `step` to the monitor, and raises `ArchiveStoppedError` when
-    that says stop.
+    The same for rows of the database and those of a file. At the run and every hundred rows it reports `step`
+    to the monitor, and raises `ArchiveStoppedError` when that says stop.
     """
 
     def __init__(self, monitor: PruneMonitor, step: str) -> None:
         self._monitor = monitor
         self._step = step
-        self._results = 0
-        self._artifacts = 0
         self._hash = sha256()
+        self.rows: Counter[str] = Counter()
 
-    def add_run(self, columns: Columns) -> None:
-        """Take the run, which comes first."""
-        self._add("run", columns)
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of what was taken so far."""
+        return self._hash.hexdigest()
 
-    def add_result(self, columns: Columns) -> None:
-        """Take a result."""
-        self._results += 1
-        self._add("result", columns)
-
-    def add_artifact(self, columns: Columns, chunks: Iterable[bytes]) -> None:
-        """Take an artifact with its content."""
-        self._artifacts += 1
-        self._add("artifact", columns)
+    def add(self, kind: str, columns: Columns, chunks: Iterable[bytes] = ()) -> None:
+        """Take a row: the `run`, which comes first, a `result`, or an `artifact` with its content."""
+        rows = self.rows.total()
+        self.rows[kind] += 1
+        if rows % ROWS_BETWEEN_REPORTS == 0:
+            self._monitor.report_archive(self._step, rows)
+            if self._monitor.should_stop():
+                raise ArchiveStoppedError
+        self._hash.update(json.dumps([kind, columns], sort_keys=True, default=_text).encode())
         content = sha256()
         for chunk in chunks:
             content.update(chunk)
         self._hash.update(content.digest())
 
-    def tally(self) -> Tally:
-        """Give what was taken so far."""
-        return Tally(self._results, self._artifacts, self._hash.hexdigest())
-
-    def _add(self, kind: str, columns: Columns) -> None:
-        rows = self._results + self._artifacts
-        if rows % ROWS_BETWEEN_REPORTS == 0:
-            self._monitor.report_archive(self._step, rows)
-            if self._monitor.should_stop():
-                raise ArchiveStoppedError
-        named = json.dumps([kind, columns], sort_keys=True, default=_text)
-        self._hash.update(named.encode())
-
 
 def check_archive(
-    path: Path, run_id: UUID, expected: Tally, limits: ImportLimits, monitor: PruneMonitor
+    path: Path, run_id: UUID, written: RowDigest, limits: ImportLimits, monitor: PruneMonitor
 ) -> None:
     """Read a file and compare every row and content in it with what was read from the database.
 
@@ -99,42 +77,36 @@ def check_archive(
     size_bytes = path.stat().st_size
     if size_bytes > MAX_CONTENT_BYTES:
         raise NotArchivableError(f"it has {size_bytes:,} bytes; an upload may have {MAX_CONTENT_BYTES:,}")
+    found = RowDigest(monitor, "checking")
     with path.open("rb") as file:
         try:
-            file_read = parse_archive(file, Upload(run_id, path.name), limits)
-            run, found = _tally(file_read, RowDigest(monitor, "checking"))
+            run = _read_back(parse_archive(file, Upload(run_id, path.name), limits), found)
         except InvalidImportError as error:
             raise NotArchivableError(str(error).rstrip(".")) from error
-    if found != expected:
+    if found.checksum != written.checksum:
         reasons = " ".join(run.warnings) or (
-            f"{found.results:,} results and {found.artifacts:,} artifacts were read back,"
-            f" {expected.results:,} and {expected.artifacts:,} were written"
+            f"{found.rows['result']:,} results and {found.rows['artifact']:,} artifacts were read back,"
+            f" {written.rows['result']:,} and {written.rows['artifact']:,} were written"
         )
         raise NotArchivableError(f"it does not read back equal: {reasons.rstrip('.')}")
 
 
-def _tally(file: ParsedFile, digest: RowDigest) -> tuple[ParsedRun, Tally]:
+def _read_back(file: ParsedFile, digest: RowDigest) -> ParsedRun:
     run = file.beginning
     if run.archived is not None:
-        digest.add_run(run.archived.columns)
+        digest.add("run", run.archived.columns)
     for row in file.rows:
         if isinstance(row, ParsedRun):
             run = row
-            continue
-        columns = _columns(row.archived)
-        if isinstance(row, ParsedResult):
-            digest.add_result(columns)
+        elif isinstance(row, ParsedResult):
+            digest.add("result", row.archived or {})
         elif len(row.content) <= MAX_ARTIFACT_BYTES:
-            digest.add_artifact(columns, chunks_of(row.content))
+            digest.add("artifact", row.archived or {}, chunks_of(row.content))
         else:
             raise NotArchivableError(
                 f"an artifact has {len(row.content):,} bytes; an import takes {MAX_ARTIFACT_BYTES:,}"
             )
-    return run, digest.tally()
-
-
-def _columns(archived: Columns | None) -> Columns:
-    return {} if archived is None else archived
+    return run
 
 
 def _text(value: object) -> str:

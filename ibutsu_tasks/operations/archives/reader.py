@@ -30,6 +30,7 @@ PAGE_ROWS = 50
 INLINE_BYTES = 64 * 1024
 SLICE_BYTES = 8 * 1024**2
 
+_SUFFIXES = {"runs": "", "results": "_results", "artifacts": "_files"}
 _INFINITE_TIMES = (datetime.max, datetime.min)  # noqa: DTZ901 - what the driver reads infinity as
 
 RUNS, RESULTS, ARTIFACTS = table_of(Run), table_of(Result), table_of(Artifact)
@@ -37,28 +38,16 @@ RUNS, RESULTS, ARTIFACTS = table_of(Run), table_of(Result), table_of(Artifact)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What goes of a run: all of it, or some of its results or artifacts. One of the two is given at most."""
+    """What goes of a run: these rows of `table`, which is `runs` when all of it goes."""
 
     run_id: UUID
-    result_ids: Collection[UUID] | None = None
-    artifact_ids: Collection[UUID] | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the run itself goes."""
-        return self.result_ids is None and self.artifact_ids is None
-
-    @property
-    def root_ids(self) -> Collection[UUID]:
-        """The rows of the rule's table."""
-        return self.result_ids or self.artifact_ids or [self.run_id]
+    table: str
+    root_ids: Collection[UUID]
 
     @property
     def file_stem(self) -> str:
         """How its archive is named."""
-        if self.is_whole:
-            return str(self.run_id)
-        return f"{self.run_id}_{'files' if self.result_ids is None else 'results'}"
+        return f"{self.run_id}{_SUFFIXES[self.table]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,41 +87,38 @@ class PartReader:
             return None
         counted = select(func.count()).select_from(RESULTS).where(RESULTS.c.run_id == self.part.run_id)
         results = self._session.execute(counted).scalar_one()
-        return ArchivedRun(_values(RUNS, row), is_whole=self.part.is_whole, results=results)
+        return ArchivedRun(_values(RUNS, row), is_whole=self.part.table == "runs", results=results)
 
     def run_artifacts(self) -> Iterator[StoredArtifact]:
         """Read the artifacts that belong to the run and to none of its results."""
-        if self.part.result_ids is not None:
+        if self.part.table == "results":
             return
         of_its_results = exists().where(
             RESULTS.c.id == ARTIFACTS.c.result_id, RESULTS.c.run_id == self.part.run_id
         )
         own = (ARTIFACTS.c.run_id == self.part.run_id, or_(ARTIFACTS.c.result_id.is_(None), ~of_its_results))
-        yield from self._artifacts(_select_artifacts().where(*own, *self._chosen()))
+        yield from self._artifacts(_select_artifacts().where(*own, *self._chosen(ARTIFACTS)))
 
     def results(self) -> Iterator[Columns]:
         """Read the results, those with one of the artifacts where artifacts are what goes."""
         query = select(*_columns(RESULTS)).where(*self._of_results())
-        if self.part.artifact_ids is not None:
-            query = query.where(RESULTS.c.id.in_(select(ARTIFACTS.c.result_id).where(*self._chosen())))
+        if self.part.table == "artifacts":
+            query = query.where(
+                RESULTS.c.id.in_(select(ARTIFACTS.c.result_id).where(*self._chosen(ARTIFACTS)))
+            )
         for row in self._stream(query.order_by(RESULTS.c.id)):
             yield _values(RESULTS, row)
 
     def result_artifacts(self) -> Iterator[StoredArtifact]:
         """Read the artifacts of the results, in the order of the results."""
         query = _select_artifacts().join(RESULTS, RESULTS.c.id == ARTIFACTS.c.result_id)
-        yield from self._artifacts(query.where(*self._of_results(), *self._chosen()))
+        yield from self._artifacts(query.where(*self._of_results(), *self._chosen(ARTIFACTS)))
 
     def _of_results(self) -> list[ColumnElement[bool]]:
-        ids = self.part.result_ids
-        return [
-            RESULTS.c.run_id == self.part.run_id,
-            *([] if ids is None else [among(ids)(RESULTS.c.id)]),
-        ]
+        return [RESULTS.c.run_id == self.part.run_id, *self._chosen(RESULTS)]
 
-    def _chosen(self) -> list[ColumnElement[bool]]:
-        ids = self.part.artifact_ids
-        return [] if ids is None else [among(ids)(ARTIFACTS.c.id)]
+    def _chosen(self, table: Table) -> list[ColumnElement[bool]]:
+        return [among(self.part.root_ids)(table.c.id)] if table.name == self.part.table else []
 
     def _artifacts(self, query: Select[Any]) -> Iterator[StoredArtifact]:
         for row in self._stream(query.order_by(ARTIFACTS.c.result_id, ARTIFACTS.c.id)):
@@ -149,13 +135,12 @@ class PartReader:
 def find_parts(session: Session, table: str, root_ids: Sequence[UUID]) -> tuple[list[Part], list[UUID]]:
     """Give what goes of each run, in the order of the rows, and the rows that belong to no run."""
     if table == "runs":
-        return [Part(run_id) for run_id in root_ids], []
+        return [Part(run_id, table, [run_id]) for run_id in root_ids], []
     of_run: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
     for row_id, run_id in session.execute(_select_run_ids(table, root_ids)):
         of_run[run_id].append(row_id)
     orphans = of_run.pop(None, [])
-    field = "result_ids" if table == "results" else "artifact_ids"
-    return [Part(run_id, **{field: ids}) for run_id, ids in of_run.items() if run_id is not None], orphans
+    return [Part(run_id, table, ids) for run_id, ids in of_run.items() if run_id is not None], orphans
 
 
 def _select_run_ids(table: str, root_ids: Sequence[UUID]) -> Select[UUID, UUID | None]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 import tarfile
-from dataclasses import dataclass
 from datetime import UTC
 from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
 from ibutsu_tasks.importers.archive.pruned_rows import artifact_comment, result_member, run_member
 from ibutsu_tasks.importers.values import uuid_or_none
-from ibutsu_tasks.operations.archives.check import NotArchivableError, RowDigest, Tally
+from ibutsu_tasks.operations.archives.check import NotArchivableError, RowDigest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,19 +29,12 @@ _OTHERS = re.compile(r"[^\w.-]+", re.ASCII)
 _MODE = 0o640
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenArchive:
-    """What was read from the database, and the ids of the rows that may go for it: the run's own, or some."""
-
-    tally: Tally
-    root_ids: frozenset[UUID]
-
-
 def write_run(
     reader: PartReader, file: IO[bytes], limits: ImportLimits, monitor: PruneMonitor
-) -> WrittenArchive | None:
+) -> tuple[RowDigest, set[UUID]] | None:
     """Write what `reader` reads to `file`; None when the run is gone. The same rows make the same bytes.
 
+    Gives the digest of what was read, and the ids of the rows that may go for it: the run's own, or some.
     Raises `NotArchivableError` when an import would refuse the archive for its size, and
     `ArchiveStoppedError`.
     """
@@ -56,7 +48,7 @@ def write_run(
         writer.add_artifacts(str(reader.part.run_id), reader.run_artifacts())
         writer.add_results(reader.results(), reader.result_artifacts())
         packed.write(bytes(2 * tarfile.BLOCKSIZE))
-    return WrittenArchive(writer.digest.tally(), frozenset(writer.root_ids))
+    return writer.digest, writer.root_ids
 
 
 class _Writer:
@@ -68,10 +60,10 @@ class _Writer:
         self._part = part
         self._unpacked_bytes = 0
         self.digest = digest
-        self.root_ids: set[UUID] = {part.run_id} if part.is_whole else set()
+        self.root_ids: set[UUID] = {part.run_id} if part.table == "runs" else set()
 
     def add_run(self, run: ArchivedRun) -> None:
-        self.digest.add_run(run.columns)
+        self.digest.add("run", run.columns)
         document, comment = run_member(run)
         self._add(f"{self._part.run_id}/run.json", run.columns["start_time"], document, comment)
 
@@ -81,10 +73,10 @@ class _Writer:
         owner, group = next(of_result, (None, iter(())))
         for columns in results:
             folder = f"{self._part.run_id}/{columns['id']}"
-            self.digest.add_result(columns)
+            self.digest.add("result", columns)
             document, comment = result_member(columns)
             self._add(f"{folder}/result.json", columns["start_time"], document, comment)
-            if self._part.result_ids is not None:
+            if self._part.table == "results":
                 self.root_ids.add(columns["id"])
             if owner == columns["id"]:
                 self.add_artifacts(folder, group)
@@ -100,9 +92,9 @@ class _Writer:
             self._start(
                 f"{folder}/{name}", columns["upload_date"], artifact.size_bytes, artifact_comment(columns)
             )
-            self.digest.add_artifact(columns, self._written(artifact.chunks()))
+            self.digest.add("artifact", columns, self._written(artifact.chunks()))
             self._write(bytes(-artifact.size_bytes % tarfile.BLOCKSIZE))
-            if self._part.artifact_ids is not None:
+            if self._part.table == "artifacts":
                 self.root_ids.add(columns["id"])
 
     def _add(self, path: str, moment: datetime, document: bytes, comment: str | None) -> None:

@@ -100,7 +100,8 @@ def merge(
     _write(session, run, {name: value for name, value in stated.items() if value is not None})
     # Results deleted before the run was are in its summary, whether or not they came back already.
     known = max(archived.results, _tests(columns["summary"]))
-    return run_summary.count_results(session, run.id).counts["tests"] > known
+    counts, _ = run_summary.count_results(session, run.id)
+    return counts["tests"] > known
 
 
 def _data_before(run: Run) -> dict[str, Any]:
@@ -116,16 +117,16 @@ def _set_project_of_results(session: Session, run: Run) -> None:
 
 
 def _summarize(session: Session, run: Run, parsed: ParsedRun) -> None:
-    totals = run_summary.count_results(session, run.id)
+    counts, duration_seconds = run_summary.count_results(session, run.id)
     collected = parsed.claimed_summary.get("collected", run_summary.collected_before(run))
-    counts, data = totals.counts, dict(run.data or {})
+    data = dict(run.data or {})
     data.pop(run_summary.SUMMARY_SOURCE, None)
     if not counts["tests"] and any(parsed.claimed_summary.values()):
         counts = parsed.claimed_summary
         data[run_summary.SUMMARY_SOURCE] = run_summary.FROM_FILE
     run.data = data
     run.summary = run_summary.complete(counts, collected)
-    run.duration = parsed.duration_seconds or totals.duration_seconds
+    run.duration = parsed.duration_seconds or duration_seconds
 
 
 def _deep_merge(below: Any, above: Any) -> Any:

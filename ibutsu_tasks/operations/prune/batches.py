@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
@@ -27,15 +28,9 @@ COUNT_TIMEOUT_SECONDS = 300
 """Counting reads every due row, or all dependants of some; it changes nothing and holds no row's lock."""
 
 PASSES = 4
-PAUSE_SECONDS = 1
-"""Rows that others have locked are tried again after a pause: most writers of the API are gone by then."""
 
 TARGET_SECONDS = 0.25
 """What a batch is to take: a disk or a neighbour four times slower than before still keeps it under 1 s."""
-
-START_WEIGHT = 500
-LOWEST_WEIGHT = 10
-HIGHEST_WEIGHT = 10_000
 
 LARGEST_STEP = 2.0
 DEEPEST_CUT = 0.25
@@ -44,16 +39,20 @@ DEPENDANTS_FACTOR = 2
 """A sweep is given up where its rows have so many times its weight of dependants: unlike those before."""
 
 
+@dataclass(slots=True)
 class BatchTuner:
     """Learns from the times of batches what the next one may weigh.
 
     `weight` starts small, at most doubles from batch to batch, and falls to a quarter at once.
-    `root_weight` is what a row of the rule's table weighed lately, with all its dependants.
+    `root_weight` is what a row of the rule's table weighed lately, with all its dependants. Rows that others
+    have locked are tried again after a pause: most writers of the API are gone by then.
     """
 
-    def __init__(self) -> None:
-        self.weight = START_WEIGHT
-        self.root_weight = 1.0
+    weight: int = 500
+    lowest_weight: int = 10
+    highest_weight: int = 10_000
+    pause_seconds: float = 1.0
+    root_weight: float = 1.0
 
     @property
     def roots(self) -> int:
@@ -69,26 +68,10 @@ class BatchTuner:
         if factor > 1 and weight < self.weight / 2:
             return
         wanted = self.weight * min(max(factor, DEEPEST_CUT), LARGEST_STEP)
-        self.weight = round(min(max(wanted, LOWEST_WEIGHT), HIGHEST_WEIGHT))
+        self.weight = round(min(max(wanted, self.lowest_weight), self.highest_weight))
 
 
-class Batch(NamedTuple):
-    """What came of one transaction: rows of the rule's table that it locked, and what it deleted."""
-
-    roots: int
-    deleted: Mapping[Table, Deleted]
-
-    @property
-    def rows(self) -> int:
-        """Rows of all tables that were deleted."""
-        return sum(one.rows for one in self.deleted.values())
-
-    @property
-    def size_bytes(self) -> int:
-        """What these rows held as it was stored."""
-        return sum(one.size_bytes for one in self.deleted.values())
-
-
+@dataclass
 class BatchPruner:
     """Deletes batch after batch, each in a transaction of its own, the oldest rows first.
 
@@ -100,21 +83,14 @@ class BatchPruner:
     go that way.
     """
 
-    def __init__(
-        self,
-        open_session: Callable[[], AbstractContextManager[Session]],
-        due: DueRows,
-        watch: PruneWatch,
-        archiver: Archiver | None = None,
-    ) -> None:
-        self._open_session = open_session
-        self._watch = watch
-        self._archiver = archiver
-        self._tuner = BatchTuner()
-        self.due = due
-        self.deleted: Counter[str] = Counter()
-        self.size_bytes = 0
-        self.stopped = False
+    open_session: Callable[[], AbstractContextManager[Session]]
+    due: DueRows
+    watch: PruneWatch
+    archiver: Archiver | None
+    tuner: BatchTuner
+    deleted: Counter[str] = field(default_factory=Counter)
+    size_bytes: int = 0
+    stopped: bool = False
 
     def run(self) -> int:
         """Delete until nothing due remains, or what remains stays in use; give the number of these rows.
@@ -123,11 +99,11 @@ class BatchPruner:
         """
         for number in range(PASSES):
             if number:
-                time.sleep(PAUSE_SECONDS)
-            self._pass_over() if self._archiver is None else self._archive_and_pass_over(self._archiver)
+                time.sleep(self.tuner.pause_seconds)
+            self._pass_over() if self.archiver is None else self._archive_and_pass_over(self.archiver)
             if self.stopped:
                 return 0
-            in_use = self._count_due() - (self._archiver.refused if self._archiver else 0)
+            in_use = self._count_due() - (len(self.archiver.refused) if self.archiver else 0)
             if in_use <= 0:
                 return 0
         return in_use
@@ -145,11 +121,11 @@ class BatchPruner:
     def _sweep(self, after: RowKey | None) -> RowKey | None:
         """Delete the next rows and all their dependants; give the last one, None when there is none."""
         started = time.monotonic()
-        limit, dependants_limit = self._tuner.roots, self._tuner.weight * DEPENDANTS_FACTOR
-        with raising_conflicts(), self._open_session() as session:
+        limit, dependants_limit = self.tuner.roots, self.tuner.weight * DEPENDANTS_FACTOR
+        with raising_conflicts(), self.open_session() as session:
             last, deleted = sweep(session, self.due, after, limit, dependants_limit)
         if last is not None:
-            self._end_batch(Batch(deleted[self.due.root].rows, deleted), time.monotonic() - started)
+            self._end_batch(deleted, started)
         return last
 
     def _lock_and_delete(self, after: RowKey | None) -> RowKey | None:
@@ -157,50 +133,46 @@ class BatchPruner:
         last: RowKey | None = None
         while not self.stopped:
             started = time.monotonic()
-            with self._open_session() as session:
-                locker = RowLocker(session, self.due, self._tuner.weight)
-                roots, last = locker.lock_next(after, self._tuner.roots)
+            with self.open_session() as session:
+                locker = RowLocker(session, self.due, self.tuner.weight)
+                roots, last = locker.lock_next(after, self.tuner.roots)
                 if last is None:
                     return None
-                batch = self._delete(locker, self._lock_dependants(locker, roots))
-            self._end_batch(batch, time.monotonic() - started)
+                deleted = self._delete(locker, self._lock_dependants(locker, roots))
+            rows = self._end_batch(deleted, started)
             # What went in part is taken again at once, until nothing more of it goes.
-            if not batch.rows or batch.deleted[self.due.root].rows == batch.roots:
+            if not rows or deleted[self.due.root].rows == roots.rows:
                 break
         return last
 
     def _archive_and_pass_over(self, archiver: Archiver) -> None:
         after: RowKey | None = None
         while not self.stopped:
-            with self._open_session() as session:
-                chosen = self.due.choose(session, after, self._tuner.roots)
+            with self.open_session() as session:
+                chosen = self.due.choose(session, after, self.tuner.roots)
             if not chosen:
                 return
             after = chosen[-1]
             archived = archiver.archive([key.id for key in chosen])
-            with self._open_session() as session:
-                set_statement_timeout(session, COUNT_TIMEOUT_SECONDS)
+            with self.open_session() as session:
+                allow_counting(session)
                 unchanged = archiver.find_unchanged(session, archived)
-            self._delete_archived(archiver, unchanged)
-            self.stopped = self._watch.should_stop()
+            # In as many transactions as they take.
+            while unchanged and self._delete_unchanged(archiver, unchanged) and not self.stopped:
+                pass
+            self.stopped = self.watch.should_stop()
 
-    def _delete_archived(self, archiver: Archiver, root_ids: Collection[UUID]) -> None:
-        """Delete these rows, in as many transactions as they take."""
-        while root_ids and self._delete_unchanged(archiver, root_ids).rows and not self.stopped:
-            pass
-
-    def _delete_unchanged(self, archiver: Archiver, root_ids: Collection[UUID]) -> Batch:
+    def _delete_unchanged(self, archiver: Archiver, root_ids: Collection[UUID]) -> int:
         started = time.monotonic()
-        with self._open_session() as session:
-            locker = RowLocker(session, self.due, self._tuner.weight)
+        with self.open_session() as session:
+            locker = RowLocker(session, self.due, self.tuner.weight)
             locked = self._lock_dependants(locker, locker.lock_some(root_ids))
             # Only what is about to go is looked at: all dependants may be a thousand times as many.
             if archiver.has_changed(session, {table.name: rows.places for table, rows in locked.items()}):
                 unchanged = archiver.find_unchanged(session, root_ids)
                 locked = self._lock_dependants(locker, locker.lock_some(unchanged))
-            batch = self._delete(locker, locked)
-        self._end_batch(batch, time.monotonic() - started)
-        return batch
+            deleted = self._delete(locker, locked)
+        return self._end_batch(deleted, started)
 
     def _lock_dependants(self, locker: RowLocker, roots: LockedRows) -> dict[Table, LockedRows]:
         locked = {self.due.root: roots}
@@ -208,29 +180,33 @@ class BatchPruner:
             locked[table] = locker.lock_dependants(table, locked)
         return locked
 
-    def _delete(self, locker: RowLocker, locked: Mapping[Table, LockedRows]) -> Batch:
+    def _delete(self, locker: RowLocker, locked: Mapping[Table, LockedRows]) -> dict[Table, Deleted]:
         deleted: dict[Table, Deleted] = {}
         for table in reversed(self.due.tables):
             children = self.due.children(table)
             have_dependants = any(deleted[child].rows < locked[child].found for child in children)
             deleted[table] = locker.delete(table, locked[table], have_dependants=have_dependants)
-        return Batch(locked[self.due.root].rows, deleted)
+        return deleted
 
-    def _end_batch(self, batch: Batch, seconds: float) -> None:
-        weight = batch.rows + batch.size_bytes / BYTES_PER_WEIGHT
-        self._tuner.learn(batch.deleted[self.due.root].rows, weight, seconds)
-        self.deleted.update({table.name: one.rows for table, one in batch.deleted.items()})
-        self.size_bytes += batch.size_bytes
-        self._watch.end_batch(self.deleted.total())
-        self.stopped = self._watch.should_stop()
+    def _end_batch(self, deleted: Mapping[Table, Deleted], started: float) -> int:
+        """Count what one transaction deleted and learn from it; give the rows of all tables."""
+        rows = sum(one.rows for one in deleted.values())
+        size_bytes = sum(one.size_bytes for one in deleted.values())
+        weight = rows + size_bytes / BYTES_PER_WEIGHT
+        self.tuner.learn(deleted[self.due.root].rows, weight, time.monotonic() - started)
+        self.deleted.update({table.name: one.rows for table, one in deleted.items()})
+        self.size_bytes += size_bytes
+        self.watch.end_batch(self.deleted.total())
+        self.stopped = self.watch.should_stop()
+        return rows
 
     def _count_due(self) -> int:
-        with self._open_session() as session:
-            set_statement_timeout(session, COUNT_TIMEOUT_SECONDS)
+        with self.open_session() as session:
+            allow_counting(session)
             root = self.due.select_all(self.due.root).subquery()
             return session.scalar(select(func.count()).select_from(root)) or 0
 
 
-def set_statement_timeout(session: Session, seconds: int) -> None:
-    """Limit how long one statement of this transaction runs."""
-    session.execute(select(func.set_config("statement_timeout", f"{seconds}s", True)))
+def allow_counting(session: Session) -> None:
+    """Let the statements of this transaction run for as long as counting may take."""
+    session.execute(select(func.set_config("statement_timeout", f"{COUNT_TIMEOUT_SECONDS}s", True)))

@@ -1,7 +1,8 @@
-"""Which rows a retention rule takes, said once for counting and for deleting.
+"""Which rows a retention rule takes, said once for counting and for deleting, and the indexes that find them.
 
 A rule takes the rows of its table that are older than the cut-off, and every row that depends on one of
-them by a foreign key, whatever its own date. What depends on what is read from the models.
+them by a foreign key, whatever its own date. What depends on what is read from the models. Without one of
+the indexes, every batch would read whole tables, for hours.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from sqlalchemy import (
     cast,
     func,
     literal,
-    null,
     or_,
     select,
     tuple_,
@@ -33,18 +33,16 @@ from sqlalchemy import (
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.models import AmongKeys, Base, Project
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.retention import DATE_COLUMNS, RetentionRule
+from ibutsu_tasks.retention import RETENTION_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.retention import ProjectAge
-
-BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - the database's times are naive UTC
-"""The first moment Python has a value for."""
+    from ibutsu_tasks.database.indexes import Catalogue, MissingIndex
+    from ibutsu_tasks.retention import ProjectAge, RetentionRule
 
 
 class RowKey(NamedTuple):
@@ -68,6 +66,20 @@ def tables_with_keys(root: Table) -> dict[Table, list[tuple[Column[Any], Table]]
         if table is not root and keys:
             found[table] = sorted(keys, key=lambda key: key[0].name)
     return found
+
+
+def columns_needed(rule: RetentionRule) -> list[Column[Any]]:
+    """Give the columns a prune looks rows up by: its date, and the keys of the dependants."""
+    root = Base.metadata.tables[rule.table]
+    keys = [column for keys in tables_with_keys(root).values() for column, _ in keys]
+    return [root.c[rule.date_column], *keys]
+
+
+def missing_indexes(
+    catalogue: Catalogue, rules: Iterable[RetentionRule] = RETENTION_RULES
+) -> tuple[MissingIndex, ...]:
+    """Give the indexes prunes by these rules need and the database lacks."""
+    return catalogue.missing(column for rule in rules for column in columns_needed(rule))
 
 
 @dataclass(frozen=True)
@@ -172,19 +184,13 @@ def size_bytes(table: Table) -> ColumnElement[int]:
     return sum(sizes[1:], start=sizes[0])
 
 
-def row_date(table: Table) -> ColumnElement[Any]:
-    """Give the date of a row of `table`, null where the table has none; before Christ counts as year 1."""
-    name = DATE_COLUMNS.get(table.name)
-    return null() if name is None else func.greatest(table.c[name], BEGINNING)
-
-
-def cutoff_at(age_days: int, now: datetime | None = None) -> datetime:
+def cutoff_at(age_days: int, now: datetime) -> datetime:
     """Give the moment (naive UTC) that lies `age_days` before `now`, which is naive UTC too.
 
     Raises RefusedError when that is before the first year of the calendar.
     """
     try:
-        return (now or utc_now()) - timedelta(days=age_days)
+        return now - timedelta(days=age_days)
     except OverflowError:
         raise RefusedError(
             f"{age_days} days ago is not in the calendar.", "Give an age of at most some hundred years."

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -97,99 +97,79 @@ class PruneRecord:
         """Give the record as JSON values; moments are ISO 8601 in UTC."""
         values = asdict(self)
         state = str(values.pop("written_state"))
-        moments = {name: iso_utc(values[name], "milliseconds") for name in _MOMENTS}
-        return values | moments | {"state": state, "seconds": round(self.seconds, 3)}
+        return values | {name: iso_utc(values[name], "milliseconds") for name in _MOMENTS} | {"state": state}
 
 
-@dataclass(frozen=True, slots=True)
-class Starter:
-    """Who starts a prune: `command` or `task`, on which host or worker, and the task's id."""
+@dataclass
+class PruneHistory:
+    """The records of the prunes that one command or task starts.
 
+    `connect` gives the client; `warn` takes a sentence when no record is kept.
+    """
+
+    connect: Callable[[], Redis]
+    warn: Callable[[str], None]
     by: str
     where: str
     task_id: str | None = None
-
-
-class PruneHistory:
-    """The records of prunes. `connect` gives the client; `warn` takes a sentence when no record is kept."""
-
-    def __init__(self, connect: Callable[[], Redis], warn: Callable[[str], None]) -> None:
-        self._connect = connect
-        self._warn = warn
-        self._is_given_up = False
+    _is_given_up: bool = False
 
     @contextmanager
-    def recorded(self, rule: str, age_days: int, starter: Starter) -> Iterator[Recording]:
+    def recorded(self, rule: str, age_days: int) -> Iterator[Recording]:
         """Keep a record of the prune in the block, which gives the recording its progress and its summary."""
-        recording = Recording(self, rule, age_days, starter)
+        now = utc_now()
+        who = (self.by, self.where, self.task_id)
+        record = PruneRecord(uuid4().hex, rule, age_days, now, now, *who)
+        recording = Recording(self, record)
+        # When Redis fails now, nothing is tried for the next prunes either.
+        self._is_given_up = not self.write(record, "No record of this prune is kept")
         try:
             yield recording
         except BaseException as error:
             recording.fail(error)
             raise
 
-    def begin(self, record: PruneRecord) -> None:
-        """Write the record of a prune that begins; give up, also for the next ones, when Redis fails."""
-        if not self._is_given_up and (reason := self._try_to_write(record)):
-            self._is_given_up = True
-            self._warn(f"No record of this prune is kept: {reason}.")
-
-    def renew(self, record: PruneRecord) -> bool:
-        """Write it again while it runs; say whether that worked."""
-        return not (self._is_given_up or self._try_to_write(record))
-
-    def complete(self, record: PruneRecord) -> None:
-        """Write the end of it."""
-        if not self._is_given_up and (reason := self._try_to_write(record)):
-            self._warn(f"The end of this prune is not on record: {reason}.")
-
-    def _try_to_write(self, record: PruneRecord) -> str | None:
-        """Write it; give the reason when that fails."""
+    def write(self, record: PruneRecord, failure: str | None = None) -> bool:
+        """Write a record; say whether that worked. Warns of a `failure` of this name with the reason."""
+        if self._is_given_up:
+            return False
         try:
-            self._write(self._connect(), record)
+            _write(self.connect(), record)
         except (RedisError, OSError, IbutsuTasksError) as error:
-            return mask_url_passwords(" ".join(str(error).split())).rstrip(".") or type(error).__name__
-        return None
+            reason = mask_url_passwords(" ".join(str(error).split())).rstrip(".") or type(error).__name__
+            if failure:
+                self.warn(f"{failure}: {reason}.")
+            return False
+        return True
 
-    def _write(self, client: Redis, record: PruneRecord) -> None:
-        is_new = client.hset(RECORDS_KEY, record.id, json.dumps(record.as_json()))
-        if is_new:
-            pipeline = client.pipeline()
-            pipeline.lpush(ORDER_KEY, record.id)
-            pipeline.lrange(ORDER_KEY, KEPT_RECORDS, -1)
-            pipeline.ltrim(ORDER_KEY, 0, KEPT_RECORDS - 1)
-            surplus = pipeline.execute()[1]
-            if surplus:
-                client.hdel(RECORDS_KEY, *surplus)
+
+def _write(client: Redis, record: PruneRecord) -> None:
+    is_new = client.hset(RECORDS_KEY, record.id, json.dumps(record.as_json()))
+    if is_new:
+        pipeline = client.pipeline()
+        pipeline.lpush(ORDER_KEY, record.id)
+        pipeline.lrange(ORDER_KEY, KEPT_RECORDS, -1)
+        pipeline.ltrim(ORDER_KEY, 0, KEPT_RECORDS - 1)
+        surplus = pipeline.execute()[1]
+        if surplus:
+            client.hdel(RECORDS_KEY, *surplus)
 
 
 class Recording:
     """The record of a prune that runs."""
 
-    def __init__(self, history: PruneHistory, rule: str, age_days: int, starter: Starter) -> None:
+    def __init__(self, history: PruneHistory, record: PruneRecord) -> None:
         self._history = history
+        self._record = record
         self._begun = time.monotonic()
         self._next_sign = self._begun + SIGN_OF_LIFE_SECONDS
-        now = utc_now()
-        self._record = PruneRecord(
-            id=uuid4().hex,
-            rule=rule,
-            older_than_days=age_days,
-            started=now,
-            seen=now,
-            by=starter.by,
-            where=starter.where,
-            task_id=starter.task_id,
-        )
-        history.begin(self._record)
 
     def on_progress(self, rows: int) -> None:
         """Note how many rows of all tables are gone; written down every few seconds."""
         self._record = replace(self._record, rows=rows)
         if time.monotonic() >= self._next_sign:
-            record = self._record = replace(self._record, seen=utc_now(), seconds=self._seconds)
             # A silent Redis costs its time-out each time: the end of the prune is written all the same.
-            works = self._history.renew(record)
+            works = self._history.write(self._of_now())
             self._next_sign = time.monotonic() + SIGN_OF_LIFE_SECONDS if works else math.inf
 
     def end(self, summary: PruneSummary) -> None:
@@ -201,83 +181,53 @@ class Recording:
             deleted=dict(summary.deleted),
             size_bytes=summary.size_bytes,
             left=summary.left + summary.unarchived,
-            sentence=_sentence(summary),
         )
-        ended_well = PruneState.STOPPED if summary.stopped else PruneState.DONE
-        self._end(PruneState.SKIPPED if summary.skipped else ended_well)
+        if summary.stopped:
+            self._end(PruneState.STOPPED, STOPPED)
+        elif summary.skipped:
+            self._end(PruneState.SKIPPED, summary.skipped)
+        elif left := self._record.left:
+            self._end(PruneState.DONE, f"Due rows left, in use or for want of an archive: {left:,}.")
+        else:
+            self._end(PruneState.DONE)
 
     def fail(self, error: BaseException) -> None:
         """Complete the record of a prune that `error` ended, whatever it is."""
         if isinstance(error, IbutsuTasksError):
-            sentence, state = str(error), PruneState.SKIPPED if isinstance(error, BusyError) else None
+            self._end(PruneState.SKIPPED if isinstance(error, BusyError) else PruneState.FAILED, str(error))
         elif isinstance(error, Exception):
             # A driver's own words may quote rows.
-            sentence, state = f"It ended with {type(error).__name__}.", None
+            self._end(PruneState.FAILED, f"It ended with {type(error).__name__}.")
         else:
-            sentence, state = STOPPED, PruneState.STOPPED
-        self._record = replace(self._record, sentence=sentence)
-        self._end(state or PruneState.FAILED)
+            self._end(PruneState.STOPPED, STOPPED)
 
-    @property
-    def _seconds(self) -> float:
-        return time.monotonic() - self._begun
+    def _end(self, state: PruneState, sentence: str | None = None) -> None:
+        record = self._of_now()
+        ended = replace(record, written_state=state, ended=record.seen, sentence=sentence)
+        self._history.write(ended, "The end of this prune is not on record")
 
-    def _end(self, state: PruneState) -> None:
-        now = utc_now()
-        self._history.complete(
-            replace(self._record, written_state=state, seen=now, ended=now, seconds=self._seconds)
-        )
+    def _of_now(self) -> PruneRecord:
+        return replace(self._record, seen=utc_now(), seconds=round(time.monotonic() - self._begun, 3))
 
 
-def read_history(client: Redis, limit: int | None = None) -> list[PruneRecord]:
-    """Give the records of the last prunes, newest first; of all that are kept without `limit`.
-
-    Raises RedisError.
-    """
-    ids = client.lrange(ORDER_KEY, 0, (limit or KEPT_RECORDS) - 1)
+def read_history(client: Redis) -> list[PruneRecord]:
+    """Give the records of the prunes, newest first. Raises RedisError."""
+    ids = client.lrange(ORDER_KEY, 0, KEPT_RECORDS - 1)
     documents = client.hmget(RECORDS_KEY, ids) if ids else []
     records = [parse_record(document) for document in documents if document]
     return [record for record in records if record is not None]
-
-
-def _sentence(summary: PruneSummary) -> str | None:
-    if summary.stopped:
-        return STOPPED
-    if left := summary.left + summary.unarchived:
-        return f"Due rows left, in use or for want of an archive: {left:,}."
-    return summary.skipped
 
 
 def parse_record(document: bytes | str) -> PruneRecord | None:
     """Read what `as_json` gave; None for what is no record of ours."""
     try:
         values = json.loads(document)
-        return PruneRecord(
-            id=str(values["id"]),
-            rule=str(values["rule"]),
-            older_than_days=int(values["older_than_days"]),
-            started=_moment(values["started"]),
-            seen=_moment(values["seen"]),
-            by=str(values["by"]),
-            where=str(values["where"]),
-            task_id=_text(values["task_id"]),
-            written_state=PruneState(values["state"]),
-            ended=_moment(values["ended"]) if values["ended"] else None,
-            cutoff=_moment(values["cutoff"]) if values["cutoff"] else None,
-            rows=int(values["rows"]),
-            deleted={str(table): int(rows) for table, rows in values["deleted"].items()},
-            size_bytes=int(values["size_bytes"]),
-            left=int(values["left"]),
-            seconds=float(values["seconds"]),
-            sentence=_text(values["sentence"]),
-        )
+        values |= {name: _moment(values[name]) for name in _MOMENTS}
+        values["written_state"] = PruneState(values.pop("state"))
+        return PruneRecord(**{field.name: values[field.name] for field in fields(PruneRecord)})
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return None
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _moment(value: str) -> datetime:
-    return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+def _moment(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, null, select
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.clock import iso_utc
 from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune.batches import COUNT_TIMEOUT_SECONDS, set_statement_timeout
-from ibutsu_tasks.operations.prune.due import find_due_rows, row_date, size_bytes
-from ibutsu_tasks.operations.prune.indexes import missing_indexes
+from ibutsu_tasks.operations.prune.batches import allow_counting
+from ibutsu_tasks.operations.prune.due import find_due_rows, missing_indexes, size_bytes
 from ibutsu_tasks.operations.prune.run_prune import explain
+from ibutsu_tasks.retention import DATE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ibutsu_tasks.database.indexes import MissingIndex
     from ibutsu_tasks.operations.prune.due import DueRows
     from ibutsu_tasks.retention import ProjectAge, RetentionRule
+
+BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - the database's times are naive UTC
+"""The first moment Python has a value for; a date before Christ counts as it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class PrunePlan:
     """
 
     rule: str
-    age_days: int
+    older_than_days: int
     cutoff: datetime
     tables: tuple[TablePlan, ...]
     missing_indexes: tuple[MissingIndex, ...] = ()
@@ -63,14 +66,7 @@ class PrunePlan:
             asdict(table) | {"oldest": iso_utc(table.oldest), "newest": iso_utc(table.newest)}
             for table in self.tables
         ]
-        return {
-            "rule": self.rule,
-            "older_than_days": self.age_days,
-            "cutoff": iso_utc(self.cutoff),
-            "rows": self.rows,
-            "missing_indexes": [asdict(index) for index in self.missing_indexes],
-            "tables": tables,
-        }
+        return asdict(self) | {"cutoff": iso_utc(self.cutoff), "rows": self.rows, "tables": tables}
 
 
 def plan(
@@ -90,7 +86,7 @@ def plan(
     if refusal:
         raise RefusedError(f"{refusal}.")
     due = find_due_rows(session, rule, age_days, project_ages, now=now)
-    set_statement_timeout(session, COUNT_TIMEOUT_SECONDS)
+    allow_counting(session)
     try:
         missing = missing_indexes(read_catalogue(session.connection()), [rule])
         tables = tuple(_count(session, due, table) for table in due.tables)
@@ -101,7 +97,8 @@ def plan(
 
 
 def _count(session: Session, due: DueRows, table: Table) -> TablePlan:
-    date = row_date(table)
+    name = DATE_COLUMNS.get(table.name)
+    date = null() if name is None else func.greatest(table.c[name], BEGINNING)
     columns = (func.count(), func.min(date), func.max(date), func.coalesce(func.sum(size_bytes(table)), 0))
     query = select(*columns).select_from(table).where(table.c.id.in_(due.select_all(table)))
     rows, oldest, newest, stored = session.execute(query).one()

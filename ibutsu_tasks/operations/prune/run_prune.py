@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.clock import iso_utc
 from ibutsu_tasks.database.engine import is_transient
+from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune.batches import BatchPruner
-from ibutsu_tasks.operations.prune.due import find_due_rows
-from ibutsu_tasks.operations.prune.indexes import check_indexes
+from ibutsu_tasks.operations.prune.batches import BatchPruner, BatchTuner
+from ibutsu_tasks.operations.prune.due import find_due_rows, missing_indexes
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneWatch, take_prune_lock
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class PruneSummary:
     """
 
     rule: str
-    age_days: int
+    older_than_days: int
     cutoff: datetime | None = None
     deleted: Mapping[str, int] = field(default_factory=dict)
     size_bytes: int = 0
@@ -53,23 +53,11 @@ class PruneSummary:
     skipped: str | None = None
     stopped: bool = False
 
-    def rows_of(self, table: str) -> int:
-        """Give the number of rows deleted from `table`."""
-        return self.deleted.get(table, 0)
-
     def as_json(self) -> dict[str, Any]:
         """Give the summary as JSON values; dates are ISO 8601 in UTC."""
-        return {
-            "rule": self.rule,
-            "older_than_days": self.age_days,
-            "cutoff": iso_utc(self.cutoff),
-            "deleted": dict(self.deleted),
-            "size_bytes": self.size_bytes,
-            "left": self.left,
-            "seconds": round(self.seconds, 3),
-            "skipped": self.skipped,
-            "stopped": self.stopped,
-        }
+        values = asdict(self) | {"cutoff": iso_utc(self.cutoff), "seconds": round(self.seconds, 3)}
+        del values["unarchived"]
+        return values
 
 
 def prune(
@@ -81,13 +69,15 @@ def prune(
     now: datetime | None = None,
     monitor: PruneMonitor | None = None,
     archiver: Archiver | None = None,
+    tuner: BatchTuner | None = None,
 ) -> PruneSummary:
     """Delete the rows of `rule` older than `age_days` before `now` (naive UTC), and their dependants.
 
     `project_ages` are other ages for the rows of some projects. `open_session` opens one transaction each
     time it is called; one more stays open all the while and holds the lock against a second prune. When
     `monitor` says stop, the summary says so, and the same call continues from there. `archiver` archives
-    what goes before it goes. Below the rule's floor nothing is deleted and the summary says so.
+    what goes before it goes; `tuner` sizes the batches. Below the rule's floor nothing is deleted and the
+    summary says so.
 
     Raises BusyError while another prune runs, and RefusedError when an index it needs is missing, a project
     of `project_ages` does not exist, or PostgreSQL refuses to delete a row; what was deleted before stays
@@ -100,11 +90,16 @@ def prune(
     started = time.monotonic()
     with open_session() as lock_session:
         take_prune_lock(lock_session)
-        check_indexes(lock_session, rule)
+        if missing := missing_indexes(read_catalogue(lock_session.connection()), [rule]):
+            raise lacks_index(rule.name, missing[0])
         due = find_due_rows(lock_session, rule, age_days, project_ages, now=now)
         watch = PruneWatch(due, lock_session, monitor or PruneMonitor())
-        pruner = BatchPruner(open_session, due, watch, archiver)
-        left = _run(pruner)
+        pruner = BatchPruner(open_session, due, watch, archiver, tuner or BatchTuner())
+        try:
+            left = pruner.run()
+        except DBAPIError as error:
+            rows = pruner.deleted.total()
+            raise explain(error, f"Pruning {rule.name} stopped after {rows} rows") from error
     return PruneSummary(
         rule.name,
         age_days,
@@ -112,18 +107,15 @@ def prune(
         deleted={table.name: pruner.deleted[table.name] for table in due.tables},
         size_bytes=pruner.size_bytes,
         left=left,
-        unarchived=archiver.refused if archiver else 0,
+        unarchived=len(archiver.refused) if archiver else 0,
         seconds=time.monotonic() - started,
         stopped=pruner.stopped,
     )
 
 
-def _run(pruner: BatchPruner) -> int:
-    try:
-        return pruner.run()
-    except DBAPIError as error:
-        name, rows = pruner.due.rule.name, pruner.deleted.total()
-        raise explain(error, f"Pruning {name} stopped after {rows} rows") from error
+def lacks_index(rule_name: str, index: MissingIndex) -> RefusedError:
+    """Give the error of a prune that lacks an index."""
+    return RefusedError(f"{rule_name} is not pruned: {index.problem}", index.remedy)
 
 
 def explain(error: DBAPIError, what_happened: str, hint: str = TRY_AGAIN) -> Exception:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg2
 from sqlalchemy import text
@@ -39,17 +39,14 @@ class Vacuumed:
     seconds: float
     problem: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Give it as JSON values."""
-        return asdict(self) | {"seconds": round(self.seconds, 3)}
-
 
 def vacuum(
     engine: Engine,
     tables: Iterable[str],
+    on_table: Callable[[str], object],
     *,
-    on_table: Callable[[str], None] | None = None,
-    time_limit_seconds: float = TIME_LIMIT_SECONDS,
+    lock_seconds: float = LOCK_TIMEOUT_SECONDS,
+    limit_seconds: float = TIME_LIMIT_SECONDS,
 ) -> list[Vacuumed]:
     """Run VACUUM (ANALYZE) on each of these tables of the contract; `on_table` hears of each beforehand.
 
@@ -59,14 +56,13 @@ def vacuum(
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             # Not LOCAL, for there is no transaction; the connection is thrown away with its settings.
-            connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
-            connection.execute(text(f"SET statement_timeout = {round(time_limit_seconds * 1000)}"))
+            connection.execute(text(f"SET lock_timeout = {round(lock_seconds * 1000)}"))
+            connection.execute(text(f"SET statement_timeout = {round(limit_seconds * 1000)}"))
             for table in tables:
-                if on_table:
-                    on_table(table)
+                on_table(table)
                 begun = time.monotonic()
                 problem = _vacuum(connection, table)
-                done.append(Vacuumed(table, time.monotonic() - begun, problem))
+                done.append(Vacuumed(table, round(time.monotonic() - begun, 3), problem))
             connection.invalidate()
     except (DBAPIError, psycopg2.Error) as error:
         raise unreachable(error, engine.url.render_as_string(hide_password=False)) from error

@@ -106,8 +106,7 @@ class PruneWatch:
         self._monitor = monitor
         self._batches = 0
         self._next_look = 0.0
-        self._paused_seconds = 0.0
-        self._may_pause = True
+        self._pause_seconds_left = MAX_PAUSES_SECONDS
 
     def should_stop(self) -> bool:
         """Say whether the prune is to stop."""
@@ -123,17 +122,15 @@ class PruneWatch:
 
     def _pause_while_behind(self, rows: int) -> None:
         # Asked even when no pause is left: a lost session is a lost lock.
-        while (behind := what_is_behind(self._session, self._tables)) and self._may_pause:
-            if self._paused_seconds >= MAX_PAUSES_SECONDS:
-                self._may_pause = False
-                logger.warning(
-                    "pruning %s continues after 10 minutes of pauses, though %s", self._rule, behind
-                )
-                return
+        while (behind := what_is_behind(self._session, self._tables)) and self._pause_seconds_left > 0:
             self._monitor.report(PruneProgress(self._rule, rows, self._batches, behind))
             if self._stops_within(LOOK_SECONDS):
                 return
-            self._paused_seconds += LOOK_SECONDS
+            self._pause_seconds_left -= LOOK_SECONDS
+            if self._pause_seconds_left <= 0:
+                logger.warning(
+                    "pruning %s continues after 10 minutes of pauses, though %s", self._rule, behind
+                )
 
     def _stops_within(self, seconds: float) -> bool:
         end = time.monotonic() + seconds

@@ -72,7 +72,11 @@ def find_field(table: Table, name: str) -> Field | None:
         return _column_field(column)
     if "" in keys or len(keys) > MAX_PATH_KEYS:
         raise ValueError(f"names a path with an empty part or more than {MAX_PATH_KEYS} parts")
-    return _summary_field(column, keys) if root == "summary" else _metadata_field(column, keys)
+    if root == "summary":
+        return _summary_field(column, keys)
+    as_text = _text_at(column, keys)
+    is_list = len(keys) == 1 and keys[0] in LIST_KEYS
+    return Field(as_text, as_text, document=_document_at(column, keys) if is_list else None)
 
 
 def _column_field(column: Column[Any]) -> Field:
@@ -80,17 +84,8 @@ def _column_field(column: Column[Any]) -> Field:
         # The whole document. Unlike a cast, this gives null for JSON's null, which the server stores too.
         as_text = column.op("#>>", return_type=Text())(literal([], ARRAY(Text())))
         return Field(as_text, as_text)
-    for column_type, parse in _PARSERS.items():
-        if isinstance(column.type, column_type):
-            return Field(column, column, parse, is_exact=True)
-    return Field(column, column)
-
-
-def _metadata_field(column: Column[Any], keys: list[str]) -> Field:
-    as_text = _text_at(column, keys)
-    if len(keys) == 1 and keys[0] in LIST_KEYS:
-        return Field(as_text, as_text, document=_document_at(column, keys))
-    return Field(as_text, as_text)
+    parse = _PARSERS.get(type(column.type))
+    return Field(column, column, parse, is_exact=True) if parse else Field(column, column)
 
 
 def _summary_field(column: Column[Any], keys: list[str]) -> Field:

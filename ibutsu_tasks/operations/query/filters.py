@@ -93,12 +93,9 @@ def _split(text: str) -> tuple[str, str, str]:
     match = _FILTER.fullmatch(text)
     if match is None or not (name := match[1].strip()):
         raise ValueError("has no field or no operator")
-    return name, match[2], _unquote(match[3])
-
-
-def _unquote(value: str) -> str:
-    quoted = len(value) > 1 and value[0] == value[-1] == '"'
-    return value[1:-1] if quoted else value
+    value = match[3]
+    is_quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return name, match[2], value[1:-1] if is_quoted else value
 
 
 def _clause(field: Field, sign: str, value: str) -> ColumnElement[bool]:

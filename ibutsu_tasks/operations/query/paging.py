@@ -19,16 +19,13 @@ from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.query import filters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
     from sqlalchemy.sql.compiler import SQLCompiler
 
 TABLE_NAMES = ("results", "runs")
-
-STATEMENT_TIMEOUT_SECONDS = 25
-"""The Ibutsu API server's own figure, for what runs away: a regular expression, a count of everything."""
 
 ESTIMATE_LIMIT_ROWS = 1_000
 """The Ibutsu API server's own figure: below it rows are counted, because that is quick."""
@@ -45,10 +42,14 @@ FILTER_AT_FAULT_CLASSES = ("22", "54")
 
 @dataclass(frozen=True, slots=True)
 class PageLimits:
-    """What one page may hold: rows, and bytes of their JSON documents, which are nearly all of it."""
+    """What one page may hold, rows and bytes of their JSON documents, and how long a statement may take.
+
+    That time is the Ibutsu API server's own figure, for what runs away: a regular expression, a count of all.
+    """
 
     rows: int
     json_bytes: int = 64_000_000
+    seconds: int = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,9 @@ def fetch_page(session: Session, request: PageRequest, limits: PageLimits) -> di
     _check(request, limits.rows)
     table = Base.metadata.tables[request.tablename]
     clauses = filters.build_clauses(table, request.filters)
-    with _clear_errors(request):
-        session.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"))
-        rows = list(_within(limits.json_bytes, _stream_rows(session, table, clauses, request)))
+    with _clear_errors(request, limits.seconds):
+        session.execute(text(f"SET LOCAL statement_timeout = '{limits.seconds}s'"))
+        rows = _fetch_rows(session, table, clauses, request, limits.json_bytes)
         total = _total(session, select(table.c.id).where(*clauses), request, len(rows))
     pagination = {
         "page": request.page,
@@ -124,49 +125,37 @@ def _check(request: PageRequest, max_rows: int) -> None:
         raise RefusedError(f"There is no page {request.page}.")
 
 
-def _within(max_bytes: int, rows: Iterable[tuple[dict[str, Any], int]]) -> Iterator[dict[str, Any]]:
-    size_bytes = 0
-    for row, row_bytes in rows:
-        size_bytes += row_bytes
-        if size_bytes > max_bytes:
-            raise RefusedError(
-                f"The page holds more than the limit of {max_bytes:,} bytes of metadata.",
-                "Ask for smaller pages.",
-            )
-        yield row
-
-
-def _stream_rows(
-    session: Session, table: Table, clauses: list[ColumnElement[bool]], request: PageRequest
-) -> Iterator[tuple[dict[str, Any], int]]:
-    """Give each row with the length of its JSON documents, which is nearly all of it."""
+def _fetch_rows(
+    session: Session, table: Table, clauses: list[ColumnElement[bool]], request: PageRequest, max_bytes: int
+) -> list[dict[str, Any]]:
+    # Identifiers as text, cheaper than objects; JSON as text, to be measured.
+    columns = [
+        cast(column, Text) if isinstance(column.type, Uuid | JSONB) else column for column in table.columns
+    ]
+    names = [_json_name(column.name) for column in table.columns]
     documents = [_json_name(column.name) for column in table.columns if isinstance(column.type, JSONB)]
     page = (
-        select(*_json_columns(table))
+        select(*columns)
         .where(*clauses)
         .order_by(table.c.start_time.desc(), table.c.id)
         .offset(request.offset)
         .limit(request.page_size)
         .execution_options(yield_per=FETCH_ROWS)
     )
-    result = session.execute(page)
-    names = tuple(result.keys())
-    for values in result:
+    rows, size_bytes = [], 0
+    for values in session.execute(page):
         row = dict(zip(names, map(_json_value, values), strict=True))
         texts = {name: row[name] or "null" for name in documents}
+        size_bytes += sum(map(len, texts.values()))
+        if size_bytes > max_bytes:
+            raise RefusedError(
+                f"The page holds more than the limit of {max_bytes:,} bytes of metadata.",
+                "Ask for smaller pages.",
+            )
         row |= {name: json.loads(text) for name, text in texts.items()}
         row["metadata"] = row["metadata"] or {}
-        yield row, sum(map(len, texts.values()))
-
-
-def _json_columns(table: Table) -> list[ColumnElement[Any]]:
-    """Give the columns: identifiers as text, cheaper than objects; JSON as text, to be measured."""
-    as_text = {column.name: cast(column, Text) for column in table.columns if _is_fetched_as_text(column)}
-    return [as_text.get(column.name, column).label(_json_name(column.name)) for column in table.columns]
-
-
-def _is_fetched_as_text(column: ColumnElement[Any]) -> bool:
-    return isinstance(column.type, Uuid | JSONB)
+        rows.append(row)
+    return rows
 
 
 def _json_name(column_name: str) -> str:
@@ -212,7 +201,7 @@ def _estimate_rows(session: Session, query: Select[Any]) -> int:
 
 
 @contextmanager
-def _clear_errors(request: PageRequest) -> Iterator[None]:
+def _clear_errors(request: PageRequest, seconds: int) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
@@ -220,15 +209,13 @@ def _clear_errors(request: PageRequest) -> Iterator[None]:
         if sqlstate == QUERY_CANCELED:
             raise RefusedError(
                 f"The query on {request.tablename} was stopped: it took longer than "
-                f"{STATEMENT_TIMEOUT_SECONDS} s, or an administrator cancelled it.",
+                f"{seconds} s, or an administrator cancelled it.",
                 "Narrow it down with more filters, or use simpler ones in place of ~ and %.",
             ) from error
         if sqlstate.startswith(FILTER_AT_FAULT_CLASSES):
-            raise _blame(request, error, only_regex=sqlstate == INVALID_REGEX) from error
+            suspects = [
+                each for each in request.filters if sqlstate != INVALID_REGEX or filters.uses_regex(each)
+            ]
+            reason = str(error.orig).partition("\n")[0]
+            raise filters.refuse(" or ".join(suspects), f"is refused by PostgreSQL: {reason}") from error
         raise
-
-
-def _blame(request: PageRequest, error: DBAPIError, *, only_regex: bool) -> RefusedError:
-    suspects = [each for each in request.filters if not only_regex or filters.uses_regex(each)]
-    reason = str(error.orig).partition("\n")[0]
-    return filters.refuse(" or ".join(suspects), f"is refused by PostgreSQL: {reason}")

@@ -12,7 +12,7 @@ from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune.history import PruneHistory, Starter
+from ibutsu_tasks.operations.prune.history import PruneHistory
 from ibutsu_tasks.retention import parse_project_ages
 from tests.factories import make_project, make_result, make_run, utc_now
 
@@ -36,8 +36,8 @@ def test_rows_that_heap_up_and_a_prune_that_failed(settings: Settings, session: 
     session.commit()
     assert codes(settings) == ["IBT-P10"]
     with build_client(settings.require_broker()) as client:
-        history = PruneHistory(lambda: client, pytest.fail)
-        with pytest.raises(RefusedError), history.recorded("results", 150, Starter("command", "here")):
+        history = PruneHistory(lambda: client, pytest.fail, "command", "here")
+        with pytest.raises(RefusedError), history.recorded("results", 150):
             raise RefusedError("It was refused.")
     report = examine(settings, ["prunes"])
     assert [item.code for item in report.findings] == ["IBT-P01"]

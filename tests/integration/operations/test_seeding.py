@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -31,7 +32,7 @@ def owner(session: Session, project: Project) -> str | None:
 def test_users_are_created_and_become_owners_and_members(session: Session) -> None:
     project = make_project(session, "web")
     summary = seed_users(session, {"web": {"owner": "ann@x.org", "users": ["ann@x.org", "bob@x.org"]}})
-    assert summary.as_json() == {
+    assert asdict(summary) == {
         "created_users": ["ann@x.org", "bob@x.org"],
         "owners_set": 1,
         "memberships_added": 2,
@@ -55,7 +56,7 @@ def test_a_second_time_changes_nothing(session: Session) -> None:
 def test_an_owner_is_replaced_and_is_no_member_by_that(session: Session) -> None:
     project = make_project(session, "web", owner_id=make_user(session, "old@x.org").id)
     summary = seed_users(session, {"web": {"owner": "new@x.org"}})
-    assert (summary.created_users, summary.owners_set) == (("new@x.org",), 1)
+    assert (summary.created_users, summary.owners_set) == (["new@x.org"], 1)
     assert owner(session, project) == "new@x.org"
     assert members(session, project) == []
 
@@ -66,7 +67,7 @@ def test_emails_keep_their_case_and_match_without_it(session: Session) -> None:
     summary = seed_users(
         session, {"web": {"users": ["ann@x.ORG", "ANN@x.org", "Bob@x.org", "bob@X.org", " Bob@x.org "]}}
     )
-    assert summary.created_users == ("Bob@x.org",)
+    assert summary.created_users == ["Bob@x.org"]
     assert members(session, project) == ["Ann@X.org", "Bob@x.org"]
 
 
@@ -74,7 +75,7 @@ def test_emails_keep_their_case_and_match_without_it(session: Session) -> None:
 def test_an_email_beyond_ascii_is_found_again(session: Session, email: str) -> None:
     make_project(session, "web")
     wanted = {"web": {"owner": email, "users": [email]}}
-    assert seed_users(session, wanted).created_users == (email,)
+    assert seed_users(session, wanted).created_users == [email]
     assert seed_users(session, wanted) == SeedSummary()
 
 
@@ -98,8 +99,8 @@ def test_unknown_projects_are_listed_and_the_others_proceed(session: Session) ->
     summary = seed_users(
         session, {"nope": {"users": ["eve@x.org"]}, missing: {}, "a\0b": {}, "web": {"users": ["ann@x.org"]}}
     )
-    assert summary.unknown_projects == ("nope", missing, "a\0b")
-    assert summary.created_users == ("ann@x.org",)
+    assert summary.unknown_projects == ["nope", missing, "a\0b"]
+    assert summary.created_users == ["ann@x.org"]
     assert members(session, project) == ["ann@x.org"]
 
 
@@ -128,7 +129,7 @@ def test_an_invalid_part_is_reported_and_the_others_proceed(
     [sentence] = summary.invalid
     assert "web" in sentence
     assert complaint in sentence
-    assert summary.created_users == ("bob@x.org",)
+    assert summary.created_users == ["bob@x.org"]
     assert members(session, other) == ["bob@x.org"]
 
 
@@ -137,7 +138,7 @@ def test_a_name_of_two_projects_is_reported(session: Session) -> None:
     make_project(session, "web")
     summary = seed_users(session, {"web": {"users": ["ann@x.org"]}})
     assert "names 2 projects" in summary.invalid[0]
-    assert summary.created_users == ()
+    assert summary.created_users == []
 
 
 @pytest.mark.parametrize("projects", [None, [], "web", 5])

@@ -3,13 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibutsu_tasks.operations.prune.batches import (
-    HIGHEST_WEIGHT,
-    LOWEST_WEIGHT,
-    START_WEIGHT,
-    TARGET_SECONDS,
-    BatchTuner,
-)
+from ibutsu_tasks.operations.prune.batches import TARGET_SECONDS, BatchTuner
+
+START_WEIGHT = BatchTuner().weight
 
 
 def run_batches(tuner: BatchTuner, seconds_per_row: float, number: int) -> list[float]:
@@ -32,7 +28,7 @@ def test_it_starts_small_and_grows_to_its_time() -> None:
 def test_it_shrinks_at_once_when_the_database_slows_down() -> None:
     tuner = BatchTuner()
     run_batches(tuner, 0.00002, 10)
-    assert tuner.weight == HIGHEST_WEIGHT
+    assert tuner.weight == tuner.highest_weight
     times = run_batches(tuner, 0.00008, 4)
     assert times[0] < 1
     assert times[-1] <= TARGET_SECONDS * 1.1
@@ -49,7 +45,7 @@ def test_it_stays_within_its_bounds(batches: list[tuple[float, float]]) -> None:
     tuner = BatchTuner()
     for weight, seconds in batches:
         tuner.learn(1, weight, seconds)
-        assert LOWEST_WEIGHT <= tuner.weight <= HIGHEST_WEIGHT
+        assert tuner.lowest_weight <= tuner.weight <= tuner.highest_weight
 
 
 def test_rows_with_many_dependants_are_chosen_by_the_few() -> None:

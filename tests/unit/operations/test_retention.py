@@ -139,7 +139,6 @@ def test_summary_is_json_with_every_key() -> None:
         "stopped": False,
     }
     assert summary.as_json().keys() == replace(summary, skipped="Skipped", cutoff=None).as_json().keys()
-    assert (summary.rows_of("artifacts"), summary.rows_of("runs")) == (3, 0)
 
 
 @pytest.mark.parametrize(

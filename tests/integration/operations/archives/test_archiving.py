@@ -29,7 +29,8 @@ from ibutsu_tasks.operations.archives import archiver as archives_archiver
 from ibutsu_tasks.operations.archives import check, reader
 from ibutsu_tasks.operations.archives.archiver import Archiver, Archives
 from ibutsu_tasks.operations.imports.run_import import run_import
-from ibutsu_tasks.operations.prune import batches, run_prune
+from ibutsu_tasks.operations.prune import run_prune
+from ibutsu_tasks.operations.prune.batches import BatchTuner
 from ibutsu_tasks.operations.prune.watch import PruneMonitor
 from ibutsu_tasks.operations.run_summary import complete
 from ibutsu_tasks.retention import RULES_BY_NAME, RetentionRule
@@ -56,19 +57,15 @@ def opener(engine: Engine) -> Callable[[], Any]:
     return open_session
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for whoever holds a row."""
-    monkeypatch.setattr(batches, "PAUSE_SECONDS", 0)
-
-
 def archiver_of(engine: Engine, rule: RetentionRule, directory: Path) -> Archiver:
-    return Archiver(opener(engine), rule.table, directory, LIMITS, PruneMonitor())
+    return Archiver(opener(engine), rule.table, Archives(directory), LIMITS, PruneMonitor())
 
 
 def prune(engine: Engine, rule: RetentionRule, directory: Path) -> tuple[run_prune.PruneSummary, Archives]:
     archiver = archiver_of(engine, rule, directory)
-    summary = run_prune.prune(opener(engine), rule, rule.default_age_days, archiver=archiver)
+    summary = run_prune.prune(
+        opener(engine), rule, rule.default_age_days, archiver=archiver, tuner=BatchTuner(pause_seconds=0)
+    )
     return summary, archiver.archives
 
 
@@ -138,7 +135,7 @@ def test_a_wild_run_comes_back_column_by_column(
 
     summary, archives = prune(engine, RUNS, tmp_path)
 
-    assert archives.reasons == ()
+    assert archives.reasons == []
     assert dict(summary.deleted) == {"runs": 1, "results": 4, "artifacts": len(NAMES) + 5}
     assert [path.name for path in tmp_path.iterdir()] == [f"{run.id}.tar.gz"]
     assert (archives.files, archives.size_bytes) == (1, next(tmp_path.iterdir()).stat().st_size)
@@ -229,7 +226,6 @@ def join_runs(results: Rows, artifacts: Rows) -> bool:
 @hypothesis_settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@pytest.mark.usefixtures("quick")
 def test_prune_then_import_of_the_archives_is_the_identity(
     engine: Engine,
     rule: RetentionRule,
@@ -309,7 +305,6 @@ def _be_killed(*_: object) -> Collection[UUID]:
 
 @pytest.mark.parametrize("rule", [RUNS, RESULTS, FILES])
 @pytest.mark.parametrize("change", ["run", "result", "artifact", "new"])
-@pytest.mark.usefixtures("quick")
 def test_what_changes_between_archive_and_delete_stays(
     engine: Engine, session: Session, tmp_path: Path, rule: RetentionRule, change: str
 ) -> None:
@@ -340,7 +335,6 @@ def test_what_changes_between_archive_and_delete_stays(
         assert list(archiver.find_unchanged(session, [root_id])) == expected
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_run_that_changed_is_archived_again_under_another_name(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,7 +378,7 @@ def test_between_two_archives_it_can_be_stopped(engine: Engine, session: Session
         def should_stop(self) -> bool:
             return any(tmp_path.glob("*.tar.gz"))
 
-    archiver = Archiver(opener(engine), "runs", tmp_path, LIMITS, Monitor())
+    archiver = Archiver(opener(engine), "runs", Archives(tmp_path), LIMITS, Monitor())
     assert archiver.archive(ids) == {ids[0]}
 
 
@@ -406,7 +400,7 @@ def test_amid_a_large_archive_it_tells_and_can_be_stopped(
         def should_stop(self) -> bool:
             return told[-1] == (stops_while, 30)
 
-    archiver = Archiver(opener(engine), "runs", tmp_path, LIMITS, Monitor())
+    archiver = Archiver(opener(engine), "runs", Archives(tmp_path), LIMITS, Monitor())
     assert archiver.archive([run.id]) == set()
     steps = [(doing, rows) for doing in ("writing", "checking") for rows in (0, 10, 20, 30, 40)]
     assert told == steps[: steps.index((stops_while, 30)) + 1]
@@ -416,8 +410,6 @@ def test_amid_a_large_archive_it_tells_and_can_be_stopped(
 def test_all_that_hangs_on_a_run_is_looked_at_once_however_many_batches_it_takes(
     engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "START_WEIGHT", 10)
-    monkeypatch.setattr(batches, "HIGHEST_WEIGHT", 10)
     run = make_run(session, start_time=OLD)
     for _ in range(50):
         make_artifact(session, make_result(session, run))
@@ -429,16 +421,15 @@ def test_all_that_hangs_on_a_run_is_looked_at_once_however_many_batches_it_takes
         return find_unchanged(archiver, session, root_ids)
 
     monkeypatch.setattr(Archiver, "find_unchanged", look)
-    assert sum(prune(engine, RUNS, tmp_path)[0].deleted.values()) == 101
+    archiver = archiver_of(engine, RUNS, tmp_path)
+    summary = run_prune.prune(opener(engine), RUNS, 360, archiver=archiver, tuner=BatchTuner(10, 10, 10))
+    assert sum(summary.deleted.values()) == 101
     assert looks == [[run.id]]
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_is_hung_on_a_run_between_two_batches_stays_and_is_archived_apart(
-    engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, session: Session, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(batches, "START_WEIGHT", 10)
-    monkeypatch.setattr(batches, "HIGHEST_WEIGHT", 10)
     run = make_run(session, start_time=OLD)
     for _ in range(50):
         make_result(session, run)
@@ -453,7 +444,8 @@ def test_what_is_hung_on_a_run_between_two_batches_stays_and_is_archived_apart(
                 session.commit()
 
     archiver = archiver_of(engine, RUNS, tmp_path)
-    summary = run_prune.prune(opener(engine), RUNS, 360, monitor=AddOneMore(), archiver=archiver)
+    tuner = BatchTuner(10, 10, 10, pause_seconds=0)
+    summary = run_prune.prune(opener(engine), RUNS, 360, monitor=AddOneMore(), archiver=archiver, tuner=tuner)
     assert (summary.left, summary.deleted["results"], archiver.archives.files) == (0, 51, 2)
     bring_back(session, tmp_path)
     after = snapshot(session)
@@ -500,7 +492,6 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_piece(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_run_that_no_import_would_take_stays_and_is_named(
     engine: Engine, session: Session, tmp_path: Path
 ) -> None:
@@ -512,10 +503,10 @@ def test_a_run_that_no_import_would_take_stays_and_is_named(
         (ImportLimits(unpacked_bytes=50_000), "unpacks to more than 50,000 bytes"),
         (ImportLimits(members=2), "2 members"),
     ):
-        archiver = Archiver(opener(engine), "runs", tmp_path, limits, PruneMonitor())
+        archiver = Archiver(opener(engine), "runs", Archives(tmp_path), limits, PruneMonitor())
         for _ in range(2):
             assert archiver.archive([large.id, small.id]) == {small.id}
-        assert archiver.refused == archiver.archives.refused == 1
+        assert len(archiver.refused) == archiver.archives.refused == 1
         (sentence,) = archiver.archives.reasons
         assert str(large.id) in sentence
         assert reason in sentence

@@ -15,6 +15,7 @@ from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import BusyError, DatabaseUnreachableError, RefusedError
 from ibutsu_tasks.operations.prune import batches, locking, run_prune, watch
 from ibutsu_tasks.operations.prune import plan as prune_plan
+from ibutsu_tasks.operations.prune.batches import BatchTuner
 from ibutsu_tasks.operations.prune.watch import PRUNE_LOCK, PruneMonitor, PruneProgress, take_prune_lock
 from ibutsu_tasks.retention import RULES_BY_NAME, parse_project_ages
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
@@ -79,7 +80,7 @@ def test_a_second_prune_is_told_since_when_and_by_whom_and_may_run_later(
         ):
             run_prune.prune(resources.session, FILES, 90)
     assert files_left(session) == 1
-    assert run_prune.prune(resources.session, FILES, 90).rows_of("artifacts") == 1
+    assert run_prune.prune(resources.session, FILES, 90).deleted["artifacts"] == 1
 
 
 def test_the_lock_keeps_nothing_from_being_vacuumed(engine: Engine, session: Session) -> None:
@@ -118,11 +119,11 @@ def test_it_stops_between_batches_and_the_same_call_goes_on(session: Session, re
     first = prune()
     assert first.stopped
     assert told[-1].batches == 2
-    assert first.rows_of("artifacts") == told[-1].rows == 1500 - files_left(session)
+    assert first.deleted["artifacts"] == told[-1].rows == 1500 - files_left(session)
     assert first.as_json()["stopped"] is True
     second = prune()
     assert not second.stopped
-    assert first.rows_of("artifacts") + second.rows_of("artifacts") == 1500
+    assert first.deleted["artifacts"] + second.deleted["artifacts"] == 1500
     assert files_left(session) == 0
 
 
@@ -140,7 +141,7 @@ def test_it_waits_for_autovacuum_says_so_and_not_for_ever(
 
     summary = run_prune.prune(resources.session, FILES, 90, monitor=monitor)
 
-    assert (summary.left, summary.rows_of("artifacts")) == (0, 1)
+    assert (summary.left, summary.deleted["artifacts"]) == (0, 1)
     assert "dead rows of artifacts wait for autovacuum" in str(monitor.reports[-1].waiting_for)
     assert "continues after 10 minutes of pauses" in caplog.text
 
@@ -175,15 +176,14 @@ def test_large_content_makes_small_batches(
 ) -> None:
     monkeypatch.setattr(locking, "BYTES_PER_WEIGHT", 10)
     monkeypatch.setattr(batches, "BYTES_PER_WEIGHT", 10)
-    monkeypatch.setattr(batches, "START_WEIGHT", 5)
-    monkeypatch.setattr(batches, "HIGHEST_WEIGHT", 20)
     run = make_run(session)
     for _ in range(10):
         result = make_result(session, run, start_time=utc_now() - timedelta(days=200))
         make_artifact(session, result, content=uuid4().bytes * 100, upload_date=utc_now())
     session.commit()
     monitor = Monitor()
-    summary = run_prune.prune(resources.session, RESULTS, 150, monitor=monitor)
+    tuner = BatchTuner(weight=5, highest_weight=20)
+    summary = run_prune.prune(resources.session, RESULTS, 150, monitor=monitor, tuner=tuner)
     assert dict(summary.deleted) == {"results": 10, "artifacts": 10}
     # What the first five hold says that the others are best taken one by one.
     assert [progress.rows for progress in monitor.reports] == [10, *range(12, 21, 2)]
@@ -252,7 +252,7 @@ def test_a_project_has_its_own_age(
     session.rollback()
     assert stays <= set(session.scalars(select(table.id)))
     assert set(rows.values()) & set(session.scalars(select(table.id))) == stays
-    assert plan.tables[0].rows == summary.rows_of(rule.table) == len(rows) - len(stays)
+    assert plan.tables[0].rows == summary.deleted[rule.table] == len(rows) - len(stays)
 
 
 def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Resources) -> None:
@@ -270,12 +270,8 @@ def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Res
 
 @pytest.mark.parametrize("moment", ["0044-03-15 BC", "-infinity"])
 def test_a_date_python_has_no_value_for_goes_and_is_kept_for_ever(
-    session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch, moment: str
+    session: Session, resources: Resources, moment: str
 ) -> None:
-    # The next batch begins after such a date.
-    monkeypatch.setattr(batches, "START_WEIGHT", 1)
-    monkeypatch.setattr(batches, "HIGHEST_WEIGHT", 1)
-    monkeypatch.setattr(batches, "LOWEST_WEIGHT", 1)
     kept = make_project(session, "kept").id
     for project_id in (kept, None, None):
         make_run(session, project_id=project_id)
@@ -285,8 +281,10 @@ def test_a_date_python_has_no_value_for_goes_and_is_kept_for_ever(
 
     table = prune_plan.plan(session, RUNS, 360, project_ages=ages).tables[0]
     session.commit()
-    summary = run_prune.prune(resources.session, RUNS, 360, project_ages=ages)
+    # The next batch begins after such a date.
+    small = BatchTuner(1, 1, 1)
+    summary = run_prune.prune(resources.session, RUNS, 360, project_ages=ages, tuner=small)
 
     assert (table.rows, table.oldest, table.newest) == (2, datetime.min, datetime.min)  # noqa: DTZ901
-    assert (summary.rows_of("runs"), summary.left) == (2, 0)
+    assert (summary.deleted["runs"], summary.left) == (2, 0)
     assert session.scalars(select(Run.project_id)).all() == [kept]

@@ -19,7 +19,6 @@ from ibutsu_tasks.operations.prune.history import (
     PruneHistory,
     PruneRecord,
     PruneState,
-    Starter,
     parse_record,
     read_history,
 )
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.settings import Settings
 
-STARTER = Starter("task", "celery@w1", "task-1")
+STARTER = ("task", "celery@w1", "task-1")
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def client(broker_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def history(client: Redis) -> PruneHistory:
-    return PruneHistory(lambda: client, pytest.fail)
+    return PruneHistory(lambda: client, pytest.fail, *STARTER)
 
 
 def summary(**values: Any) -> PruneSummary:
@@ -56,7 +55,7 @@ def summary(**values: Any) -> PruneSummary:
 
 def test_a_prune_is_on_record_from_its_beginning(client: Redis, history: PruneHistory) -> None:
     cutoff = utc_now() - timedelta(days=360)
-    with history.recorded("runs", 360, STARTER) as record:
+    with history.recorded("runs", 360) as record:
         [running] = read_history(client)
         assert (running.written_state, running.ended) == (PruneState.RUNNING, None)
         deleted = {"runs": 2, "results": 40}
@@ -88,7 +87,7 @@ def test_a_prune_is_on_record_from_its_beginning(client: Redis, history: PruneHi
 def test_every_way_to_end_is_told(
     client: Redis, history: PruneHistory, error: BaseException, state: PruneState, sentence: str
 ) -> None:
-    with suppress(type(error)), history.recorded("files", 90, STARTER) as record:
+    with suppress(type(error)), history.recorded("files", 90) as record:
         record.on_progress(7)
         raise error
     [found] = read_history(client)
@@ -96,14 +95,14 @@ def test_every_way_to_end_is_told(
 
 
 def test_what_was_skipped_says_why(client: Redis, history: PruneHistory) -> None:
-    with history.recorded("files", 1, STARTER) as record:
+    with history.recorded("files", 1) as record:
         record.end(summary(skipped="Skipped: too young"))
     [found] = read_history(client)
     assert (found.written_state, found.sentence) == (PruneState.SKIPPED, "Skipped: too young")
 
 
 def test_a_prune_that_was_asked_to_stop_says_so(client: Redis, history: PruneHistory) -> None:
-    with history.recorded("runs", 360, STARTER) as record:
+    with history.recorded("runs", 360) as record:
         record.end(summary(deleted={"runs": 3}, stopped=True))
     [found] = read_history(client)
     assert (found.written_state, found.rows, found.sentence) == (
@@ -117,7 +116,7 @@ def test_a_killed_prune_leaves_a_record_without_an_end_that_shows_how_far_it_was
     client: Redis, history: PruneHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune_history, "SIGN_OF_LIFE_SECONDS", 0.0)
-    with history.recorded("runs", 360, STARTER) as record:
+    with history.recorded("runs", 360) as record:
         record.on_progress(1)
         record.on_progress(500)
         [left] = read_history(client)
@@ -132,10 +131,9 @@ def test_a_thousand_are_kept_newest_first(
     assert prune_history.KEPT_RECORDS == 1000
     monkeypatch.setattr(prune_history, "KEPT_RECORDS", 3)
     for days in range(5):
-        with history.recorded("runs", days, STARTER) as record:
+        with history.recorded("runs", days) as record:
             record.end(summary())
     assert [found.older_than_days for found in read_history(client)] == [4, 3, 2]
-    assert [found.older_than_days for found in read_history(client, 1)] == [4]
     assert client.hlen(RECORDS_KEY) == client.llen(ORDER_KEY) == 3
 
 
@@ -147,9 +145,9 @@ def test_without_a_broker_it_warns_once_and_the_prunes_run() -> None:
     port, warnings, runs = dead_port(), [], 0
     dead = build_client(f"redis://:hunter2@127.0.0.1:{port}/0")
     for connect in (lambda: dead, _no_broker):
-        history = PruneHistory(connect, warnings.append)
+        history = PruneHistory(connect, warnings.append, *STARTER)
         for _ in range(2):
-            with history.recorded("runs", 360, STARTER) as record:
+            with history.recorded("runs", 360) as record:
                 record.on_progress(1)
                 record.end(summary())
                 runs += 1
@@ -163,8 +161,8 @@ def test_without_a_broker_it_warns_once_and_the_prunes_run() -> None:
 def test_a_broker_lost_in_the_middle_is_told_at_the_end(client: Redis, broker_url: str) -> None:
     warnings: list[str] = []
     clients = [client]
-    history = PruneHistory(lambda: clients[-1], warnings.append)
-    with history.recorded("runs", 360, STARTER) as record:
+    history = PruneHistory(lambda: clients[-1], warnings.append, *STARTER)
+    with history.recorded("runs", 360) as record:
         clients.append(build_client(f"redis://127.0.0.1:{dead_port()}/0"))
         record.end(summary())
     clients[-1].close()
@@ -207,7 +205,7 @@ def test_what_is_written_is_what_is_read() -> None:
 
 
 def test_rows_left_are_told(client: Redis, history: PruneHistory) -> None:
-    with history.recorded("results", 150, STARTER) as recording:
+    with history.recorded("results", 150) as recording:
         recording.end(summary(left=3, unarchived=2))
     [record] = read_history(client)
     assert (record.written_state, record.left) == (PruneState.DONE, 5)

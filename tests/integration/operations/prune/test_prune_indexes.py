@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune import indexes as prune_indexes
 from ibutsu_tasks.operations.prune import run_prune
+from ibutsu_tasks.operations.prune.due import columns_needed, missing_indexes
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME
 from ibutsu_tasks.settings import load_settings
 from tests.factories import make_artifact, make_result, make_run, utc_now
@@ -34,7 +34,7 @@ def change(engine: Engine, *statements: str) -> None:
 
 def missing(engine: Engine) -> tuple[MissingIndex, ...]:
     with engine.connect() as connection:
-        return prune_indexes.missing_indexes(read_catalogue(connection))
+        return missing_indexes(read_catalogue(connection))
 
 
 def opener(engine: Engine) -> Callable[[], Iterator[Session]]:
@@ -47,9 +47,7 @@ def opener(engine: Engine) -> Callable[[], Iterator[Session]]:
 
 
 def test_what_each_rule_needs() -> None:
-    needed = {
-        rule.name: [str(column) for column in prune_indexes.columns_needed(rule)] for rule in RETENTION_RULES
-    }
+    needed = {rule.name: [str(column) for column in columns_needed(rule)] for rule in RETENTION_RULES}
     assert needed == {
         "imports": ["imports.created", "import_files.import_id"],
         "files": ["artifacts.upload_date"],
@@ -118,7 +116,7 @@ def test_a_prune_without_its_index_refuses_and_deletes_nothing(engine: Engine, s
             in caught.value.hint
         )
     # It looks up nothing by that column.
-    assert run_prune.prune(opener(engine), FILES, 90).rows_of("artifacts") == 1
+    assert run_prune.prune(opener(engine), FILES, 90).deleted["artifacts"] == 1
 
 
 def test_the_doctor_says_the_same(database_url: str, engine: Engine) -> None:

@@ -115,9 +115,8 @@ def test_an_artifact_added_to_a_result_while_the_sweep_waits_conflicts_with_it(
 
 
 def test_a_locked_row_conflicts_with_the_sweep_and_the_prune_skips_it(
-    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, session: Session
 ) -> None:
-    monkeypatch.setattr(batches, "PAUSE_SECONDS", 0.01)
     locked = make_old_result(session, artifacts=1).id
     for _ in range(5):
         make_old_result(session, artifacts=1)
@@ -125,8 +124,8 @@ def test_a_locked_row_conflicts_with_the_sweep_and_the_prune_skips_it(
         other.execute(text("select 1 from results where id = :id for update"), {"id": locked})
         with pytest.raises(SweepConflictError), Session(engine) as sweeping:
             sweep(sweeping, due_results(), None, 100, 100)
-        summary = prune(engine, RESULTS)
-    assert (summary.left, summary.rows_of("results")) == (1, 5)
+        summary = prune(engine, RESULTS, pause_seconds=0.01)
+    assert (summary.left, summary.deleted["results"]) == (1, 5)
     assert session.scalars(select(Result.id)).all() == [locked]
 
 
@@ -163,14 +162,11 @@ def test_a_sweep_whose_commit_runs_out_of_time_is_taken_back(
     assert dict(prune(engine, RESULTS).deleted) == {"results": 1, "artifacts": 3}
 
 
-def test_what_goes_by_itself_with_its_parent_is_counted_too(
-    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "START_WEIGHT", 5)
+def test_what_goes_by_itself_with_its_parent_is_counted_too(engine: Engine, session: Session) -> None:
     upload = make_import(session, b"x", created=utc_now() - timedelta(days=8))
     session.add_all(ImportFile(id=uuid4(), import_id=upload.id, content=b"x") for _ in range(29))
     session.commit()
-    assert dict(prune(engine, IMPORTS).deleted) == {"imports": 1, "import_files": 30}
+    assert dict(prune(engine, IMPORTS, weight=5).deleted) == {"imports": 1, "import_files": 30}
 
 
 def test_sweeps_follow_one_another_by_date_and_id(engine: Engine, session: Session) -> None:

@@ -22,9 +22,9 @@ from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Artifact, Base, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import RefusedError, TaskArgumentsError
 from ibutsu_tasks.operations.archives.archiver import Archiver
-from ibutsu_tasks.operations.prune import batches as prune_batches
 from ibutsu_tasks.operations.prune import plan as prune_plan
 from ibutsu_tasks.operations.prune import run_prune
+from ibutsu_tasks.operations.prune.batches import BatchTuner
 from ibutsu_tasks.operations.prune.due import DueRows
 from ibutsu_tasks.operations.prune.locking import SETTINGS, RowLocker
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
@@ -61,7 +61,9 @@ def count(engine: Engine, table: type[Base]) -> int:
 
 
 def prune(engine: Engine, rule: RetentionRule, age_days: int | None = None) -> run_prune.PruneSummary:
-    return run_prune.prune(opener(engine), rule, age_days or rule.default_age_days)
+    """Do it without a long wait for whoever holds a row for the whole test."""
+    days = age_days or rule.default_age_days
+    return run_prune.prune(opener(engine), rule, days, tuner=BatchTuner(pause_seconds=0.05))
 
 
 class ReportList(PruneMonitor):
@@ -72,12 +74,6 @@ class ReportList(PruneMonitor):
 
     def report(self, progress: PruneProgress) -> None:
         self.reports.append(progress)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait long for whoever holds a row for the whole test."""
-    monkeypatch.setattr(prune_batches, "PAUSE_SECONDS", 0.05)
 
 
 def test_a_new_artifact_on_an_old_result_goes_with_it(engine: Engine, session: Session) -> None:
@@ -149,7 +145,7 @@ def test_the_cutoff_itself_is_kept(engine: Engine, session: Session) -> None:
 
     summary = run_prune.prune(opener(engine), RESULTS, 150, now=now)
 
-    assert summary.rows_of("results") == 1
+    assert summary.deleted["results"] == 1
     assert summary.cutoff == cutoff
     assert session.scalars(select(Result.start_time)).all() == [cutoff]
 
@@ -207,7 +203,7 @@ def test_the_sessions_time_zone_does_not_matter(database_url: str, session: Sess
         summary = prune(engine, FILES)
     finally:
         engine.dispose()
-    assert (plan.rows, summary.rows_of("artifacts")) == (1, 1)
+    assert (plan.rows, summary.deleted["artifacts"]) == (1, 1)
     assert plan.tables[0].oldest == now - timedelta(days=90, hours=1)
     assert plan.as_json()["tables"][0]["oldest"].endswith("Z")
 
@@ -262,11 +258,7 @@ def test_a_plan_below_the_floor_is_refused(session: Session) -> None:
         prune_plan.plan(session, FILES, 30)
 
 
-def test_many_rows_go_in_small_transactions(
-    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("START_WEIGHT", "LOWEST_WEIGHT", "HIGHEST_WEIGHT"):
-        monkeypatch.setattr(prune_batches, name, 7)
+def test_many_rows_go_in_small_transactions(engine: Engine, session: Session) -> None:
     old = make_run(session, start_time=days_ago(400))
     for _ in range(25):
         result = make_result(session, old)
@@ -275,7 +267,7 @@ def test_many_rows_go_in_small_transactions(
     session.commit()
     monitor = ReportList()
 
-    summary = run_prune.prune(opener(engine), RUNS, 360, monitor=monitor)
+    summary = run_prune.prune(opener(engine), RUNS, 360, monitor=monitor, tuner=BatchTuner(7, 7, 7))
 
     steps = [one.rows for one in monitor.reports]
     assert dict(summary.deleted) == {"runs": 1, "results": 25, "artifacts": 75}
@@ -287,17 +279,13 @@ def test_many_rows_go_in_small_transactions(
 
 def test_more_rows_than_one_batch(engine: Engine, session: Session) -> None:
     same = days_ago(100)
-    rows = [
-        {"id": uuid4(), "upload_date": same, "content": b"x"}
-        for _ in range(prune_batches.START_WEIGHT * 4 + 1)
-    ]
+    rows = [{"id": uuid4(), "upload_date": same, "content": b"x"} for _ in range(BatchTuner().weight * 4 + 1)]
     session.bulk_insert_mappings(Artifact, rows)
     session.commit()
-    assert prune(engine, FILES).rows_of("artifacts") == len(rows)
+    assert prune(engine, FILES).deleted["artifacts"] == len(rows)
     assert count(engine, Artifact) == 0
 
 
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("held", ["runs", "results", "artifacts"])
 def test_rows_somebody_else_holds_are_passed_over_and_taken_later(
     engine: Engine, session: Session, held: str, monkeypatch: pytest.MonkeyPatch
@@ -310,11 +298,11 @@ def test_rows_somebody_else_holds_are_passed_over_and_taken_later(
         other.execute(text(f"select 1 from {held} where id = :id for update"), where)  # noqa: S608 - fixed names
         summary = prune(engine, RUNS)
         assert summary.left == 1
-        assert summary.rows_of("runs") == 1
+        assert summary.deleted["runs"] == 1
         assert summary.seconds < 60
         assert session.scalars(select(Run.id)).all() == [rows["held"]["runs"]]
     summary = prune(engine, RUNS)
-    assert (summary.left, summary.rows_of("runs")) == (0, 1)
+    assert (summary.left, summary.deleted["runs"]) == (0, 1)
     assert count(engine, Run) == count(engine, Result) == count(engine, Artifact) == 0
 
 
@@ -351,8 +339,8 @@ def test_artifacts_put_on_due_results_all_the_while_do_not_stop_it(engine: Engin
     summaries.append(prune(engine, RESULTS))
 
     assert [writer.unexpected for writer in writers] == [None, None, None]
-    assert sum(writer.written for writer in writers) == sum(one.rows_of("artifacts") for one in summaries)
-    assert sum(one.rows_of("results") for one in summaries) == 300
+    assert sum(writer.written for writer in writers) == sum(one.deleted["artifacts"] for one in summaries)
+    assert sum(one.deleted["results"] for one in summaries) == 300
     assert summaries[-1].left == count(engine, Result) == count(engine, Artifact) == 0
 
 
@@ -379,7 +367,6 @@ class _Writer(threading.Thread):
                     self.unexpected = error
 
 
-@pytest.mark.usefixtures("quick")
 def test_an_artifact_about_to_be_committed_on_a_due_result_spares_it(
     engine: Engine, session: Session
 ) -> None:
@@ -389,7 +376,7 @@ def test_an_artifact_about_to_be_committed_on_a_due_result_spares_it(
         other.add(Artifact(id=uuid4(), result_id=result.id, content=b"x", upload_date=utc_now()))
         other.flush()
         summary = prune(engine, RESULTS)
-        assert (summary.left, summary.rows_of("results")) == (1, 0)
+        assert (summary.left, summary.deleted["results"]) == (1, 0)
         other.commit()
     assert dict(prune(engine, RESULTS).deleted) == {"results": 1, "artifacts": 1}
 
@@ -418,12 +405,12 @@ class _Saver(Archiver):
     """An archiver that refuses some rows at once and finds others changed later."""
 
     def __init__(self, refused: set[UUID], changed: set[UUID]) -> None:
-        self._refused, self._changed = refused, changed
+        self.refused, self._changed = refused, changed
         self.saved: set[UUID] = set()
 
     def archive(self, root_ids: Sequence[UUID]) -> set[UUID]:
         self.saved |= set(root_ids)
-        return set(root_ids) - self._refused
+        return set(root_ids) - self.refused
 
     def find_unchanged(self, session: Session, root_ids: Collection[UUID]) -> set[UUID]:
         assert session.in_transaction()
@@ -435,13 +422,13 @@ class _Saver(Archiver):
         return not self._changed.isdisjoint(session.scalars(query, {"places": places["runs"]}))
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_an_archiver_refuses_or_finds_changed_stays_whole(engine: Engine, session: Session) -> None:
     refused, changed, free = (_old_tree(session)["runs"] for _ in range(3))
     session.commit()
     archiver = _Saver({refused}, {changed})
 
-    summary = run_prune.prune(opener(engine), RUNS, 360, archiver=archiver)
+    tuner = BatchTuner(pause_seconds=0)
+    summary = run_prune.prune(opener(engine), RUNS, 360, archiver=archiver, tuner=tuner)
 
     assert archiver.saved == {refused, changed, free}
     assert (summary.left, summary.unarchived) == (1, 1)

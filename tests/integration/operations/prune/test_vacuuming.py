@@ -7,8 +7,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.errors import DatabaseUnreachableError
-from ibutsu_tasks.operations.prune import vacuum as vacuuming
-from ibutsu_tasks.operations.prune.vacuum import vacuum
+from ibutsu_tasks.operations.prune.vacuum import PROBLEMS, vacuum
 from tests.doors import dead_port
 from tests.factories import make_result, make_run
 
@@ -29,7 +28,7 @@ def test_the_tables_are_vacuumed_and_analyzed_and_told(engine: Engine, session: 
     assert rows_known(session) == -1
     session.commit()
     told: list[str] = []
-    done = vacuum(engine, ["results", "runs"], on_table=told.append)
+    done = vacuum(engine, ["results", "runs"], told.append)
     assert [(one.table, one.problem) for one in done] == [("results", None), ("runs", None)]
     assert told == ["results", "runs"]
     assert rows_known(session) == 3
@@ -43,7 +42,7 @@ def test_who_may_not_is_told(engine: Engine, database_url: str) -> None:
         connection.execute(text("grant select, delete on all tables in schema public to vacuum_guest"))
     guest = create_engine(make_url(database_url).set(username="vacuum_guest"))
     try:
-        [one] = vacuum(guest, ["results"])
+        [one] = vacuum(guest, ["results"], print)
     finally:
         guest.dispose()
         with engine.begin() as connection:
@@ -53,19 +52,16 @@ def test_who_may_not_is_told(engine: Engine, database_url: str) -> None:
     assert "permission denied" in one.problem or "only table or database owner" in one.problem
 
 
-def test_it_waits_for_nobody_for_long(
-    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_waits_for_nobody_for_long(engine: Engine, session: Session) -> None:
     session.execute(text("lock table results in share update exclusive mode"))
-    limited = vacuum(engine, ["results"], time_limit_seconds=0.05)
-    monkeypatch.setattr(vacuuming, "LOCK_TIMEOUT_SECONDS", 0.05)
-    held, free = vacuum(engine, ["results", "runs"])
-    assert [limited[0].problem, held.problem, free.problem] == [*vacuuming.PROBLEMS.values(), None]
+    limited = vacuum(engine, ["results"], print, limit_seconds=0.05)
+    held, free = vacuum(engine, ["results", "runs"], print, lock_seconds=0.05)
+    assert [limited[0].problem, held.problem, free.problem] == [*PROBLEMS.values(), None]
 
 
 def test_a_database_out_of_reach() -> None:
     engine = create_engine(f"postgresql+psycopg2://u:hunter2@127.0.0.1:{dead_port()}/ibutsu")
     with pytest.raises(DatabaseUnreachableError) as caught:
-        vacuum(engine, ["results"])
+        vacuum(engine, ["results"], print)
     assert "hunter2" not in str(caught.value)
     engine.dispose()

@@ -271,13 +271,11 @@ def test_a_wrong_regular_expression_is_named(session: Session, pattern: str, *, 
     assert "component" not in str(caught.value)
 
 
-def test_a_runaway_query_is_stopped_with_a_sentence(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_runaway_query_is_stopped_with_a_sentence(session: Session) -> None:
     make_result(session, make_run(session), env="a" * 300 + "b" + "a" * 299)
-    monkeypatch.setattr(paging, "STATEMENT_TIMEOUT_SECONDS", 1)
+    request = PageRequest("results", (r"env~^(a*)(a*)(a*)(a*)(a*)b\1\2\3\4\5$",))
     with pytest.raises(RefusedError, match="longer than 1 s") as caught:
-        rows(session, r"env~^(a*)(a*)(a*)(a*)(a*)b\1\2\3\4\5$")
+        fetch_page(session, request, PageLimits(100, seconds=1))
     assert "Narrow" in caught.value.hint
 
 
