@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Boolean, Uuid, bindparam, literal_column, text
 
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.archives.check import ArchiveStoppedError, NotArchivableError, check_archive
@@ -16,11 +16,12 @@ from ibutsu_tasks.operations.archives.reader import Part, PartReader, find_parts
 from ibutsu_tasks.operations.archives.writer import write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from uuid import UUID
 
+    from sqlalchemy import ColumnElement, Table
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.importers.parsed import ImportLimits
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
 
 MAX_SENTENCES = 20
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-
-# The transaction that wrote a row version, `xmin`, has 32 bits and goes round. A row is new when it was
-# written by one of the transactions from `since` to now: everything a snapshot taken at `since` may not have
-# seen. Subtransactions have later numbers still.
-_NEW = (
-    "mod(mod({row}.xmin::text::bigint - :since, 4294967296) + 4294967296, 4294967296)"
-    " <= pg_snapshot_xmax(pg_current_snapshot())::text::bigint - :since"
-)
 
 _FIRST_OPEN_TRANSACTION = "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 """The first one that any later snapshot may not see whole."""
@@ -136,28 +129,17 @@ class Archiver:
         changed for unchanged.
         """
         touched = [
-            f"not exists (select from {tables} where {depends} and {_NEW.format(row=row)})"
+            f"not exists (select from {tables} where {depends} and {_is_new(row, self._since)})"
             for tables, depends, row in _DEPENDANTS[self.table]
         ]
-        conditions = " and ".join(["root.id = any(:ids)", f"not {_NEW.format(row='root')}", *touched])
+        conditions = " and ".join(["root.id = any(:ids)", f"not {_is_new('root', self._since)}", *touched])
         query = text(f"select root.id from {self.table} root where {conditions}")  # noqa: S608 - our own tables
         bound = query.bindparams(bindparam("ids", type_=ARRAY(Uuid()))).columns(id=Uuid())
-        return set(session.scalars(bound, {"ids": list(root_ids), "since": self._since}))
+        return set(session.scalars(bound, {"ids": list(root_ids)}))
 
-    def has_changed(self, session: Session, places: Mapping[str, str]) -> bool:
-        """Say whether one of these rows was written since the last `archive`.
-
-        Their places, by table, are arrays of `tid` as PostgreSQL writes them. Called in each deleting
-        transaction once the rows it deletes are locked, before it deletes any.
-        """
-        conditions = f"root.ctid = any(cast(:places as tid[])) and {_NEW.format(row='root')}"
-        return any(
-            session.scalar(
-                text(f"select exists (select from {table} root where {conditions})"),  # noqa: S608 - our own tables
-                {"places": array, "since": self._since},
-            )
-            for table, array in places.items()
-        )
+    def is_written_since(self, table: Table) -> ColumnElement[bool]:
+        """Give the condition that a row of `table`, by itself, was written since the last `archive`."""
+        return literal_column(_is_new(table.name, self._since), Boolean())
 
     def _archive(self, part: Part) -> set[UUID]:
         try:
@@ -231,3 +213,14 @@ def _unwritable(directory: Path, error: OSError) -> RefusedError:
         f"The archives cannot be written to {directory}: {reason}. Nothing without an archive was deleted.",
         "Free space there or name another directory, then prune again.",
     )
+
+
+def _is_new(row: str, since: int) -> str:
+    """Give the condition on `xmin`, the transaction that wrote a row version; it has 32 bits and goes round.
+
+    New is what was written by one of the transactions from `since` to now: everything a snapshot taken at
+    `since` may not have seen. Subtransactions have later numbers still.
+    """
+    distance = f"{row}.xmin::text::bigint - {since}"
+    age = f"pg_snapshot_xmax(pg_current_snapshot())::text::bigint - {since}"
+    return f"(mod(mod({distance}, 4294967296) + 4294967296, 4294967296) <= {age})"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from ibutsu_tasks.operations.prune.locking import BYTES_PER_WEIGHT, Deleted, LockedRows, RowLocker
-from ibutsu_tasks.operations.prune.sweep import SweepConflictError, raising_conflicts, sweep
+from ibutsu_tasks.operations.prune.sweep import LONGEST_TIMEOUT, Sweep, SweepConflictError, Sweeper, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
     from uuid import UUID
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.operations.archives.archiver import Archiver
-    from ibutsu_tasks.operations.prune.due import DueRows, RowKey
+    from ibutsu_tasks.operations.prune.due import DueRows
+    from ibutsu_tasks.operations.prune.rows import RowKey, Rows
     from ibutsu_tasks.operations.prune.watch import PruneWatch
 
 COUNT_TIMEOUT_SECONDS = 300
@@ -36,7 +36,14 @@ LARGEST_STEP = 2.0
 DEEPEST_CUT = 0.25
 
 DEPENDANTS_FACTOR = 2
-"""A sweep is given up where its rows have so many times its weight of dependants: unlike those before."""
+LEAST_DEPENDANTS = 500
+"""A batch is given up where its rows have so many times its weight of dependants: unlike those before."""
+
+BYTES_PER_WEIGHT = 8192
+"""Content is kept in pieces of 2 KB, each deleted as a row without indexes: four cost as much as a row."""
+
+BYTES_PER_WEIGHT = 8192
+"""Content is kept in pieces of 2 KB, each deleted as a row without indexes: four cost as much as a row."""
 
 
 @dataclass(slots=True)
@@ -59,6 +66,15 @@ class BatchTuner:
         """The number of rows of the rule's table to choose next."""
         return max(1, int(self.weight / self.root_weight))
 
+    @property
+    def dependants_limit(self) -> int:
+        """The number of rows of one table that a batch gives up at."""
+        return min(max(LEAST_DEPENDANTS, self.weight), self.highest_weight) * DEPENDANTS_FACTOR
+
+    def cut(self) -> None:
+        """Choose fewer rows next, as some of these were in use or had too many dependants; in the end one."""
+        self.weight = max(1, int(self.roots * self.root_weight * DEEPEST_CUT))
+
     def learn(self, roots: int, weight: float, seconds: float) -> None:
         """Learn from a batch that deleted `roots` of the rule's table, weighed `weight`, took `seconds`."""
         if weight:
@@ -71,16 +87,19 @@ class BatchTuner:
         self.weight = round(min(max(wanted, self.lowest_weight), self.highest_weight))
 
 
+class ChangedError(Exception):
+    """A batch would have deleted what was written after it was archived."""
+
+
 @dataclass
 class BatchPruner:
     """Deletes batch after batch, each in a transaction of its own, the oldest rows first.
 
-    A batch is swept: one statement deletes it with its dependants. Where that meets somebody else's work, or
-    too much for one transaction, the same rows are locked from the top down and deleted from the bottom up.
-    Nobody can add a dependant to a locked row, rows that others have locked are skipped, and a row goes only
-    when it has no dependants any more: so no batch fails or waits for long because of somebody else's work,
-    and a row with many dependants takes several. With an archiver, rows are archived before they go, and all
-    go that way.
+    A batch is one statement, which deletes rows with their dependants. Where that meets somebody else's work,
+    or too much for one transaction, smaller batches pass over the rows that others have locked. Of a single
+    row that does not go, the dependants go first, in batches of their own. So no batch fails or waits for
+    long because of somebody else's work, and a row with many dependants takes several. With an archiver, rows
+    are archived before they go, and what was written since stays.
     """
 
     open_session: Callable[[], AbstractContextManager[Session]]
@@ -100,7 +119,7 @@ class BatchPruner:
         for number in range(PASSES):
             if number:
                 time.sleep(self.tuner.pause_seconds)
-            self._pass_over() if self.archiver is None else self._archive_and_pass_over(self.archiver)
+            self._delete(self.due) if self.archiver is None else self._archive_and_delete(self.archiver)
             if self.stopped:
                 return 0
             in_use = self._count_due() - (len(self.archiver.refused) if self.archiver else 0)
@@ -108,44 +127,7 @@ class BatchPruner:
                 return 0
         return in_use
 
-    def _pass_over(self) -> None:
-        after: RowKey | None = None
-        while not self.stopped:
-            try:
-                after = self._sweep(after)
-            except SweepConflictError:
-                after = self._lock_and_delete(after)
-            if after is None:
-                return
-
-    def _sweep(self, after: RowKey | None) -> RowKey | None:
-        """Delete the next rows and all their dependants; give the last one, None when there is none."""
-        started = time.monotonic()
-        limit, dependants_limit = self.tuner.roots, self.tuner.weight * DEPENDANTS_FACTOR
-        with raising_conflicts(), self.open_session() as session:
-            last, deleted = sweep(session, self.due, after, limit, dependants_limit)
-        if last is not None:
-            self._end_batch(deleted, started)
-        return last
-
-    def _lock_and_delete(self, after: RowKey | None) -> RowKey | None:
-        """Delete of the next rows what others have not locked; give the last one seen, None without any."""
-        last: RowKey | None = None
-        while not self.stopped:
-            started = time.monotonic()
-            with self.open_session() as session:
-                locker = RowLocker(session, self.due, self.tuner.weight)
-                roots, last = locker.lock_next(after, self.tuner.roots)
-                if last is None:
-                    return None
-                deleted = self._delete(locker, self._lock_dependants(locker, roots))
-            rows = self._end_batch(deleted, started)
-            # What went in part is taken again at once, until nothing more of it goes.
-            if not rows or deleted[self.due.root].rows == roots.rows:
-                break
-        return last
-
-    def _archive_and_pass_over(self, archiver: Archiver) -> None:
+    def _archive_and_delete(self, archiver: Archiver) -> None:
         after: RowKey | None = None
         while not self.stopped:
             with self.open_session() as session:
@@ -153,52 +135,73 @@ class BatchPruner:
             if not chosen:
                 return
             after = chosen[-1]
-            archived = archiver.archive([key.id for key in chosen])
-            with self.open_session() as session:
-                allow_counting(session)
-                unchanged = archiver.find_unchanged(session, archived)
-            # In as many transactions as they take.
-            while unchanged and self._delete_unchanged(archiver, unchanged) and not self.stopped:
-                pass
+            self._delete_unchanged(archiver, archiver.archive([key.id for key in chosen]))
             self.stopped = self.watch.should_stop()
 
-    def _delete_unchanged(self, archiver: Archiver, root_ids: Collection[UUID]) -> int:
-        started = time.monotonic()
+    def _delete_unchanged(self, archiver: Archiver, root_ids: Collection[UUID]) -> None:
+        """Delete these rows, except those that were written since they were archived."""
+        while root_ids and not self.stopped:
+            with self.open_session() as session:
+                allow_counting(session)
+                root_ids = archiver.find_unchanged(session, root_ids)
+            try:
+                self._delete(replace(self.due, ids=frozenset(root_ids)))
+            except ChangedError:
+                continue
+            return
+
+    def _delete(self, rows: Rows) -> None:
+        """Delete these rows, except those in use."""
+        after: RowKey | None = None
+        is_unexpected = self.archiver.is_written_since if self.archiver else nothing
+        skip_locked = False
+        while not self.stopped:
+            sweeper = Sweeper(rows, self.tuner.dependants_limit, skip_locked, is_unexpected=is_unexpected)
+            try:
+                swept = self._sweep(sweeper, after, self.tuner.roots)
+            except SweepConflictError:
+                skip_locked = True
+                if self.tuner.roots > 1:
+                    self.tuner.cut()
+                    continue
+                swept = self._take_apart(sweeper, after)
+            after = swept.last
+            in_use = swept.found - swept.rows_of(rows.root)
+            skip_locked = in_use > 0
+            if after is None or (in_use and not rows.in_order):
+                return
+
+    def _take_apart(self, sweeper: Sweeper, after: RowKey | None) -> Sweep:
+        """Delete the dependants of the next row, then this row, if nobody is in the way any more."""
         with self.open_session() as session:
-            locker = RowLocker(session, self.due, self.tuner.weight)
-            locked = self._lock_dependants(locker, locker.lock_some(root_ids))
-            # Only what is about to go is looked at: all dependants may be a thousand times as many.
-            if archiver.has_changed(session, {table.name: rows.places for table, rows in locked.items()}):
-                unchanged = archiver.find_unchanged(session, root_ids)
-                locked = self._lock_dependants(locker, locker.lock_some(unchanged))
-            deleted = self._delete(locker, locked)
-        return self._end_batch(deleted, started)
+            chosen = sweeper.rows.choose(session, after, 1)
+        for key in chosen:
+            for dependants in sweeper.rows.dependants(key.id):
+                self._delete(dependants)
+        try:
+            return self._sweep(sweeper._replace(skip_locked=True, timeout=LONGEST_TIMEOUT), after, 1)
+        except SweepConflictError:
+            return Sweep(chosen[0] if chosen else None, found=len(chosen))
 
-    def _lock_dependants(self, locker: RowLocker, roots: LockedRows) -> dict[Table, LockedRows]:
-        locked = {self.due.root: roots}
-        for table in self.due.tables[1:]:
-            locked[table] = locker.lock_dependants(table, locked)
-        return locked
+    def _sweep(self, sweeper: Sweeper, after: RowKey | None, limit: int) -> Sweep:
+        started = time.monotonic()
+        with sweeper.raising_conflicts(), self.open_session() as session:
+            swept = sweeper.sweep(session, after, limit)
+            if swept.unexpected:
+                raise ChangedError
+        self._end_batch(sweeper.rows.root, swept, time.monotonic() - started)
+        return swept
 
-    def _delete(self, locker: RowLocker, locked: Mapping[Table, LockedRows]) -> dict[Table, Deleted]:
-        deleted: dict[Table, Deleted] = {}
-        for table in reversed(self.due.tables):
-            children = self.due.children(table)
-            have_dependants = any(deleted[child].rows < locked[child].found for child in children)
-            deleted[table] = locker.delete(table, locked[table], have_dependants=have_dependants)
-        return deleted
-
-    def _end_batch(self, deleted: Mapping[Table, Deleted], started: float) -> int:
-        """Count what one transaction deleted and learn from it; give the rows of all tables."""
-        rows = sum(one.rows for one in deleted.values())
-        size_bytes = sum(one.size_bytes for one in deleted.values())
-        weight = rows + size_bytes / BYTES_PER_WEIGHT
-        self.tuner.learn(deleted[self.due.root].rows, weight, time.monotonic() - started)
-        self.deleted.update({table.name: one.rows for table, one in deleted.items()})
-        self.size_bytes += size_bytes
-        self.watch.end_batch(self.deleted.total())
+    def _end_batch(self, root: Table, swept: Sweep, seconds: float) -> None:
+        rows = sum(one.rows for one in swept.deleted.values())
+        size_bytes = sum(one.size_bytes for one in swept.deleted.values())
+        if swept.found:
+            self.tuner.learn(swept.rows_of(root), rows + size_bytes / BYTES_PER_WEIGHT, seconds)
+        if rows:
+            self.deleted.update({table.name: one.rows for table, one in swept.deleted.items()})
+            self.size_bytes += size_bytes
+            self.watch.end_batch(self.deleted.total())
         self.stopped = self.watch.should_stop()
-        return rows
 
     def _count_due(self) -> int:
         with self.open_session() as session:

@@ -1,8 +1,8 @@
 """Which rows a retention rule takes, said once for counting and for deleting, and the indexes that find them.
 
 A rule takes the rows of its table that are older than the cut-off, and every row that depends on one of
-them by a foreign key, whatever its own date. What depends on what is read from the models. Without one of
-the indexes, every batch would read whole tables, for hours.
+them by a foreign key, whatever its own date. Without one of the indexes, every batch would read whole tables,
+for hours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     Column,
@@ -31,41 +31,21 @@ from sqlalchemy import (
 )
 
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.database.models import AmongKeys, Base, Project
+from ibutsu_tasks.database.models import Base, Project, among
 from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.operations.prune.rows import Rows, chosen_by, tables_with_keys
 from ibutsu_tasks.retention import RETENTION_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.indexes import Catalogue, MissingIndex
+    from ibutsu_tasks.operations.prune.rows import RowKey
     from ibutsu_tasks.retention import ProjectAge, RetentionRule
-
-
-class RowKey(NamedTuple):
-    """Where a row of the rule's table stands among the due ones: the oldest first.
-
-    The date is PostgreSQL's text: Python has no value for one before Christ.
-    """
-
-    date: str
-    id: UUID
-
-
-def tables_with_keys(root: Table) -> dict[Table, list[tuple[Column[Any], Table]]]:
-    """Give `root` and the tables whose rows go with its rows, parents before dependants.
-
-    Each comes with its columns that refer to a table before it, and with that table.
-    """
-    found: dict[Table, list[tuple[Column[Any], Table]]] = {root: []}
-    for table in Base.metadata.sorted_tables:
-        keys = [(key.parent, key.column.table) for key in table.foreign_keys if key.column.table in found]
-        if table is not root and keys:
-            found[table] = sorted(keys, key=lambda key: key[0].name)
-    return found
 
 
 def columns_needed(rule: RetentionRule) -> list[Column[Any]]:
@@ -83,25 +63,16 @@ def missing_indexes(
 
 
 @dataclass(frozen=True)
-class DueRows:
+class DueRows(Rows):
     """The rows `rule` takes at `cutoff` (naive UTC), and at their own cut-off in some projects, by id.
 
-    Where that is None, no row goes.
+    Where that is None, no row goes. With `ids` it is those among them.
     """
 
     rule: RetentionRule
     cutoff: datetime
     own_cutoffs: Mapping[UUID, datetime | None] = field(default_factory=dict)
-
-    @cached_property
-    def keys(self) -> Mapping[Table, Sequence[tuple[Column[Any], Table]]]:
-        """By table, the columns that make its rows dependants, each with the table it refers to."""
-        return tables_with_keys(self.root)
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """The rule's table and those whose rows go with it, parents before dependants."""
-        return tuple(self.keys)
+    ids: frozenset[UUID] | None = None
 
     @cached_property
     def root(self) -> Table:
@@ -113,13 +84,12 @@ class DueRows:
         """The date that decides."""
         return self.root.c[self.rule.date_column]
 
-    def conditions(self, table: Table, parents: Mapping[Table, AmongKeys]) -> list[ColumnElement[bool]]:
-        """Give the conditions on a row of `table`; it is taken when any of them holds."""
-        if table is self.root:
-            return [self._is_due()]
-        return [parents[parent](column) for column, parent in self.keys[table]]
+    def are_taken(self) -> ColumnElement[bool]:
+        """Give the condition on a row of the rule's table."""
+        is_due = self._are_due()
+        return is_due if self.ids is None else and_(among(self.ids)(self.root.c.id), is_due)
 
-    def _is_due(self) -> ColumnElement[bool]:
+    def _are_due(self) -> ColumnElement[bool]:
         if not self.own_cutoffs:
             return self.root_date < self.cutoff
         own = {str(project_id): moment for project_id, moment in self.own_cutoffs.items()}
@@ -143,20 +113,11 @@ class DueRows:
     ) -> Select[*tuple[Any, ...]]:
         """Select these columns of the next rows of the rule's table, oldest first."""
         key = (self.root_date, self.root.c.id)
-        query = select(*columns).where(*self.conditions(self.root, {}))
+        query = select(*columns).where(self.are_taken())
         if after is not None:
             date = cast(literal(after.date), self.root_date.type)
             query = query.where(tuple_(*key) > tuple_(date, literal(after.id, Uuid())))
         return query.order_by(*key).limit(limit)
-
-    def choose(self, session: Session, after: RowKey | None, limit: int) -> list[RowKey]:
-        """Give the next rows of the rule's table, oldest first, without locking them."""
-        query = self.next_roots(after, limit, cast(self.root_date, Text), self.root.c.id)
-        return [RowKey(*row) for row in session.execute(query).all()]
-
-    def children(self, table: Table) -> list[Table]:
-        """Give the rule's tables whose rows may depend directly on a row of `table`."""
-        return [child for child in self.tables if any(parent is table for _, parent in self.keys[child])]
 
 
 def _project_of(table: Table) -> ColumnElement[str]:
@@ -171,17 +132,6 @@ def _project_of(table: Table) -> ColumnElement[str]:
         for column, parent in sorted(parents, key=lambda pair: pair[0].name)
     )
     return cast(func.coalesce(*projects), Text)
-
-
-def chosen_by(query: Select[UUID]) -> AmongKeys:
-    """Take the parents whose ids this query gives."""
-    return lambda column: column.in_(query)
-
-
-def size_bytes(table: Table) -> ColumnElement[int]:
-    """Give a row's size in bytes as it is stored, without reading content kept out of line."""
-    sizes = [func.coalesce(func.pg_column_size(column), 0) for column in table.c]
-    return sum(sizes[1:], start=sizes[0])
 
 
 def cutoff_at(age_days: int, now: datetime) -> datetime:

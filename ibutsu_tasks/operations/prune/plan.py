@@ -13,7 +13,8 @@ from ibutsu_tasks.clock import iso_utc
 from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune.batches import allow_counting
-from ibutsu_tasks.operations.prune.due import find_due_rows, missing_indexes, size_bytes
+from ibutsu_tasks.operations.prune.due import find_due_rows, missing_indexes
+from ibutsu_tasks.operations.prune.rows import size_bytes
 from ibutsu_tasks.operations.prune.run_prune import explain
 from ibutsu_tasks.retention import DATE_COLUMNS
 

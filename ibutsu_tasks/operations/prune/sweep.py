@@ -1,31 +1,40 @@
-"""One batch, the fast way: the next due rows and all their dependants deleted by one statement.
-
-It locks nothing before it deletes, which costs a fifth less than `locking` (benchmark `prune`).
-Where somebody else's work is in its way, it is rolled back and the same rows go the other way.
-"""
+"""One batch: the next due rows and all their dependants deleted by one statement."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, Select, Text, any_, cast, delete, func, select, union
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    any_,
+    cast,
+    delete,
+    false,
+    func,
+    literal_column,
+    select,
+    union,
+)
 from sqlalchemy.exc import DBAPIError
 
-from ibutsu_tasks.operations.prune.due import RowKey, chosen_by, size_bytes
-from ibutsu_tasks.operations.prune.locking import Deleted, ctid
+from ibutsu_tasks.operations.prune.rows import RowKey, chosen_by, size_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.operations.prune.due import DueRows
+    from ibutsu_tasks.operations.prune.rows import Rows
 
 SETTINGS = {
     "lock_timeout": "100ms",
-    "statement_timeout": "750ms",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
@@ -33,97 +42,155 @@ SETTINGS = {
 """Of a transaction that sweeps. It is to be short; as every step has an index, statistics that nobody has
 gathered yet must not lead PostgreSQL to read a whole table instead."""
 
-COMMIT_TIMEOUT = "30s"
-"""What the time limit becomes with the statement itself: a commit must not run out of it."""
+TIMEOUT = "750ms"
 
-CONFLICT_SQLSTATES = frozenset({"23503", "40P01", "55P03", "57014"})
-"""A row that would go has another dependant, somebody has locked one, or the time is up."""
+LONGEST_TIMEOUT = "30s"
+"""For a single row without dependants, which cannot be made less, and for every commit."""
+
+CONFLICT_SQLSTATES = frozenset({"40P01", "55P03", "57014"})
+"""Somebody has locked a row that would go, or the time is up."""
+
+_FOREIGN_KEY_VIOLATION = "23503"
 
 
 class SweepConflictError(Exception):
     """A sweep deletes all it chose or nothing, and this one cannot."""
 
 
+class Deleted(NamedTuple):
+    """Rows deleted from one table, and what they held as it was stored."""
+
+    rows: int
+    size_bytes: int
+
+
 class Sweep(NamedTuple):
-    """The last row of the rule's table that was chosen, None when none was left, and what was deleted."""
+    """What came of one: the last row found, None when there was none, how many, and what was deleted.
 
-    last: RowKey | None
-    deleted: Mapping[Table, Deleted]
-
-
-@contextmanager
-def raising_conflicts() -> Iterator[None]:
-    """Raise SweepConflictError where PostgreSQL says that somebody was in the way, or that the time is up.
-
-    It may say so of the commit: a time limit that is reached with the last step of a statement is reported
-    with the next one.
+    `unexpected` of the deleted rows are such as the caller did not expect.
     """
-    try:
-        yield
-    except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) in CONFLICT_SQLSTATES:
-            raise SweepConflictError from error
-        raise
+
+    last: RowKey | None = None
+    found: int = 0
+    unexpected: int = 0
+    deleted: Mapping[Table, Deleted] = MappingProxyType({})
+
+    def rows_of(self, table: Table) -> int:
+        """Give the number of rows deleted from `table`."""
+        return self.deleted[table].rows if table in self.deleted else 0
 
 
-def sweep(session: Session, due: DueRows, after: RowKey | None, limit: int, dependants_limit: int) -> Sweep:
-    """Delete the next `limit` rows of the rule's table, oldest first, and their dependants.
+def nothing(_table: Table) -> ColumnElement[bool]:
+    """Give a condition that holds for no row."""
+    return false()
 
-    A dependant goes because this very statement deleted its parent; PostgreSQL checks the keys once it has
-    ended. Raises SweepConflictError, and the transaction is to be rolled back, when somebody else has locked
-    one of the rows or added a dependant, and when one table has `dependants_limit` of them or more.
+
+class Sweeper(NamedTuple):
+    """Deletes of `rows`. With `skip_locked` a row of the first table that others have locked is passed over.
+
+    That costs a fifth more (benchmark `prune`), and without it such a row is a conflict. One table may have
+    `dependants_limit` rows; `is_unexpected` gives the condition on a row for `Sweep.unexpected`.
     """
-    statement = _statement(due, after, limit, dependants_limit)
-    with raising_conflicts():
-        session.execute(select(*(func.set_config(*setting, True) for setting in SETTINGS.items())))
-        _, date, row_id, *counted = session.execute(statement).one()
-    deleted = {table: Deleted(*counted[2 * n : 2 * n + 2]) for n, table in enumerate(due.tables)}
-    # The keys alone do not say so: some take with them what was not chosen.
-    if any(deleted[table].rows >= dependants_limit for table in due.tables[1:]):
-        raise SweepConflictError
-    return Sweep(None if date is None else RowKey(date, row_id), deleted)
+
+    rows: Rows
+    dependants_limit: int
+    skip_locked: bool = False
+    timeout: str = TIMEOUT
+    is_unexpected: Callable[[Table], ColumnElement[bool]] = nothing
+
+    def sweep(self, session: Session, after: RowKey | None, limit: int) -> Sweep:
+        """Delete the next `limit` rows of the first table, and their dependants.
+
+        A dependant goes because this very statement deleted its parent; PostgreSQL checks the keys once it
+        has ended. Raises SweepConflictError, and the transaction is to be rolled back, when somebody else has
+        locked one of the rows or added a dependant, and when they are too many for the limit or the time.
+        """
+        settings = SETTINGS | {"statement_timeout": self.timeout}
+        with self.raising_conflicts():
+            session.execute(select(*(func.set_config(*setting, True) for setting in settings.items())))
+            row = session.execute(self._statement(after, limit)).one()
+        _, date, row_id, found, unexpected, *counted = row
+        deleted = {table: Deleted(*counted[2 * n : 2 * n + 2]) for n, table in enumerate(self.rows.tables)}
+        # The keys alone do not say so: some take with them what was not chosen.
+        if any(deleted[table].rows >= self.dependants_limit for table in self.rows.tables[1:]):
+            raise SweepConflictError
+        return Sweep(None if row_id is None else RowKey(date, row_id), found, unexpected, deleted)
+
+    @contextmanager
+    def raising_conflicts(self) -> Iterator[None]:
+        """Raise SweepConflictError where PostgreSQL says that somebody was in the way, or that time is up.
+
+        It may say so of the commit: a time limit that is reached with the last step of a statement is
+        reported with the next one. A dependant in a table that is none of ours is no conflict: it stays.
+        """
+        try:
+            yield
+        except DBAPIError as error:
+            sqlstate = getattr(error.orig, "pgcode", None)
+            if sqlstate in CONFLICT_SQLSTATES or self._is_dependant(sqlstate, error.orig):
+                raise SweepConflictError from error
+            raise
+
+    def _is_dependant(self, sqlstate: str | None, error: Any) -> bool:
+        names = {table.name for table in self.rows.tables}
+        return sqlstate == _FOREIGN_KEY_VIOLATION and error.diag.table_name in names
+
+    def _statement(self, after: RowKey | None, limit: int) -> Select[*tuple[Any, ...]]:
+        root = self.rows.root
+        columns = (_place(root), self.rows.root_date.label("date"), root.c.id)
+        found = self.rows.next_roots(after, limit, *columns).cte("found")
+        conditions = self.rows.conditions(root, {})
+        chosen = select(found.c.place)
+        if self.skip_locked:
+            # The search, which may be long, ends before the first row is locked.
+            rows = select(_place(root)).where(_is_at(root, chosen), *conditions)
+            chosen = select(rows.with_for_update(skip_locked=True).cte("chosen").c.place)
+        gone = {root: self._delete(root, chosen, *conditions)}
+        for table in self.rows.tables[1:]:
+            gone[table] = self._delete(table, self._dependants(table, gone).limit(self.dependants_limit))
+        last = select(found.c.date, found.c.id).order_by(found.c.date.desc(), found.c.id.desc()).limit(1)
+        unexpected = [_count(select(rows).where(rows.c.is_unexpected)) for rows in gone.values()]
+        return select(
+            func.set_config("statement_timeout", LONGEST_TIMEOUT, True),
+            last.with_only_columns(cast(found.c.date, Text)).scalar_subquery(),
+            last.with_only_columns(found.c.id).scalar_subquery(),
+            _count(select(found)),
+            sum(unexpected[1:], start=unexpected[0]),
+            *(column for rows in gone.values() for column in (_count(select(rows)), _total_bytes(rows))),
+        )
+
+    def _dependants(self, table: Table, gone: Mapping[Table, CTE]) -> Select[Any]:
+        parents = {parent: chosen_by(select(rows.c.id)) for parent, rows in gone.items()}
+        found = [select(_place(table)).where(one) for one in self.rows.conditions(table, parents)]
+        if len(found) == 1:
+            return found[0]
+        # Not OR, which no index serves.
+        return select(union(*found).subquery().c.place)
+
+    def _delete(self, table: Table, places: Select[Any], *conditions: ColumnElement[bool]) -> CTE:
+        query = delete(table).where(_is_at(table, places), *conditions)
+        is_unexpected = self.is_unexpected(table).label("is_unexpected")
+        size = size_bytes(table).label("size_bytes")
+        return query.returning(table.c.id, size, is_unexpected).cte(f"gone_{table.name}")
 
 
-def _statement(
-    due: DueRows, after: RowKey | None, limit: int, dependants_limit: int
-) -> Select[*tuple[Any, ...]]:
-    columns = (_place(due.root), due.root_date.label("date"), due.root.c.id)
-    chosen = due.next_roots(after, limit, *columns).cte("chosen")
-    gone = {due.root: _delete(due.root, select(chosen.c.place), *due.conditions(due.root, {}))}
-    for table in due.tables[1:]:
-        gone[table] = _delete(table, _dependants(due, table, gone).limit(dependants_limit))
-    last = select(chosen.c.date, chosen.c.id).order_by(chosen.c.date.desc(), chosen.c.id.desc()).limit(1)
-    counted = [column for rows in gone.values() for column in _count(rows)]
-    return select(
-        func.set_config("statement_timeout", COMMIT_TIMEOUT, True),
-        last.with_only_columns(cast(chosen.c.date, Text)).scalar_subquery(),
-        last.with_only_columns(chosen.c.id).scalar_subquery(),
-        *counted,
-    )
+def _count(rows: Select[Any]) -> ColumnElement[int]:
+    return select(func.count()).select_from(rows.subquery()).scalar_subquery()
 
 
-def _dependants(due: DueRows, table: Table, gone: Mapping[Table, CTE]) -> Select[Any]:
-    parents = {parent: chosen_by(select(rows.c.id)) for parent, rows in gone.items()}
-    found = [select(_place(table)).where(condition) for condition in due.conditions(table, parents)]
-    if len(found) == 1:
-        return found[0]
-    # Not OR, which no index serves.
-    return select(union(*found).subquery().c.place)
-
-
-def _delete(table: Table, places: Select[Any], *conditions: ColumnElement[bool]) -> CTE:
-    is_there = ctid(table) == any_(func.array(places.scalar_subquery()))
-    query = delete(table).where(is_there, *conditions)
-    return query.returning(table.c.id, size_bytes(table).label("size_bytes")).cte(f"gone_{table.name}")
-
-
-def _count(rows: CTE) -> tuple[ColumnElement[int], ColumnElement[int]]:
+def _total_bytes(rows: CTE) -> ColumnElement[int]:
     size = cast(func.coalesce(func.sum(rows.c.size_bytes), 0), BigInteger)
-    return (
-        select(func.count()).select_from(rows).scalar_subquery(),
-        select(size).scalar_subquery(),
-    )
+    return select(size).scalar_subquery()
+
+
+def _is_at(table: Table, places: Select[Any]) -> ColumnElement[bool]:
+    return _ctid(table) == any_(func.array(places.scalar_subquery()))
 
 
 def _place(table: Table) -> ColumnElement[Any]:
-    return ctid(table).label("place")
+    return _ctid(table).label("place")
+
+
+def _ctid(table: Table) -> ColumnElement[Any]:
+    """Give the place of a row of `table`, which holds while nobody changes the row."""
+    return literal_column(f"{table.name}.ctid")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import BusyError, DatabaseUnreachableError, RefusedError
-from ibutsu_tasks.operations.prune import batches, locking, run_prune, watch
+from ibutsu_tasks.operations.prune import batches, run_prune, watch
 from ibutsu_tasks.operations.prune import plan as prune_plan
 from ibutsu_tasks.operations.prune.batches import BatchTuner
 from ibutsu_tasks.operations.prune.watch import PRUNE_LOCK, PruneMonitor, PruneProgress, take_prune_lock
@@ -174,7 +174,6 @@ def test_a_slot_nobody_reads_is_not_waited_for(
 def test_large_content_makes_small_batches(
     session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locking, "BYTES_PER_WEIGHT", 10)
     monkeypatch.setattr(batches, "BYTES_PER_WEIGHT", 10)
     run = make_run(session)
     for _ in range(10):

@@ -12,10 +12,9 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, ImportFile, Result
-from ibutsu_tasks.operations.prune import batches
 from ibutsu_tasks.operations.prune import sweep as sweeping_module
 from ibutsu_tasks.operations.prune.due import DueRows
-from ibutsu_tasks.operations.prune.sweep import SweepConflictError, sweep
+from ibutsu_tasks.operations.prune.sweep import Sweep, SweepConflictError, Sweeper
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.commands import until
 from tests.factories import make_import, make_result, make_run, utc_now
@@ -26,10 +25,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from ibutsu_tasks.operations.prune.rows import RowKey, Rows
+
 RESULTS, IMPORTS = RULES_BY_NAME["results"], RULES_BY_NAME["imports"]
 
 WAITING = """
 select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+"""
+
+SLOW_DELETE = """
+create function be_slow() returns trigger language plpgsql as 'begin perform pg_sleep(0.02); return old; end';
+create trigger be_slow before delete on artifacts for each row execute function be_slow();
 """
 
 
@@ -44,13 +50,13 @@ class _Sweeper(threading.Thread):
     def __init__(self, engine: Engine) -> None:
         super().__init__(daemon=True)
         self._engine = engine
-        self.swept: sweeping_module.Sweep | None = None
+        self.swept: Sweep | None = None
         self.has_conflict = False
 
     def run(self) -> None:
         try:
             with Session(self._engine) as session, session.begin():
-                self.swept = sweep(session, due_results(), None, 100, 100)
+                self.swept = Sweeper(due_results(), 100, timeout="60s").sweep(session, None, 100)
         except SweepConflictError:
             self.has_conflict = True
 
@@ -76,9 +82,8 @@ def sweep_amid(engine: Engine, change: Callable[[Session], None]) -> _Sweeper:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a sweep wait for as long as the test needs."""
-    for name in ("lock_timeout", "statement_timeout"):
-        monkeypatch.setitem(sweeping_module.SETTINGS, name, "60s")
+    """Let a sweep wait for a lock for as long as the test needs."""
+    monkeypatch.setitem(sweeping_module.SETTINGS, "lock_timeout", "60s")
 
 
 @pytest.mark.usefixtures("patient")
@@ -123,27 +128,26 @@ def test_a_locked_row_conflicts_with_the_sweep_and_the_prune_skips_it(
     with Session(engine) as other:
         other.execute(text("select 1 from results where id = :id for update"), {"id": locked})
         with pytest.raises(SweepConflictError), Session(engine) as sweeping:
-            sweep(sweeping, due_results(), None, 100, 100)
+            Sweeper(due_results(), 100).sweep(sweeping, None, 100)
         summary = prune(engine, RESULTS, pause_seconds=0.01)
     assert (summary.left, summary.deleted["results"]) == (1, 5)
     assert session.scalars(select(Result.id)).all() == [locked]
 
 
-def test_without_time_every_row_goes_by_itself(
-    engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sweeping_module.SETTINGS, "statement_timeout", "1ms")
-    make_old_result(session, artifacts=2000)
+def test_what_takes_too_long_goes_in_smaller_batches(engine: Engine, session: Session) -> None:
+    session.execute(text(SLOW_DELETE))
+    make_old_result(session, artifacts=80)
+    make_old_result(session, artifacts=1)
     with pytest.raises(SweepConflictError), Session(engine) as sweeping:
-        sweep(sweeping, due_results(), None, 100, 10_000)
-    assert dict(prune(engine, RESULTS).deleted) == {"results": 1, "artifacts": 2000}
+        Sweeper(due_results(), 10_000).sweep(sweeping, None, 100)
+    assert dict(prune(engine, RESULTS).deleted) == {"results": 2, "artifacts": 81}
 
 
 def test_the_commit_does_not_run_out_of_the_time_of_the_sweep(engine: Engine, session: Session) -> None:
     make_old_result(session)
     with Session(engine) as sweeping:
-        sweep(sweeping, due_results(), None, 100, 100)
-        assert sweeping.scalar(text("show statement_timeout")) == sweeping_module.COMMIT_TIMEOUT
+        Sweeper(due_results(), 100).sweep(sweeping, None, 100)
+        assert sweeping.scalar(text("show statement_timeout")) == sweeping_module.LONGEST_TIMEOUT
 
 
 def test_a_sweep_whose_commit_runs_out_of_time_is_taken_back(
@@ -151,14 +155,18 @@ def test_a_sweep_whose_commit_runs_out_of_time_is_taken_back(
 ) -> None:
     make_old_result(session, artifacts=3)
 
-    def sweep_too_long(sweeping: Session, *arguments: Any) -> sweeping_module.Sweep:
-        swept = sweep(sweeping, *arguments)
+    sweep = Sweeper.sweep
+
+    def sweep_too_long(sweeper: Sweeper, sweeping: Session, after: RowKey | None, limit: int) -> Sweep:
+        swept = sweep(sweeper, sweeping, after, limit)
+        if limit == 1:
+            return swept
         # The server cannot be made to miss the end of a statement by a moment; this is what it says then.
         sweeping.execute(text("set local statement_timeout = 1"))
         sweeping.execute(text("select pg_sleep(1)"))
         return swept
 
-    monkeypatch.setattr(batches, "sweep", sweep_too_long)
+    monkeypatch.setattr(Sweeper, "sweep", sweep_too_long)
     assert dict(prune(engine, RESULTS).deleted) == {"results": 1, "artifacts": 3}
 
 
@@ -177,31 +185,43 @@ def test_sweeps_follow_one_another_by_date_and_id(engine: Engine, session: Sessi
     last, seen = None, []
     for _ in range(3):
         with Session(engine) as sweeping, sweeping.begin():
-            last, deleted = sweep(sweeping, due_results(), last, 2, 10)
+            swept = Sweeper(due_results(), 10).sweep(sweeping, last, 2)
+        last = swept.last
         assert last is not None
-        seen.append((last.id, *(one.rows for one in deleted.values())))
+        seen.append((last.id, *(one.rows for one in swept.deleted.values())))
     assert seen == [(ids[1], 2, 0), (ids[3], 2, 0), (ids[4], 1, 0)]
     with Session(engine) as sweeping:
-        assert sweep(sweeping, due_results(), last, 2, 10).last is None
+        assert Sweeper(due_results(), 10).sweep(sweeping, last, 2).last is None
 
 
+def _below(rows: Rows) -> list[Rows]:
+    dependants = rows.dependants(uuid4())
+    return [rows, *(below for one in dependants for below in _below(one))]
+
+
+@pytest.mark.parametrize("skip_locked", [False, True])
 @pytest.mark.parametrize("rule", RETENTION_RULES, ids=lambda rule: rule.name)
-def test_a_sweep_reads_no_table_from_end_to_end(engine: Engine, rule: RetentionRule) -> None:
+def test_a_sweep_reads_no_table_from_end_to_end(
+    engine: Engine, rule: RetentionRule, skip_locked: bool
+) -> None:
     """Also without statistics: these tables are empty and nobody has analyzed them."""
     plans = []
 
     def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "chosen" in statement:
+        if "DELETE" in statement:
             cursor.execute(f"explain {statement}", parameters)
             plans.append("\n".join(line for (line,) in cursor.fetchall()))
 
     event.listen(engine, "before_cursor_execute", explain)
     try:
         with Session(engine) as session:
-            sweep(session, DueRows(rule, utc_now()), None, 1000, 1000)
+            all_rows = _below(DueRows(rule, utc_now()))
+            for rows in all_rows:
+                Sweeper(rows, 1000, skip_locked).sweep(session, None, 1000)
     finally:
         event.remove(engine, "before_cursor_execute", explain)
-    (plan,) = plans
-    assert "Index" in plan
-    assert "Seq Scan" not in plan
-    assert "Hash Join" not in plan
+    assert len(plans) == len(all_rows)
+    for plan in plans:
+        assert "Index" in plan
+        assert "Seq Scan" not in plan
+        assert "Hash Join" not in plan

@@ -26,15 +26,15 @@ from ibutsu_tasks.operations.prune import plan as prune_plan
 from ibutsu_tasks.operations.prune import run_prune
 from ibutsu_tasks.operations.prune.batches import BatchTuner
 from ibutsu_tasks.operations.prune.due import DueRows
-from ibutsu_tasks.operations.prune.locking import SETTINGS, RowLocker
+from ibutsu_tasks.operations.prune.sweep import Sweeper
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from sqlalchemy import Engine
+    from sqlalchemy import ColumnElement, Engine, Table
 
     from ibutsu_tasks.settings import Settings
     from ibutsu_tasks.tasks.base import DatabaseCelery
@@ -288,9 +288,8 @@ def test_more_rows_than_one_batch(engine: Engine, session: Session) -> None:
 
 @pytest.mark.parametrize("held", ["runs", "results", "artifacts"])
 def test_rows_somebody_else_holds_are_passed_over_and_taken_later(
-    engine: Engine, session: Session, held: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, session: Session, held: str
 ) -> None:
-    monkeypatch.setitem(SETTINGS, "lock_timeout", "60s")
     rows = {"held": _old_tree(session), "free": _old_tree(session)}
     session.commit()
     with Session(engine) as other:
@@ -384,18 +383,15 @@ def test_an_artifact_about_to_be_committed_on_a_due_result_spares_it(
 def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
     engine: Engine, session: Session
 ) -> None:
-    """The lock of a batch is what keeps a new row from hanging itself on a due one."""
     result = make_result(session, make_run(session), start_time=days_ago(300))
     session.commit()
     writer = _Writer(engine, [result.id])
     with Session(engine) as pruning_session:
         due = DueRows(RESULTS, days_ago(150))
-        locked, _ = RowLocker(pruning_session, due, 10).lock_next(None, 10)
-        assert locked.rows == 1
+        assert Sweeper(due, 10).sweep(pruning_session, None, 10).rows_of(due.root) == 1
         writer.start()
         writer.join(0.3)
         assert writer.is_alive()
-        pruning_session.execute(text("delete from results where id = :id"), {"id": result.id})
         pruning_session.commit()
     writer.join(10)
     assert (writer.written, writer.unexpected) == (0, None)
@@ -416,10 +412,8 @@ class _Saver(Archiver):
         assert session.in_transaction()
         return set(root_ids) - self._changed
 
-    def has_changed(self, session: Session, places: Mapping[str, str]) -> bool:
-        assert session.in_transaction()
-        query = text("select id from runs where ctid = any(cast(:places as tid[]))")
-        return not self._changed.isdisjoint(session.scalars(query, {"places": places["runs"]}))
+    def is_written_since(self, table: Table) -> ColumnElement[bool]:
+        return table.c.id.in_(self._changed)
 
 
 def test_what_an_archiver_refuses_or_finds_changed_stays_whole(engine: Engine, session: Session) -> None:
