@@ -19,11 +19,9 @@ __version__ = "0.1.0"
 
 __all__ = ["__version__", "flower_app", "scheduler_app", "worker_app"]
 
-_VARIANTS = {"worker_app": "worker", "scheduler_app": "scheduler", "flower_app": "flower"}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _VARIANTS:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "flower_app":
         from ibutsu_tasks.roles import create_flower_app
@@ -32,6 +30,6 @@ def __getattr__(name: str) -> Any:
     else:
         from ibutsu_tasks.celery_app import create_app_variant
 
-        app = create_app_variant(_VARIANTS[name])
+        app = create_app_variant(name.removesuffix("_app"))
     globals()[name] = app
     return app

@@ -71,18 +71,18 @@ class LeaderScheduler(Scheduler):
             self.schedule[str(entry.name)] = entry
             self._unsent = True
             return
-        self._remember(str(entry.name))
-
-    def _remember(self, name: str) -> None:
         try:
-            self._resources.redis.hset(BEAT_LAST_RUNS_KEY, name, datetime.now(UTC).isoformat())
+            self._resources.redis.hset(BEAT_LAST_RUNS_KEY, str(entry.name), datetime.now(UTC).isoformat())
         except RedisError as error:
-            logger.warning("could not write down that %s ran: %s", name, error)
+            logger.warning("could not write down that %s ran: %s", entry.name, error)
 
     def close(self) -> None:
         """Give up the lead, so that a standby takes over at once."""
         if self._connection is not None:
-            self._withdraw_heartbeat()
+            try:
+                self._resources.redis.delete(BEAT_LEADER_KEY)
+            except RedisError as error:
+                logger.warning("could not withdraw the heartbeat: %s", error)
             self._step_down()
         super().close()
 
@@ -136,9 +136,3 @@ class LeaderScheduler(Scheduler):
             self._resources.redis.set(BEAT_LEADER_KEY, json.dumps(leader), ex=LEADER_TTL_SECONDS)
         except RedisError as error:
             logger.warning("could not write the heartbeat: %s", error)
-
-    def _withdraw_heartbeat(self) -> None:
-        try:
-            self._resources.redis.delete(BEAT_LEADER_KEY)
-        except RedisError as error:
-            logger.warning("could not withdraw the heartbeat: %s", error)

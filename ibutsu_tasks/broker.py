@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import ssl
-from bisect import bisect
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -24,7 +22,7 @@ SEPARATOR = "\x06\x16"
 """Kombu's, between a queue's name and its priority step, and in a binding: routing key, pattern, queue."""
 
 UNACKED = "unacked"
-UNACKED_INDEX = "unacked_index"
+"""Kombu's hash of the messages that consumers hold."""
 
 BINDING_PREFIX = "_kombu.binding."
 """Before the name of an exchange: the key of the set of its bindings."""
@@ -142,40 +140,20 @@ def count_listening_workers(client: redis.Redis) -> int:
     return sum(not node.startswith(BEAT_NODE_PREFIX) for node in nodes)
 
 
-def restore_unacked(client: redis.Redis) -> int:
+def restore_unacked(client: redis.Redis, broker_url: str) -> int:
     """Put every message that was held and not acknowledged back at the head of its queue; give their number.
 
     Only for a broker without a living consumer: a living one would see its messages delivered twice.
-    Kombu keeps held messages in the hash `unacked` (delivery tag → message, exchange, routing key) and
-    their times in the sorted set `unacked_index`; this is what its `QoS.restore_by_tag` does.
     """
     tags = client.hkeys(UNACKED)
-    for tag in tags:
-        _restore(client, tag)
+    if tags:
+        from kombu import Connection  # noqa: PLC0415 - seldom needed, and takes long
+
+        with Connection(broker_url) as connection:
+            channel: Any = connection.channel()
+            for tag in tags:
+                channel.qos.restore_by_tag(tag, client)
     return len(tags)
-
-
-def _restore(client: redis.Redis, tag: bytes | str) -> None:
-    def put_back(pipeline: redis.client.Pipeline) -> None:
-        held = pipeline.hget(UNACKED, tag)
-        pipeline.multi()
-        pipeline.zrem(UNACKED_INDEX, tag)
-        pipeline.hdel(UNACKED, tag)
-        if held is not None:
-            message, exchange, routing_key = json.loads(held)
-            message["headers"]["redelivered"] = True
-            message["properties"]["delivery_info"]["redelivered"] = True
-            priority = message["properties"].get("priority") or 0
-            for queue in _bound_queues(client, exchange, routing_key):
-                pipeline.rpush(_priority_list(queue, priority), json.dumps(message))
-
-    client.transaction(put_back, UNACKED)
-
-
-def _bound_queues(client: redis.Redis, exchange: str, routing_key: str) -> list[str]:
-    """Name the queues a direct exchange delivers to; without an exchange the routing key is the queue."""
-    bindings = _bindings(client, exchange) if exchange else []
-    return [queue for key, queue in bindings if key == routing_key] or [routing_key]
 
 
 def _bindings(client: redis.Redis, exchange: str) -> list[tuple[str, str]]:
@@ -186,7 +164,3 @@ def _bindings(client: redis.Redis, exchange: str) -> list[tuple[str, str]]:
 
 def _text(value: bytes | str) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _priority_list(queue: str, priority: int) -> str:
-    return redis_lists(queue)[bisect(PRIORITY_STEPS, max(priority, 0)) - 1]

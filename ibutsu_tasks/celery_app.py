@@ -6,7 +6,7 @@ Imports point this way from the command line; nothing here reads the environment
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import billiard.pool
 from celery import Celery, signals
@@ -14,15 +14,12 @@ from celery.schedules import crontab
 
 from ibutsu_tasks.broker import tls_options
 from ibutsu_tasks.logs import configure_logs
-from ibutsu_tasks.queues import DEFAULT_QUEUE
 from ibutsu_tasks.resources import Resources
-from ibutsu_tasks.schedule import SCHEDULE, Daily, ScheduleRow
+from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import Settings, load_settings
 from ibutsu_tasks.tasks import TASK_MODULES
 from ibutsu_tasks.tasks.base import DatabaseCelery, DatabaseTask
-
-if TYPE_CHECKING:
-    from celery.schedules import BaseSchedule
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 FLOWER_NAME = "ibutsu_server_flower"
 WORKER_NAME = "ibutsu_server_worker"
@@ -42,12 +39,7 @@ GOODBYE_TRIES = 10
 """How often a pool process looks, every 0.1 s, whether its last result was taken before it ends."""
 
 
-def create_broker_celery_app(
-    name: str = FLOWER_NAME,
-    settings: Settings | None = None,
-    *,
-    timeout_seconds: float = ROLE_TIMEOUT_SECONDS,
-) -> Celery:
+def create_broker_celery_app(name: str = FLOWER_NAME, settings: Settings | None = None) -> Celery:
     """Build an application that knows the broker and nothing else: no database, no task modules.
 
     Raises SettingsError when no broker is named.
@@ -55,28 +47,21 @@ def create_broker_celery_app(
     settings = settings or load_settings()
     settings.require_broker()
     app = Celery(name, set_as_current=True)
-    _configure(app, settings, _broker_conf(settings, timeout_seconds))
+    _configure(app, settings, _broker_conf(settings))
     return app
 
 
-def create_celery_app(
-    name: str = WORKER_NAME,
-    settings: Settings | None = None,
-    *,
-    timeout_seconds: float = ROLE_TIMEOUT_SECONDS,
-) -> DatabaseCelery:
+def create_celery_app(name: str = WORKER_NAME, settings: Settings | None = None) -> DatabaseCelery:
     """Build an application with the database, all tasks and the schedule.
 
     Raises SettingsError that names every missing variable of broker and database.
     """
     settings = settings or load_settings()
     settings.require_services()
-    return build_database_app(name, settings, timeout_seconds=timeout_seconds)
+    return build_database_app(name, settings)
 
 
-def build_database_app(
-    name: str, settings: Settings, *, timeout_seconds: float = ROLE_TIMEOUT_SECONDS
-) -> DatabaseCelery:
+def build_database_app(name: str, settings: Settings) -> DatabaseCelery:
     """Build the same without asking that the services are named: for running a task right here."""
     role = name.removeprefix("ibutsu_server_")
     app = DatabaseCelery(
@@ -86,7 +71,7 @@ def build_database_app(
         include=list(TASK_MODULES),
         set_as_current=True,
     )
-    conf = _broker_conf(settings, timeout_seconds) | _worker_conf(settings) | _scheduler_conf()
+    conf = _broker_conf(settings) | _worker_conf(settings) | _scheduler_conf()
     _configure(app, settings, conf)
     app.loader.import_default_modules()
     return app
@@ -145,7 +130,7 @@ def _configure(app: Celery, settings: Settings, conf: dict[str, Any]) -> None:
     app.backend_cls = settings.backend_url
 
 
-def _broker_conf(settings: Settings, timeout_seconds: float) -> dict[str, Any]:
+def _broker_conf(settings: Settings, timeout_seconds: float = ROLE_TIMEOUT_SECONDS) -> dict[str, Any]:
     socket_options = {
         "socket_connect_timeout": CLIENT_TIMEOUT_SECONDS,
         "socket_timeout": timeout_seconds,
@@ -208,20 +193,13 @@ def _worker_conf(settings: Settings) -> dict[str, Any]:
 
 
 def _scheduler_conf() -> dict[str, Any]:
+    entries = {
+        row.name: {"task": row.task, "schedule": crontab.from_string(row.when), "args": row.args}
+        for row in SCHEDULE
+    }
     return {
-        "beat_schedule": {row.name: _beat_entry(row) for row in SCHEDULE},
+        "beat_schedule": entries,
         "beat_scheduler": "ibutsu_tasks.beat:LeaderScheduler",
         "beat_max_loop_interval": 5,
         "beat_enable_remote_control": True,
     }
-
-
-def _beat_entry(row: ScheduleRow) -> dict[str, Any]:
-    return {"task": row.task, "schedule": _crontab(row), "args": row.args}
-
-
-def _crontab(row: ScheduleRow) -> BaseSchedule:
-    if isinstance(row.when, Daily):
-        day = "*" if row.when.day_of_week is None else row.when.day_of_week
-        return crontab(minute=row.when.minute, hour=row.when.hour, day_of_week=day)
-    return crontab(minute=f"*/{row.when.minutes}")

@@ -21,16 +21,8 @@ class UsageError(IbutsuTasksError):
     """The command line asks for something that does not exist or does not fit together."""
 
 
-class UnknownTaskError(UsageError):
-    """No task has this name."""
-
-
 class TaskArgumentsError(UsageError):
     """The arguments given do not fit the task's signature."""
-
-
-class ConfirmationNeededError(UsageError):
-    """A destructive command was started without a terminal to ask and without --yes."""
 
 
 class SettingsError(IbutsuTasksError):
@@ -83,7 +75,3 @@ class DatabaseSchemaError(RefusedError):
 
 class LocalServersError(IbutsuTasksError):
     """The embedded servers cannot be installed, started or stopped here."""
-
-
-class AlreadyRunningError(LocalServersError):
-    """Another `ibutsu-tasks up` serves this data directory."""

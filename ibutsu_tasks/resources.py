@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ibutsu_tasks.broker import build_client
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.database.kept_connection import KeptConnection
+    from ibutsu_tasks.database.engine import KeptConnection
     from ibutsu_tasks.settings import Settings
 
 BRIEF_SECONDS = 0.25
@@ -37,29 +39,23 @@ class Resources:
     @cached_property
     def kept_connection(self) -> KeptConnection:
         """Give the pool's connection for lookups; a session takes it back. Raises as `engine` does."""
-        from ibutsu_tasks.database.kept_connection import KeptConnection
+        from ibutsu_tasks.database.engine import KeptConnection
 
         return KeptConnection(self.engine)
 
     @cached_property
     def redis(self) -> Redis:
         """Give the client of the broker's Redis. Raises SettingsError when none is named."""
-        from ibutsu_tasks.broker import build_client
-
         return build_client(self.settings.require_broker())
 
     @cached_property
     def brief_redis(self) -> Redis:
         """The same for what may be lost: every call ends within `BRIEF_SECONDS`."""
-        from ibutsu_tasks.broker import build_client
-
         return build_client(self.settings.require_broker(), BRIEF_SECONDS)
 
     @cached_property
     def brief_backend(self) -> Redis:
         """The like of the Redis of the task results."""
-        from ibutsu_tasks.broker import build_client
-
         url = self.settings.backend_url or self.settings.require_broker()
         return self.brief_redis if url == self.settings.broker_url else build_client(url, BRIEF_SECONDS)
 

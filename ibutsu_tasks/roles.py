@@ -18,8 +18,8 @@ from tornado.web import authenticated
 
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.errors import SettingsError
-from ibutsu_tasks.queues import DEFAULT_QUEUE
 from ibutsu_tasks.settings import load_settings
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,56 +12,28 @@ from ibutsu_tasks.wire_names import (
     SYNC_ABORTED_RUNS,
 )
 
-SECONDS_PER_DAY = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Daily:
-    """At a time of the day, on one day of the week (0 is Sunday) or on all."""
-
-    hour: int
-    minute: int = 0
-    day_of_week: int | None = None
-
-    @property
-    def period_seconds(self) -> int:
-        """The time from one run to the next."""
-        return SECONDS_PER_DAY * (1 if self.day_of_week is None else 7)
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """At multiples of a number of minutes past the hour."""
-
-    minutes: int
-
-    @property
-    def period_seconds(self) -> int:
-        """The time from one run to the next."""
-        return self.minutes * 60
+DAY_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRow:
-    """One periodic task."""
+    """One periodic task. `when` is a crontab: minute, hour, day of the month, month, day of the week."""
 
     name: str
-    when: Daily | Every
+    when: str
     task: str
     args: tuple[int, ...] = ()
 
     @property
     def period_seconds(self) -> int:
-        """The time from one run to the next."""
-        return self.when.period_seconds
+        """The time from one run to the next of what is sent daily or on one day of the week."""
+        return DAY_SECONDS if self.when.endswith("*") else 7 * DAY_SECONDS
 
-
-SATURDAY = 6
 
 SCHEDULE = (
-    ScheduleRow("prune-old-import-files", Daily(2), PRUNE_OLD_IMPORT_FILES, (7,)),
-    ScheduleRow("prune-old-artifact-files", Daily(4, 0, SATURDAY), PRUNE_OLD_FILES, (3,)),
-    ScheduleRow("prune-old-results", Daily(5, 0, SATURDAY), PRUNE_OLD_RESULTS, (5,)),
-    ScheduleRow("prune-old-runs", Daily(6, 0, SATURDAY), PRUNE_OLD_RUNS, (12,)),
-    ScheduleRow("sync-aborted-runs", Every(30), SYNC_ABORTED_RUNS),
+    ScheduleRow("prune-old-import-files", "0 2 * * *", PRUNE_OLD_IMPORT_FILES, (7,)),
+    ScheduleRow("prune-old-artifact-files", "0 4 * * 6", PRUNE_OLD_FILES, (3,)),
+    ScheduleRow("prune-old-results", "0 5 * * 6", PRUNE_OLD_RESULTS, (5,)),
+    ScheduleRow("prune-old-runs", "0 6 * * 6", PRUNE_OLD_RUNS, (12,)),
+    ScheduleRow("sync-aborted-runs", "*/30 * * * *", SYNC_ABORTED_RUNS),
 )

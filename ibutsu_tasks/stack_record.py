@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.errors import AlreadyRunningError
+from ibutsu_tasks.errors import LocalServersError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,14 +39,14 @@ class StackRecord:
 def hold_stack_lock(data_dir: Path) -> Iterator[None]:
     """Be the one stack on `data_dir` until the block ends.
 
-    Raises AlreadyRunningError, naming what the other stack serves, when there is one.
+    Raises LocalServersError, naming what the other stack serves, when there is one.
     """
     descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRunningError(_already_running(data_dir)) from None
+            raise LocalServersError(_already_running(data_dir)) from None
         # What a killed stack wrote must not be taken for ours while we start.
         remove_record(data_dir)
         yield

@@ -1,4 +1,4 @@
-"""The names of the tasks in messages: a public interface, which an Ibutsu API server speaks."""
+"""The names of tasks and queue in messages: a public interface, which an Ibutsu API server speaks."""
 
 from __future__ import annotations
 
@@ -14,3 +14,6 @@ PRUNE_OLD_RUNS = "ibutsu_server.tasks.db.prune_old_runs"
 PRUNE_OLD_IMPORT_FILES = "ibutsu_server.tasks.db.prune_old_import_files"
 CLEAR_IMPORT_FILE_CONTENT = "ibutsu_server.tasks.db.clear_import_file_content"
 SEED_USERS = "ibutsu_server.tasks.db.seed_users"
+
+DEFAULT_QUEUE = "celery"
+"""An unmodified API server publishes to no other, so every worker consumes it."""

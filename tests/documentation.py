@@ -28,6 +28,8 @@ PAGES = (README, MAP)
 COMPLETIONS = ROOT / "completions"
 SIGNATURES = PACKAGE / "sending/signatures.py"
 
+LINE_LENGTH = 110
+
 SIGNATURES_HEAD = '''"""What every task takes, without its code: a message is checked against it.
 
 Generated from `ibutsu_tasks/tasks`; `python -m tests.documentation` writes it anew.
@@ -118,12 +120,12 @@ def signatures_module() -> str:
 
 
 def _stub(name: str, run: Callable[..., Any]) -> str:
-    parameters = [
-        f"    {_parameter(one)}," for one in inspect.signature(run, eval_str=True).parameters.values()
-    ]
-    listed = "\n".join(["", *parameters, ""]) if parameters else ""
+    parameters = [_parameter(one) for one in inspect.signature(run, eval_str=True).parameters.values()]
+    head = f"def {name}({', '.join(parameters)}) -> None:"
+    if len(head) > LINE_LENGTH:
+        head = "\n".join([f"def {name}(", *(f"    {one}," for one in parameters), ") -> None:"])
     summary = (inspect.getdoc(run) or "").partition("\n")[0]
-    return f'\ndef {name}({listed}) -> None:\n    """{summary}"""\n'
+    return f'\n{head}\n    """{summary}"""\n'
 
 
 def _parameter(one: inspect.Parameter) -> str:

@@ -34,7 +34,7 @@ LAYERS = (
     ("broker", "job_updates", "run_lock"),
     ("database",),
     ("importers",),
-    ("schedule", "queues", "logs"),
+    ("schedule", "logs"),
     ("settings",),
     ("stack_record", "retention"),
     ("storable", "wire_names"),
@@ -44,7 +44,7 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 
 HEAVY = {"celery", "kombu", "redis", "sqlalchemy", "psycopg2", "flower", "tornado", "psutil"}
 DATABASE = {"sqlalchemy", "psycopg2"}
-IMPORTERS_OF_CELERY = {"tasks", "beat", "celery_app", "roles", "sending", "cli", "doctor"}
+IMPORTERS_OF_CELERY = {"broker", "tasks", "beat", "celery_app", "roles", "sending", "cli", "doctor"}
 
 
 def modules() -> list[Path]:
@@ -101,6 +101,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
 IMPORTING_LATE = {
     "__init__.py": "an application is built when it is asked for",
     "__main__.py": "the version is told before anything is imported",
+    "broker.py": "kombu is needed for the messages of killed workers alone",
     "cli/output.py": "Rich is needed for a table or a coloured line",
     "doctor/settings.py": "SQLAlchemy is needed when the database's address is among what is checked",
     "resources.py": "a connection is made on first use",

@@ -10,7 +10,7 @@ import pytest
 import ibutsu_tasks
 from ibutsu_tasks.cli import COMMANDS, load_command
 from ibutsu_tasks.cli.exit_codes import exit_code_of
-from ibutsu_tasks.cli.imports.view import COLUMNS
+from ibutsu_tasks.cli.imports.files import COLUMNS
 from ibutsu_tasks.errors import IbutsuTasksError
 from tests import documentation
 from tests.documentation import COMPLETIONS, MAP, PACKAGE, PAGES, README, ROOT, SHELLS, completion_script

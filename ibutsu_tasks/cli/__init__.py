@@ -121,9 +121,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
-    broker_url: Annotated[str | None, setting_option("broker_url", "--broker-url")] = None,
-    database_url: Annotated[str | None, setting_option("database_url", "--database-url")] = None,
-    data_dir: Annotated[str | None, setting_option("data_dir", "--data-dir")] = None,
+    broker_url: Annotated[str | None, setting_option("broker_url")] = None,
+    database_url: Annotated[str | None, setting_option("database_url")] = None,
+    data_dir: Annotated[str | None, setting_option("data_dir")] = None,
     env_file: Annotated[
         Path | None, typer.Option(help="Read settings from this file in place of ./.env.", metavar="FILE")
     ] = None,

@@ -15,7 +15,6 @@ from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.result import Document, Result
 from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, TaskArgumentsError, UsageError
 from ibutsu_tasks.logs import configure_logs
-from ibutsu_tasks.queues import DEFAULT_QUEUE
 from ibutsu_tasks.sending import messages
 from ibutsu_tasks.sending.arguments import (
     TaskSignature,
@@ -24,7 +23,7 @@ from ibutsu_tasks.sending.arguments import (
     list_tasks,
     parse_assignments,
 )
-from ibutsu_tasks.sending.results import ResultReader, TaskOutcome, explain_failure
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,16 +44,6 @@ class TaskCall:
     kwargs: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How a message is sent and whether its end is waited for."""
-
-    countdown_seconds: float | None = None
-    queue: str | None = None
-    wait_seconds: float | None = None
-    verbose: bool = False
-
-
 def list_all_tasks() -> Result:
     """Give every task with its signature and what it does."""
     tasks = list_tasks()
@@ -70,8 +59,8 @@ def read_call(name: str, assignments: Sequence[str], document: str | None) -> Ta
     """Find the task and read its arguments; needs no service.
 
     `document` is JSON, `@` and a file that holds it, or `-` for stdin: an array of positional arguments
-    or an object of named ones. Raises UnknownTaskError, TaskArgumentsError, and UsageError for a
-    document that cannot be read.
+    or an object of named ones. Raises TaskArgumentsError, and UsageError for an unknown task or a document
+    that cannot be read.
     """
     task = find_task(name)
     given = [] if document is None else _read_document(document)
@@ -85,28 +74,29 @@ def read_call(name: str, assignments: Sequence[str], document: str | None) -> Ta
     return call
 
 
-def send_call(output: Output, settings: Settings, call: TaskCall, delivery: Delivery) -> Result:
+def send_call(
+    output: Output,
+    settings: Settings,
+    call: TaskCall,
+    *,
+    wait_seconds: float | None,
+    verbose: bool,
+    queue: str | None,
+    countdown: float | None,
+) -> Result:
     """Publish the message; give the task's id, or its result when it is waited for.
 
     Raises BrokerUnreachableError, and while waiting ServiceUnreachableError and WaitTimeoutError.
     """
-    app = create_client_app(settings)
-    task_id = messages.send(
-        app,
-        call.task.wire_name,
-        call.args,
-        call.kwargs,
-        countdown_seconds=delivery.countdown_seconds,
-        queue=delivery.queue,
-    )
-    if delivery.queue not in {None, DEFAULT_QUEUE}:
-        _warn_of_unread_queue(output, app, delivery.queue or "")
-    if delivery.wait_seconds is None:
-        return Result({"task": call.task.wire_name, "task_id": task_id}, [plain(task_id)])
+    app, name = create_client_app(settings), call.task.wire_name
+    task_id = messages.send(app, name, call.args, call.kwargs, countdown=countdown, queue=queue)
+    if queue not in {None, DEFAULT_QUEUE}:
+        _warn_of_unread_queue(output, app, queue or "")
+    if wait_seconds is None:
+        return Result({"task": name, "task_id": task_id}, [plain(task_id)])
     output.say(f"[dim]Waiting for {call.task.short_name} {task_id}[/]")
-    reader = ResultReader(app, settings.backend_url or "")
-    outcome = reader.wait(task_id, delivery.wait_seconds)
-    return _result_of(call.task, outcome, verbose=delivery.verbose)
+    outcome = messages.wait_for(app, settings.backend_url or "", task_id, wait_seconds)
+    return _result_of(call.task, outcome, verbose=verbose)
 
 
 def run_here(settings: Settings, call: TaskCall, *, verbose: bool) -> Result:
@@ -123,13 +113,8 @@ def run_here(settings: Settings, call: TaskCall, *, verbose: bool) -> Result:
     app.resources.close()
     if isinstance(result.result, IbutsuTasksError):
         raise result.result
-    succeeded = result.successful()
-    outcome = TaskOutcome(
-        str(result.id),
-        succeeded=succeeded,
-        result=result.result if succeeded else None,
-        error=None if succeeded else explain_failure(result.result),
-        traceback=result.traceback and str(result.traceback),
+    outcome = messages.outcome_of(
+        str(result.id), result.result, result.traceback, succeeded=result.successful()
     )
     return _result_of(call.task, outcome, verbose=verbose)
 
@@ -170,7 +155,7 @@ def _warn_of_unread_queue(output: Output, app: DatabaseCelery, queue: str) -> No
         output.say(f"[yellow]No worker that answers consumes {plain(queue)};[/] they consume {plain(names)}.")
 
 
-def _result_of(task: TaskSignature, outcome: TaskOutcome, *, verbose: bool) -> Result:
+def _result_of(task: TaskSignature, outcome: messages.TaskOutcome, *, verbose: bool) -> Result:
     data = {"task": task.wire_name} | asdict(outcome)
     if outcome.succeeded:
         return Result(data, [Document(outcome.result)])

@@ -84,16 +84,13 @@ def _blocks(found: Lint) -> Iterator[Block]:
 
 def _counts(found: Lint) -> str:
     before = " before that" if found.error else ""
-    statuses = ", ".join(f"{count:,} {status}" for status, count in _most_first(found.statuses))
+    most_first = sorted(found.statuses.items(), key=lambda item: -item[1])
+    statuses = ", ".join(f"{count:,} {status}" for status, count in most_first)
     parts = [f"{found.tests:,} tests{before}: {statuses}" if statuses else f"no tests{before}"]
     if found.run is not None:
         parts.append(f"took {format_seconds(found.run.duration_seconds)}")
         parts.append(f"started {format_moment(found.run.start_time)}")
     return "; ".join(parts)
-
-
-def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: -item[1])
 
 
 def _rows(found: Lint) -> Iterator[Sequence[str]]:

@@ -27,16 +27,14 @@ def command_app(**options: Any) -> typer.Typer:
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **options)
 
 
-def setting_option(name: str, *flags: str, metavar: str | None = None) -> Any:
-    """Describe an option that sets the setting `name`: its help, variable and default come from the row."""
+def setting_option(name: str, metavar: str | None = None) -> Any:
+    """Describe the option that sets the setting `name`, from its row."""
     row = setting_rows()[name]
-    if row.flag not in flags:
-        raise ValueError(f"the option of {name} is {row.flag}, not {flags}")
     unit = f" ({row.unit})" if row.unit else ""
     default = "none" if row.default_text == NONE else row.default_text
     help_text = f"{row.help.rstrip('.')}{unit}. [env: {row.variables[0]}; default: {default}]"
     return typer.Option(
-        *flags, help=help_text, metavar=metavar or name.rsplit("_", 1)[-1].upper(), show_default=False
+        *row.flags, help=help_text, metavar=metavar or name.rsplit("_", 1)[-1].upper(), show_default=False
     )
 
 

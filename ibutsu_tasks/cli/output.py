@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.cli.formats import plain, plain_lines, terminal_safe_json, without_markup
 from ibutsu_tasks.cli.result import Document, Note, Result, Table
@@ -31,8 +31,6 @@ JSON_VERSION = 1
 
 PIPE_WIDTH = 160
 """Columns of a table that no terminal limits; on a terminal its width rules."""
-
-Stream = Literal["stdout", "stderr"]
 
 
 class Output:
@@ -105,14 +103,14 @@ class Output:
         return answer.strip().lower() in {"y", "yes"}
 
     @contextmanager
-    def bars(self) -> Iterator[Progress]:
-        """Show bars on stderr while the block runs, each with its text `amount`. Silent off a terminal."""
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    def bars(self, amount: str | None = None) -> Iterator[Progress]:
+        """Show bars on stderr while the block runs, with a count or `amount`. Silent off a terminal."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
-            TextColumn("{task.fields[amount]}", markup=False),
+            TextColumn(amount, markup=False) if amount else MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=self.stderr,
             transient=True,
@@ -123,25 +121,14 @@ class Output:
 
     @contextmanager
     def progress(self, description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-        """Show a bar on stderr while the block runs; yields what updates it. Silent off a terminal."""
+        """Show one bar; yields what updates it. Off a terminal, Rich is not even loaded."""
         if not _has_colours("stderr"):
             yield lambda **_: None
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        with self.bars() as bars:
+            yield partial(bars.update, bars.add_task(description, total=total))
 
-        bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.stderr,
-            transient=True,
-            disable=not self.stderr.is_terminal,
-        )
-        with bar:
-            yield partial(bar.update, bar.add_task(description, total=total))
-
-    def _write_line(self, name: Stream, markup: str, end: str = "\n") -> None:
+    def _write_line(self, name: str, markup: str, end: str = "\n") -> None:
         if name not in self.__dict__ and not _has_colours(name):
             stream = getattr(sys, name)
             stream.write(f"{without_markup(markup)}{end}")
@@ -164,7 +151,7 @@ class Output:
         stream.flush()
 
 
-def _has_colours(name: Stream) -> bool:
+def _has_colours(name: str) -> bool:
     # The two variables are Rich's own.
     return getattr(sys, name).isatty() or any(os.environ.get(v) for v in ("FORCE_COLOR", "TTY_COMPATIBLE"))
 

@@ -12,7 +12,7 @@ import typer
 
 from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.output import Output
-from ibutsu_tasks.errors import ConfirmationNeededError
+from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import Settings, load_settings
 
 LOCAL_STACK = "local stack"
@@ -45,12 +45,12 @@ class CliState:
     def confirm(self, question: str, *, yes: bool, instead: str) -> bool:
         """Ask before something is destroyed, unless `yes`.
 
-        Raises ConfirmationNeededError, naming `instead` as the harmless way, when nobody can answer.
+        Raises UsageError, naming `instead` as the harmless way, when nobody can answer.
         """
         if yes:
             return True
         if sys.stdin is None or not sys.stdin.isatty():
-            raise ConfirmationNeededError(
+            raise UsageError(
                 "There is no terminal to ask for confirmation.", f"Add --yes to go ahead, or {instead}."
             )
         return self.output.confirm(question)

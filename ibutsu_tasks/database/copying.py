@@ -1,14 +1,13 @@
-"""Bulk rows through `COPY ... FROM STDIN (FORMAT BINARY)`, streamed: a signature, the rows, a trailer."""
+"""Rows in bulk and large values through `COPY ... (FORMAT BINARY)`: a signature, the rows, a trailer."""
 
 from __future__ import annotations
 
 import struct
 from contextlib import closing
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import psycopg2
-from sqlalchemy import Table
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.row_encoding import RowEncoder
@@ -17,16 +16,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
 
-    from sqlalchemy import Connection
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Table
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from ibutsu_tasks.database.models import Base
-    from ibutsu_tasks.database.row_encoding import Piece, Row
+    from ibutsu_tasks.database.row_encoding import Row
+    from ibutsu_tasks.importers.parsed import Content
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 _TRAILER = struct.pack("!h", -1)
 _READ_BYTES = 1024 * 1024
 """Enough that a thread that copies seldom waits for the one that works beside it in Python."""
+
+SLICE_BYTES = 1024**2
+
+# A compressed value is unpacked from its beginning for each slice of it, which takes quadratic time. Here it
+# is unpacked once: the inner query, which OFFSET 0 keeps apart, makes a plain copy, and that one is sliced.
+_SLICES = """
+COPY (
+    SELECT at, substring(whole.content FROM at FOR {slice_bytes})
+    FROM (SELECT substring({column} FROM 1) AS content FROM {table} WHERE id = '{row_id}' OFFSET 0) AS whole
+    CROSS JOIN LATERAL generate_series(1, octet_length(whole.content), {slice_bytes}) AS at
+) TO STDOUT (FORMAT BINARY)
+"""
+
+_ROW_HEAD = struct.Struct("!hiii")
+"""The number of fields, the length and value of the first (`at`), the length of the second."""
 
 
 class CopyBatch:
@@ -35,7 +50,7 @@ class CopyBatch:
     def __init__(self, model: type[Base]) -> None:
         self._table = table_of(model)
         self._encoder = RowEncoder(self._table)
-        self._rows: dict[UUID, bytes | list[Piece]] = {}
+        self._rows: dict[UUID, bytes | list[Content]] = {}
         self.size_bytes = 0
         """What the rows take in memory, less what is kept outside it."""
         self.reads_files = False
@@ -81,22 +96,19 @@ def copy_rows(session: Session, model: type[Base], rows: Iterable[Row]) -> None:
     _copy(session, table, _pieces(encoder.encode(row) for row in rows))
 
 
-def _pieces(rows: Iterable[bytes | list[Piece]]) -> Iterator[Piece]:
+def _pieces(rows: Iterable[bytes | list[Content]]) -> Iterator[Content]:
     return chain.from_iterable((row,) if isinstance(row, bytes) else row for row in rows)
 
 
 def table_of(model: type[Base]) -> Table:
     """Give the table of a model."""
-    table = model.__table__
-    if not isinstance(table, Table):
-        raise TypeError(f"{model.__name__} is not mapped to a table")
-    return table
+    return cast("Table", model.__table__)
 
 
 class _PieceStream:
     """The pieces as the file psycopg2 reads from, at most `size` bytes at a time."""
 
-    def __init__(self, pieces: Iterator[Piece]) -> None:
+    def __init__(self, pieces: Iterator[Content]) -> None:
         self._chunks = chain.from_iterable(
             (piece,) if isinstance(piece, bytes) else piece.chunks() for piece in pieces
         )
@@ -120,20 +132,20 @@ class _PieceStream:
             yield chunk
 
 
-def _copy(session: Session, table: Table, pieces: Iterator[Piece]) -> None:
+def _copy(session: Session, table: Table, pieces: Iterator[Content]) -> None:
     session.flush()
     stream = _PieceStream(chain((_SIGNATURE,), pieces, (_TRAILER,)))
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
     statement = f'COPY "{table.name}" ({columns}) FROM STDIN (FORMAT BINARY)'
     try:
-        run_copy(session, statement, stream)
+        _run_copy(session, statement, stream)
     except DBAPIError:
         if stream.error is not None:
             raise stream.error from None
         raise
 
 
-def run_copy(session: Session, statement: str, stream: Any) -> None:
+def _run_copy(session: Session, statement: str, stream: Any) -> None:
     """Run a COPY between the server and `stream`, which has `read` or `write`.
 
     Raises DBAPIError as a statement of SQLAlchemy would.
@@ -147,18 +159,53 @@ def run_copy(session: Session, statement: str, stream: Any) -> None:
         if is_lost := bool(raw.closed):
             # SQLAlchemy does not see this error, and would roll back on a connection that is gone.
             connection.invalidate(error)
-        raise _database_error(statement, error, connection, is_lost) from error
+        raise DBAPIError.instance(
+            statement,
+            None,
+            error,
+            psycopg2.Error,
+            hide_parameters=True,
+            connection_invalidated=is_lost,
+            dialect=connection.dialect,
+        ) from error
 
 
-def _database_error(
-    statement: str, error: psycopg2.Error, connection: Connection, is_lost: bool
-) -> BaseException:
-    return DBAPIError.instance(
-        statement,
-        None,
-        error,
-        psycopg2.Error,
-        hide_parameters=True,
-        connection_invalidated=is_lost,
-        dialect=connection.dialect,
+def read_into(
+    file: IO[bytes], session: Session, column: InstrumentedAttribute[bytes | None], row_id: UUID
+) -> None:
+    """Write the value of a column into a file that is at position 0.
+
+    Raises DBAPIError as a statement of SQLAlchemy would.
+    """
+    statement = _SLICES.format(
+        column=column.key, table=column.class_.__tablename__, row_id=row_id, slice_bytes=SLICE_BYTES
     )
+    _run_copy(session, statement, _SliceWriter(file))
+
+
+class _SliceWriter:
+    """Takes the binary form of COPY, cut anywhere, and writes each slice to its place."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._held = bytearray()
+        self._skipped_bytes = 0
+
+    def write(self, data: bytes) -> int:
+        self._held += data
+        if not self._skipped_bytes and len(self._held) >= len(_SIGNATURE):
+            del self._held[: len(_SIGNATURE)]
+            self._skipped_bytes = len(_SIGNATURE)
+        while self._skipped_bytes and len(self._held) > _ROW_HEAD.size and self._write_slice():
+            pass
+        return len(data)
+
+    def _write_slice(self) -> bool:
+        _, _, at, size_bytes = _ROW_HEAD.unpack_from(self._held)
+        end = _ROW_HEAD.size + size_bytes
+        if len(self._held) < end:
+            return False
+        self._file.seek(at - 1)
+        self._file.write(self._held[_ROW_HEAD.size : end])
+        del self._held[:end]
+        return True

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
+import psycopg2
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError
 from ibutsu_tasks.settings.masking import Masker
 
 if TYPE_CHECKING:
+    from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.orm import Session
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -30,6 +33,9 @@ CONNECTION_EXCEPTION_CLASS = "08"
 
 SCHEMA_SQLSTATES = frozenset({"42P01", "42703", "42501"})
 """Undefined table, undefined column, insufficient privilege."""
+
+# Sent as one text, the two are one transaction and one round trip.
+_WAIT_LITTLE = f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
 
 
 def build_engine(database_url: str, application_name: str) -> Engine:
@@ -55,6 +61,46 @@ def build_engine(database_url: str, application_name: str) -> Engine:
             "tcp_user_timeout": SILENT_PEER_TIMEOUT_MILLISECONDS,
         },
     )
+
+
+class KeptConnection:
+    """The one connection of this process, kept for lookups until a transaction needs it.
+
+    What a transaction costs is too much for a glance.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: PoolProxiedConnection | None = None
+
+    def may_find(self, query: str, *values: object) -> bool:
+        """Say False when `query`, with psycopg2's placeholders, finds no row; True also when it cannot tell.
+
+        An error is left to the transaction that follows: it meets the same one and knows its sentence.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._engine.raw_connection()
+                self._set_autocommit(is_on=True)
+            with closing(self._connection.cursor()) as cursor:
+                cursor.execute(_WAIT_LITTLE + query, values)
+                return cursor.fetchone() is not None
+        except (psycopg2.Error, SQLAlchemyError):
+            if self._connection is not None:
+                self._connection.invalidate()
+                self._connection = None
+            return True
+
+    def give_back(self) -> None:
+        """Return the connection to the pool."""
+        if self._connection is not None:
+            self._set_autocommit(is_on=False)
+            self._connection.close()
+            self._connection = None
+
+    def _set_autocommit(self, *, is_on: bool) -> None:
+        driver_connection: Any = self._connection and self._connection.driver_connection
+        driver_connection.autocommit = is_on
 
 
 def limit_lock_wait(session: Session) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from ibutsu_tasks.database.models import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from sqlalchemy import Column, Connection
 
@@ -81,35 +81,30 @@ class Catalogue:
 
     def missing(self, columns: Iterable[Column[object]]) -> tuple[MissingIndex, ...]:
         """Give those of `columns` no usable index begins with. What lacks its table lacks more than that."""
-        wanted = [(column.table.name, column.name) for column in columns]
-        return tuple(
-            self._missing(table, column)
-            for table, column in dict.fromkeys(wanted)
-            if table in self.tables and not any(index.is_usable for index in self._fitting(table, column))
-        )
+        wanted = dict.fromkeys((column.table.name, column.name) for column in columns)
+        found = [self._missing(table, column) for table, column in wanted if table in self.tables]
+        return tuple(filter(None, found))
 
-    def _fitting(self, table: str, column: str) -> list[Index]:
-        return [
-            index
-            for index in self.indexes
-            if (index.table, index.leading_column) == (table, column) and index.finds_values
+    def _missing(self, table: str, column: str) -> MissingIndex | None:
+        place = (table, column)
+        fitting = [
+            one for one in self.indexes if (one.table, one.leading_column) == place and one.finds_values
         ]
-
-    def _missing(self, table: str, column: str) -> MissingIndex:
+        if any(index.is_usable for index in fitting):
+            return None
         name = f"ix_{table}_{column}"
-        broken = [index.name for index in self._fitting(table, column)]
-        if broken:
-            statement = f"REINDEX INDEX CONCURRENTLY {broken[0]}"
+        if fitting:
+            statement = f"REINDEX INDEX CONCURRENTLY {fitting[0].name}"
         else:
             is_taken = any(index.name == name for index in self.indexes)
             named = "" if is_taken else f"{name} "
             statement = f"CREATE INDEX CONCURRENTLY {named}ON {table} ({column})"
-        return MissingIndex(table, column, f"{statement};", bool(broken))
+        return MissingIndex(table, column, f"{statement};", bool(fitting))
 
 
-def read_catalogue(connection: Connection, tables: Sequence[str] = TABLES) -> Catalogue:
-    """Read the indexes of these tables. Raises SQLAlchemyError."""
-    rows = connection.execute(_INDEXES, {"tables": list(tables)}).all()
+def read_catalogue(connection: Connection) -> Catalogue:
+    """Read the indexes of the contract's tables. Raises SQLAlchemyError."""
+    rows = connection.execute(_INDEXES, {"tables": list(TABLES)}).all()
     indexes = [
         Index(row.table_name, row.name, row.leading_column, row.is_usable, bool(row.finds_values))
         for row in rows

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    Table,
     Text,
     Uuid,
     any_,
@@ -59,24 +60,29 @@ class Base(DeclarativeBase):
     }
 
 
+class Keyed(Base):
+    """A table whose rows have an id."""
+
+    __abstract__ = True
+    id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-1)
+
+
 def _reference(target: str, *, index: bool = True, **options: Any) -> Mapped[UUID | None]:
     return mapped_column(ForeignKey(target, **options), index=index)
 
 
-class Group(Base):
+class Group(Keyed):
     """A group of users and projects."""
 
     __tablename__ = "groups"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str | None] = mapped_column(index=True)
     data: Mapped[Json | None]
 
 
-class User(Base):
+class User(Keyed):
     """Somebody who can log in. The password column is the server's alone."""
 
     __tablename__ = "users"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(index=True, unique=True)
     password_hash: Mapped[str | None] = mapped_column("_password")
     name: Mapped[str | None]
@@ -86,11 +92,10 @@ class User(Base):
     group_id: Mapped[UUID | None] = _reference("groups.id")
 
 
-class Project(Base):
+class Project(Keyed):
     """What runs and results belong to."""
 
     __tablename__ = "projects"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str | None] = mapped_column(index=True)
     title: Mapped[str | None] = mapped_column(index=True)
     owner_id: Mapped[UUID | None] = _reference("users.id")
@@ -109,11 +114,10 @@ class Membership(Base):
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), primary_key=True)
 
 
-class Dashboard(Base):
+class Dashboard(Keyed):
     """A page of widgets."""
 
     __tablename__ = "dashboards"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     title: Mapped[str | None] = mapped_column(index=True)
     description: Mapped[str | None]
     filters: Mapped[str | None]
@@ -121,11 +125,10 @@ class Dashboard(Base):
     user_id: Mapped[UUID | None] = _reference("users.id")
 
 
-class WidgetConfig(Base):
+class WidgetConfig(Keyed):
     """A widget of a dashboard."""
 
     __tablename__ = "widget_configs"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     project_id: Mapped[UUID | None] = _reference("projects.id")
     dashboard_id: Mapped[UUID | None] = _reference("dashboards.id")
     title: Mapped[str | None] = mapped_column(index=True)
@@ -136,22 +139,20 @@ class WidgetConfig(Base):
     navigable: Mapped[bool | None] = mapped_column(index=True)
 
 
-class Token(Base):
+class Token(Keyed):
     """An access token of a user."""
 
     __tablename__ = "tokens"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
     token: Mapped[str]
     expires: Mapped[datetime | None]
     user_id: Mapped[UUID | None] = _reference("users.id")
 
 
-class Import(Base):
+class Import(Keyed):
     """An uploaded file on its way: `pending`, `running`, `done` or `error`."""
 
     __tablename__ = "imports"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     filename: Mapped[str | None] = mapped_column(index=True)
     format: Mapped[str | None] = mapped_column(index=True)
     data: Mapped[Json | None]
@@ -159,20 +160,18 @@ class Import(Base):
     created: Mapped[datetime] = mapped_column(index=True, server_default=func.now())
 
 
-class ImportFile(Base):
+class ImportFile(Keyed):
     """The bytes of an uploaded file; `content` is null once they are imported."""
 
     __tablename__ = "import_files"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     import_id: Mapped[UUID] = mapped_column(ForeignKey("imports.id", ondelete="CASCADE"), index=True)
     content: Mapped[bytes | None]
 
 
-class Run(Base):
+class Run(Keyed):
     """One execution of a set of tests. `data` is called `metadata` on the API."""
 
     __tablename__ = "runs"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     project_id: Mapped[UUID | None] = _reference("projects.id")
     data: Mapped[Json | None]
     env: Mapped[str | None] = mapped_column(index=True)
@@ -184,11 +183,10 @@ class Run(Base):
     created: Mapped[datetime] = mapped_column(index=True)
 
 
-class Result(Base):
+class Result(Keyed):
     """The outcome of one test. `data` is called `metadata` on the API."""
 
     __tablename__ = "results"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     project_id: Mapped[UUID | None] = _reference("projects.id")
     run_id: Mapped[UUID | None] = _reference("runs.id")
     test_id: Mapped[str | None] = mapped_column(index=True)
@@ -202,11 +200,10 @@ class Result(Base):
     component: Mapped[str | None] = mapped_column(index=True)
 
 
-class Artifact(Base):
+class Artifact(Keyed):
     """A file of a result or of a run."""
 
     __tablename__ = "artifacts"
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     content: Mapped[bytes | None]
     result_id: Mapped[UUID | None] = _reference("results.id")
     run_id: Mapped[UUID | None] = _reference("runs.id")
@@ -215,52 +212,38 @@ class Artifact(Base):
     upload_date: Mapped[datetime] = mapped_column(index=True)
 
 
-def _field(name: str) -> Any:
-    return text(f"(data ->> '{name}'::text)")
-
-
-def _json_field(name: str) -> Any:
-    return text(f"(data -> '{name}'::text)")
-
-
-def _jenkins(name: str) -> Any:
-    return text(f"((data -> 'jenkins'::text) ->> '{name}'::text)")
-
-
 _RESULTS, _RUNS = Base.metadata.tables["results"], Base.metadata.tables["runs"]
 
+
+def _index(table: Table, name: str, *expressions: str, using: str = "btree") -> None:
+    Index(f"ix_{table.name}_{name}", *map(text, expressions), _table=table, postgresql_using=using)
+
+
+def _field(name: str) -> str:
+    return f"(data ->> '{name}'::text)"
+
+
+def _jenkins(name: str) -> str:
+    return f"((data -> 'jenkins'::text) ->> '{name}'::text)"
+
+
 for _name in ("assignee", "classification", "exception_name"):
-    Index(f"ix_results_{_name}", _field(_name), _table=_RESULTS)
+    _index(_RESULTS, _name, _field(_name))
 for _table in (_RESULTS, _RUNS):
     for _name in ("build_number", "job_name"):
-        Index(f"ix_{_table.name}_jenkins_{_name}", _jenkins(_name), _table=_table)
-    Index(f"ix_{_table.name}_tags", _json_field("tags"), _table=_table, postgresql_using="gin")
-Index("ix_results_requirements", _json_field("requirements"), _table=_RESULTS, postgresql_using="gin")
-Index(
-    "ix_results_component_env_project",
-    _RESULTS.c.component,
-    _RESULTS.c.env,
-    _RESULTS.c.project_id,
-    _RESULTS.c.start_time.desc(),
+        _index(_table, f"jenkins_{_name}", _jenkins(_name))
+    _index(_table, "tags", "(data -> 'tags'::text)", using="gin")
+_index(_RESULTS, "requirements", "(data -> 'requirements'::text)", using="gin")
+_index(_RESULTS, "component_env_project", "component", "env", "project_id", "start_time DESC")
+_index(_RESULTS, "component_start_time_result_project_id", "component", "start_time", "result", "project_id")
+_index(
+    _RESULTS,
+    "result_satver_project_id_run_id_snapver",
+    *("result", _field("SatelliteVersion"), "project_id", "run_id", _field("SnapVersion")),
 )
-Index(
-    "ix_results_component_start_time_result_project_id",
-    _RESULTS.c.component,
-    _RESULTS.c.start_time,
-    _RESULTS.c.result,
-    _RESULTS.c.project_id,
-)
-Index(
-    "ix_results_result_satver_project_id_run_id_snapver",
-    _RESULTS.c.result,
-    _field("SatelliteVersion"),
-    _RESULTS.c.project_id,
-    _RESULTS.c.run_id,
-    _field("SnapVersion"),
-)
-Index("ix_runs_jjn_jbn", _jenkins("job_name"), _jenkins("build_number"), _table=_RUNS)
-Index("ix_runs_summary", _RUNS.c.summary, postgresql_using="gin")
-Index("ix_runs_pass_percent", text("((summary ->> 'pass_percent'::text)::integer)"), _table=_RUNS)
+_index(_RUNS, "jjn_jbn", _jenkins("job_name"), _jenkins("build_number"))
+_index(_RUNS, "summary", "summary", using="gin")
+_index(_RUNS, "pass_percent", "((summary ->> 'pass_percent'::text)::integer)")
 
 TABLES: tuple[str, ...] = tuple(Base.metadata.tables)
 

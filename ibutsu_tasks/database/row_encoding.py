@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import DateTime, Float, LargeBinary, String, Table, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy.types import TypeEngine
+
+    from ibutsu_tasks.importers.parsed import Content
 
 _NULL = struct.pack("!i", -1)
 _LENGTH = struct.Struct("!i").pack
@@ -37,18 +39,6 @@ _JSONB_VERSION = b"\x01"
 Row = Mapping[str, Any]
 """A value for each column of the table; None is NULL."""
 
-
-class Chunked(Protocol):
-    """Bytes kept outside memory: their number is known, they come in chunks."""
-
-    def __len__(self) -> int:
-        """Give the number of bytes."""
-
-    def chunks(self) -> Iterator[bytes]:
-        """Read them from the beginning."""
-
-
-Piece = bytes | Chunked
 FieldEncoder = Callable[[Any], bytes]
 
 
@@ -71,7 +61,7 @@ def _jsonb(value: Any) -> bytes:
     return _LENGTH(len(document) + 1) + _JSONB_VERSION + document
 
 
-def _bytea(value: Piece) -> bytes:
+def _bytea(value: Content) -> bytes:
     length = _LENGTH(len(value))
     return length + value if isinstance(value, bytes) else length
 
@@ -103,7 +93,7 @@ class RowEncoder:
         contents = [at for at, column in enumerate(columns) if isinstance(column.type, LargeBinary)]
         self._content_at = contents[0] if contents else None
 
-    def encode(self, row: Row) -> bytes | list[Piece]:
+    def encode(self, row: Row) -> bytes | list[Content]:
         """Give the bytes of one row, in pieces when its content is kept outside memory."""
         values = self._values_of(row)
         fields = [encode(value) for encode, value in zip(self._encoders, values, strict=True)]

@@ -19,7 +19,7 @@ from ibutsu_tasks.broker import (
 )
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
-from ibutsu_tasks.queues import DEFAULT_QUEUE
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

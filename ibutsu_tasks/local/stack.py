@@ -118,7 +118,7 @@ class LocalStack:
             if len(client.client_list()) > 1:
                 return  # Somebody else works here, and holds messages rightly.
             client.delete(BEAT_LEADER_KEY)
-            count = restore_unacked(client)
+            count = restore_unacked(client, self.servers.broker_url)
         if count:
             self._say(f"put {count} messages of killed workers back in the queue")
 
@@ -192,7 +192,7 @@ class LocalStack:
         with suppress(BrokerUnreachableError, RedisError):
             if role is WORKER and not self._is_worker_ready(self.servers.broker_url):
                 with build_client(self.servers.broker_url) as client:
-                    restore_unacked(client)
+                    restore_unacked(client, self.servers.broker_url)
 
     def _wait_until_ready(self) -> None:
         checks = readiness_checks(self.record, self._is_worker_ready)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CursorResult
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.database.kept_connection import KeptConnection
+    from ibutsu_tasks.database.engine import KeptConnection
 
 COLUMNS_FROM_RESULT = ("start_time", "env", "component", "project_id")
 DATA_FROM_RESULT = ("jenkins", "tags")

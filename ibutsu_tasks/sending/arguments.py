@@ -10,11 +10,11 @@ from textwrap import shorten
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from ibutsu_tasks.errors import TaskArgumentsError, UnknownTaskError
+from ibutsu_tasks.errors import TaskArgumentsError, UsageError
 from ibutsu_tasks.sending.signatures import STUBS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 SHOWN_CHARACTERS = 80
 
@@ -40,13 +40,16 @@ class TaskSignature:
 
 def list_tasks() -> list[TaskSignature]:
     """Give all tasks by name."""
-    return [_signature(name, stub) for name, stub in STUBS.items()]
+    return [
+        TaskSignature(name, inspect.signature(stub, eval_str=True).parameters, inspect.getdoc(stub) or "")
+        for name, stub in STUBS.items()
+    ]
 
 
 def find_task(name: str) -> TaskSignature:
     """Find a task by its full name, or by the last part of it when no other task ends so.
 
-    Raises UnknownTaskError with the names that come close.
+    Raises UsageError with the names that come close.
     """
     tasks = list_tasks()
     found = [task for task in tasks if name in {task.wire_name, task.short_name}]
@@ -54,11 +57,11 @@ def find_task(name: str) -> TaskSignature:
         return found[0]
     if found:
         names = ", ".join(task.wire_name for task in found)
-        raise UnknownTaskError(f"{name} may be any of {names}.", "Give the full name.")
+        raise UsageError(f"{name} may be any of {names}.", "Give the full name.")
     short_names = [task.short_name for task in tasks]
     near = get_close_matches(name.rpartition(".")[2], short_names, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"The tasks are {', '.join(short_names)}."
-    raise UnknownTaskError(f"There is no task {name}.", hint)
+    raise UsageError(f"There is no task {name}.", hint)
 
 
 def parse_assignments(task: TaskSignature, assignments: Iterable[str]) -> dict[str, Any]:
@@ -79,29 +82,14 @@ def parse_assignments(task: TaskSignature, assignments: Iterable[str]) -> dict[s
 
 def check_arguments(task: TaskSignature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise TaskArgumentsError, with the signature, unless the task can be called with these."""
-    positional = list(zip(task.parameters, args, strict=False))
-    if len(args) > len(task.parameters):
-        raise _refusal(
-            task, f"{task.short_name} takes at most {len(task.parameters)} arguments, not {len(args)}."
-        )
-    twice = [name for name, _ in positional if name in kwargs]
-    if twice:
-        raise _refusal(task, f"{', '.join(twice)} of {task.short_name} is given twice.")
-    given = dict(positional) | dict(kwargs)
+    for name in kwargs:
+        _parameter(task, name)
+    try:
+        given = inspect.Signature(list(task.parameters.values())).bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise _refusal(task, f"{task.short_name}: {error}.") from None
     for name, value in given.items():
-        _check_value(task, _parameter(task, name), value)
-    missing = [
-        name
-        for name, parameter in task.parameters.items()
-        if parameter.default is parameter.empty and name not in given
-    ]
-    if missing:
-        raise _refusal(task, f"{task.short_name} needs {' and '.join(missing)}.")
-
-
-def _signature(wire_name: str, stub: Callable[..., None]) -> TaskSignature:
-    parameters = inspect.signature(stub, eval_str=True).parameters
-    return TaskSignature(wire_name, dict(parameters), inspect.getdoc(stub) or "")
+        _check_value(task, task.parameters[name], value)
 
 
 def _parameter(task: TaskSignature, name: str) -> inspect.Parameter:

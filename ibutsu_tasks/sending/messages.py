@@ -1,17 +1,23 @@
-"""Publishing messages within a few seconds or not at all, and asking who consumes them.
+"""Publishing messages within a few seconds or not at all, and asking who consumes them and what came of them.
 
 The application comes from `celery_app.create_client_app`, whose every step has a time limit.
 """
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
+from celery.app.backends import by_url
+from celery.exceptions import BackendError
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker import unreachable
+from ibutsu_tasks.broker import describe, unreachable
+from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, WaitTimeoutError
+from ibutsu_tasks.settings.masking import Masker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,24 +27,37 @@ if TYPE_CHECKING:
 PING_SECONDS = 1.0
 """A worker answers in milliseconds; the rest is for a loaded machine."""
 
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+PAUSE_GROWTH = 1.3
+
+ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """How a task ended: its JSON result, or one sentence and the worker's traceback."""
+
+    task_id: str
+    succeeded: bool
+    result: Any = None
+    error: str | None = None
+    traceback: str | None = None
+
 
 def send(
     app: Celery,
     task_name: str,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
-    *,
-    countdown_seconds: float | None = None,
-    queue: str | None = None,
+    **options: Any,
 ) -> str:
-    """Publish one message and give the task's id. Its name and arguments are not checked here.
+    """Publish one message, with `options` of `send_task`, and give the task's id. Nothing is checked here.
 
     Raises BrokerUnreachableError when the broker is gone or does not take it.
     """
     with _broker_errors(app):
-        result = app.send_task(
-            task_name, tuple(args), dict(kwargs or {}), countdown=countdown_seconds, queue=queue
-        )
+        result = app.send_task(task_name, tuple(args), dict(kwargs or {}), **options)
     return str(result.id)
 
 
@@ -58,6 +77,58 @@ def consumed_queues(app: Celery) -> frozenset[str]:
     # Beat answers too, with an error: it consumes nothing.
     lists = [queues for queues in answers.values() if isinstance(queues, list)]
     return frozenset(queue["name"] for queues in lists for queue in queues)
+
+
+def outcome_of(task_id: str, result: Any, traceback: object, *, succeeded: bool) -> TaskOutcome:
+    """Give how a task ended from what it returned or raised."""
+    if succeeded:
+        return TaskOutcome(task_id, succeeded=True, result=result)
+    shown = None if traceback is None else str(traceback)
+    return TaskOutcome(task_id, succeeded=False, error=explain_failure(result), traceback=shown)
+
+
+def wait_for(app: Celery, backend_url: str, task_id: str, timeout_seconds: float) -> TaskOutcome:
+    """Wait for the end of a task, by asking and never by subscribing: a dead backend is met at once.
+
+    Raises WaitTimeoutError when it does not come in time, ServiceUnreachableError when the result
+    backend is gone.
+    """
+    backend_class, url = cast("Any", by_url)(backend_url, app.loader)
+    backend = backend_class(app=app, url=url)
+    deadline = time.monotonic() + timeout_seconds
+    pause_seconds = FIRST_PAUSE_SECONDS
+    while (meta := _read(backend, backend_url, task_id))["status"] not in ENDED:
+        left_seconds = deadline - time.monotonic()
+        if left_seconds <= 0:
+            raise WaitTimeoutError(
+                f"Task {task_id} has not ended after {timeout_seconds:g} s; it may be queued or running.",
+                "Give --wait more seconds; `ibutsu-tasks doctor --only workers` says who works.",
+            )
+        time.sleep(min(pause_seconds, left_seconds))
+        pause_seconds = min(pause_seconds * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
+    return outcome_of(task_id, meta["result"], meta.get("traceback"), succeeded=meta["status"] == "SUCCESS")
+
+
+def _read(backend: Any, backend_url: str, task_id: str) -> dict[str, Any]:
+    try:
+        meta: dict[str, Any] = backend.get_task_meta(task_id)
+    except (RedisError, KombuError, BackendError, OSError) as error:
+        reason = Masker([backend_url]).mask(" ".join(str(error).split()) or type(error).__name__)
+        raise ServiceUnreachableError(
+            f"The result backend at {describe(backend_url)} did not work: {reason}",
+            "The task was sent. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
+        ) from error
+    return meta
+
+
+def explain_failure(error: object) -> str:
+    """Give one sentence for what a task raised: our own errors have one, others are named first."""
+    # SQLAlchemy continues with the statement.
+    sentence = " ".join(str(error).split()).partition(" [SQL: ")[0]
+    if isinstance(error, IbutsuTasksError):
+        return sentence
+    name = type(error).__name__
+    return f"{name}: {sentence}" if sentence else name
 
 
 @contextmanager

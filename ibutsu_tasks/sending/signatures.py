@@ -11,51 +11,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def clear_import_file_content(
-    import_id: str,
-) -> None:
+def clear_import_file_content(import_id: str) -> None:
     """Drop the bytes of a finished import; its record stays."""
 
 
-def prune_old_files(
-    months: int | str = 5,
-) -> None:
+def prune_old_files(months: int | str = 5) -> None:
     """Delete artifacts uploaded more than `months` of 30 days ago."""
 
 
-def prune_old_import_files(
-    days: int | str = 7,
-) -> None:
+def prune_old_import_files(days: int | str = 7) -> None:
     """Delete import records, with their files, older than `days`; the answers are the Ibutsu server's own."""
 
 
-def prune_old_results(
-    months: int | str = 6,
-) -> None:
+def prune_old_results(months: int | str = 6) -> None:
     """Delete results, with their artifacts, that started more than `months` of 30 days ago."""
 
 
-def prune_old_runs(
-    months: int | str = 12,
-) -> None:
+def prune_old_runs(months: int | str = 12) -> None:
     """Delete runs, with their results and artifacts, that started more than `months` of 30 days ago."""
 
 
-def seed_users(
-    projects: dict[str, dict[str, Any]],
-) -> None:
+def seed_users(projects: dict[str, dict[str, Any]]) -> None:
     """Create missing users and make them owners and members of projects."""
 
 
-def run_archive_import(
-    import_: dict[str, Any],
-) -> None:
+def run_archive_import(import_: dict[str, Any]) -> None:
     """Import an uploaded archive written by pytest-ibutsu."""
 
 
-def run_junit_import(
-    import_: dict[str, Any],
-) -> None:
+def run_junit_import(import_: dict[str, Any]) -> None:
     """Import an uploaded JUnit XML file."""
 
 
@@ -69,9 +53,7 @@ def query_task(
     """Give one page of results or runs as JSON rows, newest first."""
 
 
-def add_result_start_time(
-    run_id: str,
-) -> None:
+def add_result_start_time(run_id: str) -> None:
     """Give every result of a run that has no start time the run's, under the run's lock."""
 
 
@@ -79,9 +61,7 @@ def sync_aborted_runs() -> None:
     """Send `update_run` for every recent run whose summary does not count its results."""
 
 
-def update_run(
-    run_id: str,
-) -> None:
+def update_run(run_id: str) -> None:
     """Recompute a run's summary from its results; a run that does not exist is no error."""
 
 

@@ -19,8 +19,8 @@ from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.retention import ProjectAge, parse_project_ages
 from ibutsu_tasks.settings import values
 from ibutsu_tasks.settings.masking import MASK, Masker, mask_url_passwords
-from ibutsu_tasks.settings.rows import Row, as_text, setting
 from ibutsu_tasks.settings.sources import SettingReader, default_data_dir, read_env_file
+from ibutsu_tasks.settings.values import Row, as_text, duration, number, secret, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,169 +30,125 @@ if TYPE_CHECKING:
 class Settings:
     """Everything that can be set from outside. Build it with `load_settings`."""
 
-    broker_url: str | None = setting(
-        "CELERY_BROKER_URL",
-        None,
-        "Redis URL of the queue.",
-        parse=values.broker_url,
-        secret=True,
-        flag="--broker-url",
+    broker_url: str | None = secret(
+        "CELERY_BROKER_URL", "Redis URL of the queue.", parse=values.broker_url, flags="--broker-url"
     )
-    result_backend: str | None = setting(
+    result_backend: str | None = secret(
         "CELERY_RESULT_BACKEND CELERY_RESULT_BACKEND_URL",
-        None,
         "Redis URL of the task results.",
         parse=values.broker_url,
-        secret=True,
         default_text="the broker URL",
     )
-    database_url: str | None = setting(
+    database_url: str | None = secret(
         "SQLALCHEMY_DATABASE_URI",
-        None,
         "URL of the database; wins over its parts below.",
         parse=values.database_url,
-        secret=True,
-        flag="--database-url",
+        flags="--database-url",
     )
     postgresql_host: str | None = setting(
-        "POSTGRESQL_HOST POSTGRES_HOST", None, "Database host, or the directory of its unix socket."
+        "POSTGRESQL_HOST POSTGRES_HOST", "Database host, or the directory of its unix socket."
     )
-    postgresql_port: int = setting(
-        "POSTGRESQL_PORT POSTGRES_PORT", 5432, "Database port.", parse=values.whole_number(1)
-    )
-    postgresql_user: str | None = setting("POSTGRESQL_USER POSTGRES_USER", None, "Database user.")
-    postgresql_password: str | None = setting(
-        "POSTGRESQL_PASSWORD POSTGRES_PASSWORD", None, "Database password.", secret=True
-    )
+    postgresql_port: int = number("POSTGRESQL_PORT POSTGRES_PORT", "Database port.", 5432)
+    postgresql_user: str | None = setting("POSTGRESQL_USER POSTGRES_USER", "Database user.")
+    postgresql_password: str | None = secret("POSTGRESQL_PASSWORD POSTGRES_PASSWORD", "Database password.")
     postgresql_database: str | None = setting(
-        "POSTGRESQL_DATABASE POSTGRESQL_DB POSTGRES_DATABASE POSTGRES_DB", None, "Database name."
+        "POSTGRESQL_DATABASE POSTGRESQL_DB POSTGRES_DATABASE POSTGRES_DB", "Database name."
     )
     postgresql_sslmode: str | None = setting(
         "POSTGRESQL_SSLMODE POSTGRES_SSLMODE",
-        None,
         "TLS to the database.",
         parse=values.one_of(("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
         default_text="prefer",
     )
-    flower_basic_auth: str | None = setting(
-        "FLOWER_BASIC_AUTH", None, "`user:password` of the Flower page.", parse=values.basic_auth, secret=True
+    flower_basic_auth: str | None = secret(
+        "FLOWER_BASIC_AUTH", "`user:password` of the Flower page.", parse=values.basic_auth
     )
     flower_address: str = setting(
-        "FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on.", flag="--address"
+        "FLOWER_ADDRESS", "Address Flower listens on.", "127.0.0.1", flags="--address"
     )
-    flower_port: int = setting(
-        "FLOWER_PORT", 5555, "Port Flower listens on.", parse=values.whole_number(1), flag="--port"
-    )
-    flower_url: str | None = setting(
+    flower_port: int = number("FLOWER_PORT", "Port Flower listens on.", 5555, flags="--port")
+    flower_url: str | None = secret(
         "IBUTSU_TASKS_FLOWER_URL",
-        None,
         "Where `doctor` finds Flower; unset: not checked.",
         parse=values.quote_password,
-        secret=True,
     )
     worker_concurrency: int | str = setting(
         "CELERY_WORKER_CONCURRENCY",
-        1,
         "Tasks a worker runs at a time, or `auto`.",
+        1,
         parse=values.concurrency,
-        flag="--concurrency",
+        flags="--concurrency -c",
     )
     worker_queues: tuple[str, ...] = setting(
         "CELERY_WORKER_QUEUES",
-        ("celery",),
         "Queues a worker consumes, separated by commas.",
+        ("celery",),
         parse=values.queues,
-        default_text="celery",
-        flag="--queues",
+        flags="--queues -Q",
     )
     worker_hostname: str | None = setting(
         "CELERY_WORKER_HOSTNAME",
-        None,
         "Node name of a worker.",
         default_text="celery@HOST",
-        flag="--hostname",
+        flags="--hostname -n",
     )
-    worker_prefetch_multiplier: int = setting(
+    worker_prefetch_multiplier: int = number(
         "CELERY_WORKER_PREFETCH_MULTIPLIER",
-        1,
         "Messages a worker holds per process.",
-        parse=values.whole_number(1),
-        flag="--prefetch-multiplier",
+        1,
+        flags="--prefetch-multiplier",
     )
-    worker_max_tasks_per_child: int | None = setting(
+    worker_max_tasks_per_child: int | None = number(
         "CELERY_WORKER_MAX_TASKS_PER_CHILD",
-        None,
         "Tasks after which a worker process is replaced.",
-        parse=values.whole_number(1),
-        flag="--max-tasks-per-child",
+        flags="--max-tasks-per-child",
     )
-    worker_soft_shutdown_seconds: float = setting(
+    worker_soft_shutdown_seconds: float = duration(
         "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
-        20.0,
         "What a running task is given on SIGQUIT before its message goes back to the queue.",
-        parse=values.seconds,
-        unit="s",
+        20.0,
     )
     log_level: str = setting(
         "CELERY_WORKER_LOGLEVEL",
-        "info",
         "Log level of worker and beat.",
+        "info",
         parse=values.one_of(values.LOG_LEVELS),
-        flag="--loglevel",
+        flags="--loglevel -l",
     )
     log_format: str = setting(
         "IBUTSU_TASKS_LOG_FORMAT",
-        "text",
         "`text`, or `json` for one object per line.",
+        "text",
         parse=values.one_of(values.LOG_FORMATS),
-        flag="--log-format",
+        flags="--log-format",
     )
-    task_time_limit_seconds: float | None = setting(
-        "CELERY_TASK_TIME_LIMIT",
-        None,
-        "A task is killed after this.",
-        parse=values.seconds,
-        unit="s",
-        flag="--time-limit",
+    task_time_limit_seconds: float | None = duration(
+        "CELERY_TASK_TIME_LIMIT", "A task is killed after this.", flags="--time-limit"
     )
-    task_soft_time_limit_seconds: float | None = setting(
-        "CELERY_TASK_SOFT_TIME_LIMIT",
-        None,
-        "A task is asked to end after this.",
-        parse=values.seconds,
-        unit="s",
-        flag="--soft-time-limit",
+    task_soft_time_limit_seconds: float | None = duration(
+        "CELERY_TASK_SOFT_TIME_LIMIT", "A task is asked to end after this.", flags="--soft-time-limit"
     )
-    result_expires_seconds: float = setting(
-        "CELERY_RESULT_EXPIRES", 86400.0, "How long task results are kept.", parse=values.seconds, unit="s"
+    result_expires_seconds: float = duration(
+        "CELERY_RESULT_EXPIRES", "How long task results are kept.", 86400.0
     )
-    import_max_unpacked_bytes: int = setting(
-        "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
-        4 * 1024**3,
-        "What an archive may unpack to.",
-        parse=values.whole_number(1),
-        unit="bytes",
+    import_max_unpacked_bytes: int = number(
+        "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES", "What an archive may unpack to.", 4 * 1024**3, unit="bytes"
     )
-    query_max_rows: int = setting(
-        "IBUTSU_TASKS_QUERY_MAX_ROWS",
-        50_000,
-        "Largest page `query_task` answers.",
-        parse=values.whole_number(1),
-    )
+    query_max_rows: int = number("IBUTSU_TASKS_QUERY_MAX_ROWS", "Largest page `query_task` answers.", 50_000)
     retention: tuple[ProjectAge, ...] = setting(
         "IBUTSU_TASKS_RETENTION",
-        (),
         "Ages of projects that differ from a rule's: `demo:results=120d,archive:runs=never`.",
+        (),
         parse=parse_project_ages,
         default_text="none",
     )
     data_dir: Path = setting(
         "IBUTSU_TASKS_DATA_DIR",
-        Path(),
         "Where `up` keeps its data.",
+        Path(),
         parse=lambda value: Path(value).expanduser().absolute(),
         default_text="$XDG_DATA_HOME/ibutsu-tasks",
-        flag="--data-dir",
+        flags="--data-dir",
     )
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -243,24 +199,18 @@ class Settings:
         self._require(broker=True, database=True)
 
     def _require(self, *, broker: bool, database: bool) -> None:
-        missing = []
-        if broker and not self.broker_url:
-            missing.append("CELERY_BROKER_URL")
+        wanted = {"CELERY_BROKER_URL": self.broker_url} if broker else {}
         if database and not self.database_uri:
-            missing += self._missing_database_variables()
+            parts = {"POSTGRESQL_HOST": self.postgresql_host, "POSTGRESQL_DATABASE": self.postgresql_database}
+            all_parts = {"POSTGRESQL_HOST (with _USER, _PASSWORD, _DATABASE)": None}
+            wanted |= parts if any(parts.values()) else all_parts
+        missing = [name for name, value in wanted.items() if not value]
         if missing:
             raise SettingsError(
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
                 f" and no local stack runs on {self.data_dir}.",
                 "Set them in the environment or in .env, or start everything here with `ibutsu-tasks up`.",
             )
-
-    def _missing_database_variables(self) -> list[str]:
-        parts = {"POSTGRESQL_HOST": self.postgresql_host, "POSTGRESQL_DATABASE": self.postgresql_database}
-        missing = [name for name, value in parts.items() if not value]
-        return (
-            missing if len(missing) < len(parts) else ["POSTGRESQL_HOST (with _USER, _PASSWORD, _DATABASE)"]
-        )
 
     def source(self, name: str) -> str:
         """Say where the value of a setting came from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ibutsu_tasks.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ibutsu_tasks.settings.rows import Row
+    from ibutsu_tasks.settings.values import Row
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -55,7 +56,7 @@ class SettingReader:
     def read(self, row: Row, option: Any) -> None:
         """Take a setting from its option, the environment or `.env`, the first that has it."""
         if option is not None:
-            self._take(row, option, f"option {row.flag or '--' + row.name.replace('_', '-')}")
+            self._take(row, option, f"option {(*row.flags, '--' + row.name.replace('_', '-'))[0]}")
             return
         for place, variables in self.places:
             for variable in row.variables:
@@ -94,13 +95,7 @@ class SettingReader:
         record = stack_record.read_record(self.values["data_dir"])
         if record is None:
             return
-        found = {
-            "broker_url": record.broker_url,
-            "database_url": record.database_url,
-            "flower_url": record.flower_url,
-            "flower_basic_auth": record.flower_basic_auth,
-        }
-        for name, value in found.items():
-            if value is not None and name not in self.values:
+        for name, value in asdict(record).items():
+            if name != "pid" and value is not None and name not in self.values:
                 self.values[name] = value
                 self.sources[name] = "local stack"

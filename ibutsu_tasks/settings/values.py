@@ -1,4 +1,4 @@
-"""The texts that settings are given as: how each kind is checked and parsed.
+"""The form of a setting: a row says what it means, and how the text it is given as is checked and parsed.
 
 Every parser takes the text and raises ValueError with the end of a sentence: `must be …`.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -28,11 +30,6 @@ _PROPER_URL = re.compile(
 _ODD_URL = re.compile(_HEAD + r"(?P<password>.*)(?P<tail>@[^@/?#]*(?:[/?#].*)?)$", re.IGNORECASE)
 _UNQUOTED = "%!$&'()*+,=~._-:"
 _STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
-
-
-def text(value: str) -> str:
-    """Take the text as it is."""
-    return value
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:
@@ -105,10 +102,10 @@ def quote_password(url: str) -> str:
     return f"{head}{quote(_STRAY_PERCENT.sub('%25', password), safe=_UNQUOTED)}{tail}"
 
 
-def _scheme(url: str) -> str:
+def _scheme(url: str, example: str) -> str:
     scheme, separator, _ = url.partition("://")
     if not separator:
-        raise ValueError("is not a URL (expected something like redis://host:6379/0)")
+        raise ValueError(f"is not a URL (expected something like {example})")
     return scheme.lower()
 
 
@@ -116,21 +113,16 @@ def broker_url(value: str) -> str:
     """Check one Redis URL or several separated by `;`, and quote their passwords."""
     urls = split_urls(value)
     for url in urls:
-        if _scheme(url) not in BROKER_SCHEMES:
-            raise ValueError(
-                f"has the scheme {_scheme(url)}://; Ibutsu's queue is Redis ({', '.join(BROKER_SCHEMES)})"
-            )
+        scheme = _scheme(url, "redis://host:6379/0")
+        if scheme not in BROKER_SCHEMES:
+            known = ", ".join(BROKER_SCHEMES)
+            raise ValueError(f"has the scheme {scheme}://; Ibutsu's queue is Redis ({known})")
     return ";".join(quote_password(url) for url in urls)
 
 
 def database_url(value: str) -> str:
     """Check a PostgreSQL URL, name its driver, and quote its password."""
-    try:
-        scheme = _scheme(value)
-    except ValueError:
-        raise ValueError(
-            "is not a URL (expected something like postgresql://user:password@host/name)"
-        ) from None
+    scheme = _scheme(value, "postgresql://user:password@host/name")
     if scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
         raise ValueError(f"has the scheme {scheme}://; Ibutsu's database is PostgreSQL (postgresql://)")
     return quote_password("postgresql+psycopg2://" + value.partition("://")[2])
@@ -144,3 +136,54 @@ def basic_auth(value: str) -> str:
     if "," in value or not value.isascii():
         raise ValueError("must be plain ASCII without a comma: Flower splits it at commas")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a setting is: where it is read from, what it means, how it is checked."""
+
+    name: str
+    variables: tuple[str, ...]
+    default_text: str
+    unit: str
+    help: str
+    secret: bool
+    parse: Callable[[str], Any]
+    flags: tuple[str, ...]
+    """The spellings of the command-line option that sets it, where there is one."""
+
+
+def as_text(value: Any) -> str:
+    """Give a value as it is shown, `–` for none."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or NONE
+    return NONE if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def setting(
+    variables: str,
+    help_text: str,
+    default: Any = None,
+    *,
+    parse: Callable[[str], Any] = str,
+    unit: str = "",
+    secret: bool = False,
+    default_text: str | None = None,
+    flags: str = "",
+) -> Any:
+    """Give a field of `Settings`; it is known by the first of `variables`, separated by spaces."""
+    metadata = {
+        "variables": tuple(variables.split()),
+        "parse": parse,
+        "unit": unit,
+        "help": help_text,
+        "secret": secret,
+        "default_text": default_text or as_text(default),
+        "flags": tuple(flags.split()),
+    }
+    return field(default=default, metadata=metadata)
+
+
+number = partial(setting, parse=whole_number(1))
+duration = partial(setting, parse=seconds, unit="s")
+secret = partial(setting, secret=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 TASK_MODULES = (
     "ibutsu_tasks.tasks.imports",
     "ibutsu_tasks.tasks.runs",
-    "ibutsu_tasks.tasks.results",
     "ibutsu_tasks.tasks.query",
     "ibutsu_tasks.tasks.db",
 )

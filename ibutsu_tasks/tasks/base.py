@@ -8,7 +8,7 @@ import random
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from celery import Celery, Task, current_app, signals
 from celery.exceptions import Retry
@@ -72,16 +72,9 @@ def publish_patiently(message: Signature[Any]) -> None:
 class DatabaseCelery(Celery):
     """An application whose tasks have a database."""
 
-    def __init__(self, *args: Any, resources: Resources | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, resources: Resources, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._resources = resources
-
-    @property
-    def resources(self) -> Resources:
-        """The connections of this process."""
-        if self._resources is None:
-            raise RuntimeError("this application was built without resources")
-        return self._resources
+        self.resources = resources
 
 
 @dataclass(slots=True)
@@ -133,10 +126,7 @@ class DatabaseTask(Task[Any, Any]):
     @property
     def resources(self) -> Resources:
         """The connections of this process."""
-        app = self.app
-        if not isinstance(app, DatabaseCelery):
-            raise TypeError(f"{self.name} needs an application with a database, not {app.main}")
-        return app.resources
+        return cast("DatabaseCelery", self.app).resources
 
     @contextmanager
     def transaction(self) -> Iterator[tuple[Session, FollowUps]]:
@@ -144,15 +134,15 @@ class DatabaseTask(Task[Any, Any]):
         follow_ups = FollowUps()
         with self.resources.session() as session:
             yield session, follow_ups
-        self.send_now(follow_ups)
-
-    def send_now(self, follow_ups: FollowUps) -> None:
-        """Send messages; right here and in order when the task itself runs without a worker."""
         for name, args, options in follow_ups.messages:
-            if self.request.is_eager:
-                self.app.tasks[name].apply(args, throw=True)
-            else:
-                self.app.send_task(name, args, **options)
+            self.send_now(name, *args, **options)
+
+    def send_now(self, task_name: str, *args: Any, **options: Any) -> None:
+        """Send a message; run the task right here when this one itself runs without a worker."""
+        if self.request.is_eager:
+            self.app.tasks[task_name].apply(args, throw=True)
+        else:
+            self.app.send_task(task_name, args, **options)
 
 
 @signals.task_prerun.connect(dispatch_uid="ibutsu-tasks-task-prerun")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import socket
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from celery import shared_task
+from celery import shared_task, signals
+from redis.exceptions import RedisError
 
 from ibutsu_tasks.errors import BusyError, TaskArgumentsError
 from ibutsu_tasks.operations import seeding
@@ -17,8 +20,7 @@ from ibutsu_tasks.operations.prune.history import PruneHistory, Recording
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
-from ibutsu_tasks.tasks.progress import PruneReporter
-from ibutsu_tasks.tasks.stopping import is_shutting_down
+from ibutsu_tasks.tasks.progress import store
 from ibutsu_tasks.wire_names import (
     CLEAR_IMPORT_FILE_CONTENT,
     PRUNE_OLD_FILES,
@@ -34,21 +36,40 @@ Number = int | str
 """The API's `POST /admin/run-task` may send numbers as strings."""
 
 
-@dataclass(frozen=True, slots=True)
+PROGRESS_PAUSE_SECONDS = 0.5
+
+# Made before the worker forks, so that parent and children share it: the signal reaches the parent alone.
+_shutting_down = mmap.mmap(-1, 1)
+
+
+@signals.worker_shutting_down.connect(dispatch_uid="ibutsu-tasks-shutting-down")
+def _note_shutdown(**_: Any) -> None:
+    _shutting_down[0] = True
+
+
+@dataclass(slots=True)
 class TaskMonitor(PruneMonitor):
     """Shows the progress of a prune in its task's state and in its record; the worker's shutdown stops it."""
 
-    reporter: PruneReporter
+    task: DatabaseTask
     recording: Recording
+    _next: float = 0.0
 
     def report(self, progress: PruneProgress) -> None:
-        """Store it."""
-        self.reporter.report(progress)
+        """Store it, as the task's state at most twice a second; a backend that takes none stops no prune."""
         self.recording.on_progress(progress.rows)
+        request = self.task.request
+        if request.is_eager or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + PROGRESS_PAUSE_SECONDS
+        try:
+            store(self.task, str(request.id), asdict(progress))
+        except (RedisError, OSError) as error:
+            logger.warning("could not store how far the prune is: %s", error)
 
     def should_stop(self) -> bool:
         """Say whether the worker shuts down."""
-        return is_shutting_down()
+        return bool(_shutting_down[0])
 
 
 def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSummary:
@@ -63,7 +84,6 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSu
         age_days = int(str(age)) * rule.days_per_unit
     except ValueError:
         raise TaskArgumentsError(f"{rule.unit} must be a whole number, not {age!r}.") from None
-    reporter = PruneReporter(task)
     where = task.request.hostname or socket.gethostname()
     history = PruneHistory(lambda: task.resources.redis, logger.warning, "task", where, task.request.id)
     with history.recorded(rule.name, age_days) as recording:
@@ -72,7 +92,7 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSu
             rule,
             age_days,
             project_ages=task.resources.settings.retention,
-            monitor=TaskMonitor(reporter, recording),
+            monitor=TaskMonitor(task, recording),
         )
         recording.end(summary)
     if summary.stopped:

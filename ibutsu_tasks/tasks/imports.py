@@ -18,7 +18,7 @@ from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT, UPDATE
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from ibutsu_tasks.operations.imports.progress import OnProgress
+    from ibutsu_tasks.operations.imports.content import OnProgress
 
 
 UNFORESEEN = "The import failed for an unforeseen reason; the worker's log says more."

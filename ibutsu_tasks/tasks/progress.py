@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from celery import states
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
-    from ibutsu_tasks.operations.prune.watch import PruneProgress
     from ibutsu_tasks.tasks.base import DatabaseTask
 
 logger = logging.getLogger(__name__)
@@ -26,8 +24,6 @@ logger = logging.getLogger(__name__)
 IMPORT_PAUSE_SECONDS = 0.2
 SHARE_OF_TIME = 20
 """Reporting takes at most one part in so many of an import's time."""
-
-PRUNE_PAUSE_SECONDS = 0.5
 
 
 class ImportReporter:
@@ -76,31 +72,13 @@ class ImportReporter:
         try:
             publish(resources.brief_redis, update)
             if state is not None:
-                _store(self._task, self._task_id, state)
+                store(self._task, self._task_id, state)
         except (RedisError, OSError) as error:
             self._is_mute = True
             logger.warning("the progress of import %s is no longer reported: %s", self._import_id, error)
 
 
-class PruneReporter:
-    """Stores the progress of a prune as the state of its task, at most twice a second."""
-
-    def __init__(self, task: DatabaseTask) -> None:
-        self._task = task
-        self._next = 0.0
-
-    def report(self, progress: PruneProgress) -> None:
-        """Store it; a result backend that does not take it stops no prune."""
-        if self._task.request.is_eager or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + PRUNE_PAUSE_SECONDS
-        try:
-            _store(self._task, str(self._task.request.id), asdict(progress))
-        except (RedisError, OSError) as error:
-            logger.warning("could not store how far the prune is: %s", error)
-
-
-def _store(task: DatabaseTask, task_id: str, facts: Mapping[str, Any]) -> None:
+def store(task: DatabaseTask, task_id: str, facts: Mapping[str, Any]) -> None:
     """Store the task's state as Celery's backend does, with `facts` as its info, within our own time limit.
 
     It is `STARTED`, as Celery's own state of a running task: to any other that it does not know, the Ibutsu

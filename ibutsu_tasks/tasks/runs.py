@@ -1,4 +1,4 @@
-"""Tasks that keep the summaries of runs right."""
+"""Tasks that keep the summaries of runs, and the times of their results, right."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 from celery import shared_task
 
+from ibutsu_tasks.errors import BusyError
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.run_lock import QUIET_SECONDS, RunLock
-from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
-from ibutsu_tasks.wire_names import SYNC_ABORTED_RUNS, UPDATE_RUN
+from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.wire_names import ADD_RESULT_START_TIME, SYNC_ABORTED_RUNS, UPDATE_RUN
 
 RECHECK_HEADER = "ibutsu_tasks_recheck"
 """Marks a message sent to look again, as opposed to one that says the run changed."""
@@ -69,9 +70,7 @@ def _look_again_later(task: DatabaseTask, lock: RunLock, run_id: str) -> None:
 
 
 def _send_recheck(task: DatabaseTask, run_id: str) -> None:
-    follow_ups = FollowUps()
-    follow_ups.send(UPDATE_RUN, run_id, countdown=QUIET_SECONDS, headers={RECHECK_HEADER: True})
-    task.send_now(follow_ups)
+    task.send_now(UPDATE_RUN, run_id, countdown=QUIET_SECONDS, headers={RECHECK_HEADER: True})
 
 
 @shared_task(name=SYNC_ABORTED_RUNS, bind=True, base=DatabaseTask)
@@ -82,3 +81,19 @@ def sync_aborted_runs(self: DatabaseTask) -> dict[str, int]:
         for run_id in run_ids:
             follow_ups.send(UPDATE_RUN, str(run_id), countdown=SYNC_COUNTDOWN_SECONDS)
     return {"runs": len(run_ids)}
+
+
+@shared_task(name=ADD_RESULT_START_TIME, bind=True, base=DatabaseTask)
+def add_result_start_time(self: DatabaseTask, run_id: str) -> dict[str, int]:
+    """Give every result of a run that has no start time the run's, under the run's lock."""
+    if self.request.is_eager:
+        return _fill(self, run_id)
+    with RunLock(self.resources.redis, run_id).try_hold() as held:
+        if held:
+            return _fill(self, run_id)
+    raise BusyError(f"Run {run_id} is being updated by another task.")
+
+
+def _fill(task: DatabaseTask, run_id: str) -> dict[str, int]:
+    with task.transaction() as (session, _):
+        return {"results": run_summary.fill_start_times(session, run_id)}

@@ -129,7 +129,7 @@ def test_the_longest_countdown_is_sent(env: dict[str, str], broker_url: str) -> 
     [
         (["update_rn", "run_id=x"], ["There is no task update_rn.", "Did you mean update_run?"]),
         (["update_run", "run_ids=x"], ["Did you mean run_id?", "update_run(run_id: str)"]),
-        (["update_run"], ["update_run needs run_id."]),
+        (["update_run"], ["update_run: missing a required argument: 'run_id'."]),
         (["update_run", "x"], ["'x' is not of the form NAME=VALUE."]),
         (["update_run", "--args", "[1"], ["--args is no valid JSON"]),
         (["update_run", "--args", "3"], ["--args must be an array or an object, not int."]),

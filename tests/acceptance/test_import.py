@@ -199,10 +199,8 @@ def test_a_terminal_shows_how_far_a_large_file_is(
     ):
         until(lambda: session.rollback() or session.scalars(select(Import)).first())
         row = session.scalars(select(Import)).one()
-        meta = {"status": "STARTED", "result": {"cases": 4321}, "traceback": None, "children": []}
-        client.set("celery-task-meta-a-task", json.dumps(meta))
         update = JobUpdate("a-task", str(row.id), "running", 50_000_000, 400_000_000, "celery@here")
-        until(lambda: publish(client, update) or "4,321" in command.output)
+        until(lambda: publish(client, update) or "50.0 MB" in command.output)
         row.status, row.data = "error", {"error": "shop.xml is a test."}
         session.commit()
         publish(client, replace(update, status="error"))
@@ -210,7 +208,7 @@ def test_a_terminal_shows_how_far_a_large_file_is(
         command.wait_for("shop.xml is a test.")
     output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", command.output)
     assert "0/1 files" in output
-    assert "50.0 MB of 400 MB, 4,321 tests" in output
+    assert "50.0 MB of 400 MB" in output
     assert "Not imported: shop.xml is a test." in output
 
 

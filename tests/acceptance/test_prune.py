@@ -229,13 +229,13 @@ def test_a_second_prune_is_told_that_one_is_running(
         (["files", "--vacuum", "--enqueue"], "--enqueue and --vacuum do not go together"),
         ([], "Name a rule: imports, files, results, runs or all"),
         (["--dry-run"], "Name a rule"),
-        (["--history", "--dry-run"], "--history deletes nothing, so --dry-run does not go with it"),
+        (["--history", "--dry-run"], "--history and --dry-run do not go together"),
         (["fils", "--history"], "Did you mean 'files'?"),
         (["files", "--enqueue", "--older-than", "100d"], "--older-than 4months"),
         (["runs", "--archive", "d", "--dry-run"], "--dry-run and --archive do not go together"),
         (["runs", "--archive", "d", "--enqueue"], "--enqueue and --archive do not go together"),
         (["imports", "--archive", "d"], "import records are never archived"),
-        (["--history", "--archive", "d"], "--archive does not go with it"),
+        (["--history", "--archive", "d"], "--history and --archive do not go together"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_code_2(arguments: list[str], said: str) -> None:

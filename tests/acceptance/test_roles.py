@@ -42,7 +42,7 @@ def env(broker_url: str, database_url: str) -> dict[str, str]:
 
 
 def send(settings: Settings, *args: object, queue: str = "celery") -> AsyncResult[object]:
-    return create_celery_app(settings=settings, timeout_seconds=5).send_task(UPDATE_RUN, args, queue=queue)
+    return create_celery_app(settings=settings).send_task(UPDATE_RUN, args, queue=queue)
 
 
 def is_waiting_for_a_lock(engine: Engine) -> bool:

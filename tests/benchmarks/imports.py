@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.models import Artifact, Project, Result, Run
-from ibutsu_tasks.operations.imports.uploads import UploadRequest, store_upload
+from ibutsu_tasks.operations.imports.uploads import store_upload
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, speedup
 from tests.factories import make_project
 
@@ -83,7 +83,7 @@ def upload(system: BenchSystem, path: Path) -> tuple[str, dict[str, Any]]:
     """Store a file as the API server does for its page, in a project; give the task and its message."""
     with system.session() as session:
         project_id = session.scalar(select(Project.id)) or make_project(session).id
-        stored = store_upload(session, UploadRequest(path.name, path, project_id))
+        stored = store_upload(session, path.name, path, project_id=project_id)
         session.commit()
     message = stored.message | {"created": stored.message["created"].isoformat()}
     return stored.wire_name.removeprefix("ibutsu_server.tasks."), message

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.operations.imports.uploads import UploadRequest, store_upload
+from ibutsu_tasks.operations.imports.uploads import store_upload
 from ibutsu_tasks.operations.prune.run_prune import prune
 from ibutsu_tasks.retention import RULES_BY_NAME
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, single
@@ -122,7 +122,7 @@ def _beside_imports(system: BenchSystem, longest: list[float]) -> tuple[list[flo
 def _import_seconds(system: BenchSystem) -> float:
     """Import a report of 20 cases, from the message sent to its result stored."""
     with system.session() as session:
-        upload = store_upload(session, UploadRequest("report.xml", REPORT.encode()))
+        upload = store_upload(session, "report.xml", REPORT.encode())
         session.commit()
 
     message = {"id": str(upload.import_id)}

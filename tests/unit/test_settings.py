@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from ibutsu_tasks import stack_record
-from ibutsu_tasks.errors import AlreadyRunningError, SettingsError, UsageError
+from ibutsu_tasks.errors import LocalServersError, SettingsError, UsageError
 from ibutsu_tasks.settings import Settings, load_settings, setting_rows
 
 BROKER = "redis://broker.example:6379/0"
@@ -178,7 +178,7 @@ def test_a_running_stack_is_found_and_explicit_variables_win(tmp_path: Path) -> 
         assert found.source("broker_url") == "local stack"
         explicit = load(**environ, CELERY_BROKER_URL=BROKER)
         assert (explicit.broker_url, explicit.database_uri) == (BROKER, None), "never half of each"
-        with pytest.raises(AlreadyRunningError, match="already runs"), stack_record.hold_stack_lock(data_dir):
+        with pytest.raises(LocalServersError, match="already runs"), stack_record.hold_stack_lock(data_dir):
             pass
     assert load(**environ).broker_url is None
 

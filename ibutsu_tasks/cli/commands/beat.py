@@ -15,8 +15,8 @@ app = command_app()
 @app.command()
 def beat(
     context: typer.Context,
-    loglevel: Annotated[str | None, setting_option("log_level", "--loglevel", "-l")] = None,
-    log_format: Annotated[str | None, setting_option("log_format", "--log-format")] = None,
+    loglevel: Annotated[str | None, setting_option("log_level")] = None,
+    log_format: Annotated[str | None, setting_option("log_format")] = None,
     celery_args: Annotated[
         list[str] | None, typer.Argument(metavar="[-- CELERY OPTIONS]", help="Passed to Celery untouched.")
     ] = None,

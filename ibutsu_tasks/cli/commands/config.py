@@ -15,7 +15,7 @@ from ibutsu_tasks.settings.values import NONE
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
-    from ibutsu_tasks.settings.rows import Row
+    from ibutsu_tasks.settings.values import Row
 
 app = command_app()
 

@@ -59,11 +59,19 @@ def enqueue(
     if queue is not None:
         check_name("--queue", queue)
     state = state_of(context, json_wanted=json_wanted)
-    from ibutsu_tasks.cli.enqueue import Delivery, list_all_tasks, read_call, run_here, send_call
+    from ibutsu_tasks.cli.enqueue import list_all_tasks, read_call, run_here, send_call
 
     if task is None:
         return list_all_tasks()
     call = read_call(task, assignments or (), args)
     if local:
         return run_here(state.settings, call, verbose=verbose)
-    return send_call(state.output, state.settings, call, Delivery(countdown, queue, wait, verbose))
+    return send_call(
+        state.output,
+        state.settings,
+        call,
+        wait_seconds=wait,
+        verbose=verbose,
+        queue=queue,
+        countdown=countdown,
+    )

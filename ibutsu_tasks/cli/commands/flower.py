@@ -15,8 +15,8 @@ app = command_app()
 @app.command()
 def flower(
     context: typer.Context,
-    address: Annotated[str | None, setting_option("flower_address", "--address")] = None,
-    port: Annotated[str | None, setting_option("flower_port", "--port")] = None,
+    address: Annotated[str | None, setting_option("flower_address")] = None,
+    port: Annotated[str | None, setting_option("flower_port")] = None,
     flower_args: Annotated[
         list[str] | None, typer.Argument(metavar="[-- FLOWER OPTIONS]", help="Passed to Flower untouched.")
     ] = None,

@@ -87,12 +87,20 @@ def import_(
     if project is not None:
         session.check_project(project, create=create_project)
     seconds = 0.0 if no_wait else wait_seconds or session.DEFAULT_WAIT_SECONDS
-    options = session.ImportOptions(
-        project, create_project, session.parse_metadata(metadata or ()), source, partial, seconds
-    )
+    parsed_metadata = session.parse_metadata(metadata or ())
     ids = session.parse_ids(follow or ())
     state.settings.require_services()
     client = create_client_app(state.settings)
     if ids:
         return session.follow_imports(state.output, client, ids, seconds)
-    return session.import_files(state.output, client, files or [], options)
+    return session.import_files(
+        state.output,
+        client,
+        files or [],
+        project=project,
+        create_project=create_project,
+        wait_seconds=seconds,
+        metadata=parsed_metadata or None,
+        source=source,
+        keeps_partial=partial,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -78,27 +79,22 @@ def prune(
     Works on the database itself, so it also serves when no worker runs. Never deletes what is younger
     than a rule's floor. What somebody else is using is left for the next time, and the exit code is 1.
     """
+    options = {"--older-than": older_than, "--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum}
+    _refuse_together({"--history": history, **options, "--archive": archive})
     if history:
-        _refuse_beside_history(
-            {
-                "--older-than": older_than,
-                "--dry-run": dry_run,
-                "--enqueue": enqueue,
-                "--vacuum": vacuum,
-                "--archive": archive,
-            }
-        )
         from ibutsu_tasks.cli.prune import history as prune_history
 
         state = state_of(context, json_wanted=json_wanted)
         return prune_history.show(state, [one.name for one in find_rules(rule or ALL_RULES)])
-    rules = find_rules(_given(rule))
+    if rule is None:
+        raise UsageError(
+            f"Name a rule: {', '.join(RULES_BY_NAME)} or {ALL_RULES}.",
+            "`ibutsu-tasks prune all --dry-run` shows what is due, `prune --history` what went.",
+        )
+    rules = find_rules(rule)
     ages = [(one, one.default_age_days if older_than is None else parse_age(older_than)) for one in rules]
     for one, age_days in ages:
         check_age(one, age_days)
-    _refuse_together({"--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum})
-    for name, is_given in (("--dry-run", dry_run), ("--enqueue", enqueue)):
-        _refuse_together({name: is_given, "--archive": archive is not None})
     from ibutsu_tasks.cli.prune import session
 
     state = state_of(context, json_wanted=json_wanted)
@@ -107,24 +103,8 @@ def prune(
     return session.delete_rows(state, ages, dry_run=dry_run, vacuum=vacuum, archive=archive, yes=yes)
 
 
-def _given(rule: str | None) -> str:
-    if rule is None:
-        raise UsageError(
-            f"Name a rule: {', '.join(RULES_BY_NAME)} or {ALL_RULES}.",
-            "`ibutsu-tasks prune all --dry-run` shows what is due, `prune --history` what went.",
-        )
-    return rule
-
-
-def _refuse_together(options: Mapping[str, bool]) -> None:
-    given = [name for name, is_given in options.items() if is_given]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} do not go together.", "Leave one of them out.")
-
-
-def _refuse_beside_history(options: Mapping[str, object]) -> None:
+def _refuse_together(options: Mapping[str, object]) -> None:
     given = [name for name, value in options.items() if value]
-    if given:
-        raise UsageError(
-            f"--history deletes nothing, so {given[0]} does not go with it.", "Leave one of them out."
-        )
+    for pair in combinations(given, 2):
+        if "--history" in pair or not ("--older-than" in pair or pair == ("--vacuum", "--archive")):
+            raise UsageError(f"{' and '.join(pair)} do not go together.", "Leave one of them out.")

@@ -26,10 +26,10 @@ def up(
     once: Annotated[
         bool, typer.Option("--once", help="Import FILES, show the runs made, then stop.")
     ] = False,
-    data_dir: Annotated[str | None, setting_option("data_dir", "--data-dir")] = None,
+    data_dir: Annotated[str | None, setting_option("data_dir")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Start with empty data; asks first.")] = False,
     yes: YesOption = False,
-    concurrency: Annotated[str | None, setting_option("worker_concurrency", "--concurrency", "-c")] = None,
+    concurrency: Annotated[str | None, setting_option("worker_concurrency")] = None,
     no_flower: Annotated[bool, typer.Option("--no-flower", help="Leave Flower out.")] = False,
     flower_port: Annotated[
         int | None,
@@ -37,7 +37,7 @@ def up(
             metavar="PORT", min=1, max=65535, help="Port of Flower.", show_default="first free one from 5555"
         ),
     ] = None,
-    loglevel: Annotated[str | None, setting_option("log_level", "--loglevel", "-l")] = None,
+    loglevel: Annotated[str | None, setting_option("log_level")] = None,
 ) -> Result | None:
     """Run the whole system here: PostgreSQL, Valkey, worker, beat and Flower, until Ctrl-C.
 
@@ -49,11 +49,12 @@ def up(
         data_dir=data_dir, worker_concurrency=concurrency, log_level=loglevel
     )
     if files:
-        from ibutsu_tasks.cli.imports import session, view
+        from ibutsu_tasks.cli.imports.files import result_of
+        from ibutsu_tasks.cli.imports.session import refuse_unreadable
 
-        refused = session.refuse_unreadable(files)
+        refused = refuse_unreadable(files)
         if len(refused) == len(files):
-            return view.result_of(refused, ExitCode.BAD_NEWS)
+            return result_of(refused, ExitCode.BAD_NEWS)
     from ibutsu_tasks.local.servers.binaries import find_programs
     from ibutsu_tasks.settings import load_settings
 

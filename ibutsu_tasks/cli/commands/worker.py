@@ -15,27 +15,15 @@ app = command_app()
 @app.command()
 def worker(
     context: typer.Context,
-    concurrency: Annotated[
-        str | None, setting_option("worker_concurrency", "--concurrency", "-c", metavar="N")
-    ] = None,
-    queues: Annotated[str | None, setting_option("worker_queues", "--queues", "-Q", metavar="NAMES")] = None,
-    hostname: Annotated[
-        str | None, setting_option("worker_hostname", "--hostname", "-n", metavar="NAME")
-    ] = None,
-    loglevel: Annotated[str | None, setting_option("log_level", "--loglevel", "-l")] = None,
-    log_format: Annotated[str | None, setting_option("log_format", "--log-format")] = None,
-    prefetch_multiplier: Annotated[
-        str | None, setting_option("worker_prefetch_multiplier", "--prefetch-multiplier", metavar="N")
-    ] = None,
-    max_tasks_per_child: Annotated[
-        str | None, setting_option("worker_max_tasks_per_child", "--max-tasks-per-child", metavar="N")
-    ] = None,
-    time_limit: Annotated[
-        str | None, setting_option("task_time_limit_seconds", "--time-limit", metavar="SECONDS")
-    ] = None,
-    soft_time_limit: Annotated[
-        str | None, setting_option("task_soft_time_limit_seconds", "--soft-time-limit", metavar="SECONDS")
-    ] = None,
+    concurrency: Annotated[str | None, setting_option("worker_concurrency", "N")] = None,
+    queues: Annotated[str | None, setting_option("worker_queues", "NAMES")] = None,
+    hostname: Annotated[str | None, setting_option("worker_hostname", "NAME")] = None,
+    loglevel: Annotated[str | None, setting_option("log_level")] = None,
+    log_format: Annotated[str | None, setting_option("log_format")] = None,
+    prefetch_multiplier: Annotated[str | None, setting_option("worker_prefetch_multiplier", "N")] = None,
+    max_tasks_per_child: Annotated[str | None, setting_option("worker_max_tasks_per_child", "N")] = None,
+    time_limit: Annotated[str | None, setting_option("task_time_limit_seconds", "SECONDS")] = None,
+    soft_time_limit: Annotated[str | None, setting_option("task_soft_time_limit_seconds", "SECONDS")] = None,
     celery_args: Annotated[
         list[str] | None, typer.Argument(metavar="[-- CELERY OPTIONS]", help="Passed to Celery untouched.")
     ] = None,

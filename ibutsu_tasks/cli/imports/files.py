@@ -1,20 +1,35 @@
-"""One file of an `import` on its way: its state, how long it took (the column "took"), its JSON."""
+"""The files of an `import`: the state of each, its JSON, and the table and sentences that show them."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.cli.formats import NO_VALUE, format_seconds, plain
+from ibutsu_tasks.cli.result import Result, Table
 from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
+from ibutsu_tasks.operations.imports.records import ImportOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
-    from ibutsu_tasks.operations.imports.outcomes import ImportOutcome
+    from ibutsu_tasks.cli.exit_codes import ExitCode
+    from ibutsu_tasks.cli.result import Block
 
 NUMBERS = {count.title: count.key for count in SUMMARY_COUNTS if count.title}
 """The keys of a run's summary, by the titles of their columns."""
+
+MAX_WARNINGS = 3
+MAX_IDS = 5
+"""As many imports are named for `--follow`; more would fill the terminal."""
+
+COLUMNS = (*NUMBERS, "pass %", "duration", "took")
+
+
+NOT_SEEN = ImportOutcome("", "pending")
 
 
 @dataclass(slots=True)
@@ -30,23 +45,19 @@ class FileImport:
     path: str | None = None
     import_id: UUID | None = None
     refusal: str | None = None
-    outcome: ImportOutcome | None = None
+    outcome: ImportOutcome = NOT_SEEN
     took_seconds: float | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
     def status(self) -> str:
         """`pending`, `running`, `done`, `error`; `refused` without a row, `gone` when it was deleted."""
-        if self.refusal is not None:
-            return "refused"
-        if self.outcome is None:
-            return "pending"
-        return self.outcome.status or "gone"
+        return "refused" if self.refusal is not None else self.outcome.status or "gone"
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.refusal is not None or (self.outcome is not None and self.outcome.has_ended)
+        return self.refusal is not None or self.outcome.has_ended
 
     @property
     def has_failed(self) -> bool:
@@ -60,7 +71,7 @@ class FileImport:
             return None
         if self.status == "gone":
             return f"There is no import {self.import_id}; its row does not exist (any more)."
-        reason = self.refusal or (self.outcome and self.outcome.error)
+        reason = self.refusal or self.outcome.error
         return reason or f"The import ended with the status {self.status} and without a reason."
 
     def see(self, outcome: ImportOutcome) -> None:
@@ -72,17 +83,77 @@ class FileImport:
 
     def as_json(self) -> dict[str, Any]:
         """Give every fact; numbers are null until there is a run."""
-        summary = (self.outcome and self.outcome.summary) or {}
+        summary = self.outcome.summary or {}
         return {
             "file": self.path or self.filename,
             "import_id": self.import_id and str(self.import_id),
             "status": self.status,
             "error": self.error,
-            "warnings": list(self.outcome.warnings) if self.outcome else [],
-            "partial": self.outcome.partial if self.outcome else None,
-            "run_id": str(self.outcome.run_id) if self.outcome and self.outcome.run_id else None,
+            "warnings": list(self.outcome.warnings),
+            "partial": self.outcome.partial,
+            "run_id": self.outcome.run_id and str(self.outcome.run_id),
             **{title: summary.get(key) for title, key in NUMBERS.items()},
             "pass_percent": summary.get("pass_percent"),
-            "duration_seconds": self.outcome.duration_seconds if self.outcome else None,
+            "duration_seconds": self.outcome.duration_seconds,
             "took_seconds": None if self.took_seconds is None else round(self.took_seconds, 2),
         }
+
+
+def result_of(imports: Sequence[FileImport], exit_code: ExitCode, notes: Sequence[Block] = ()) -> Result:
+    """Give what became of the files: a table of the runs, and sentences about the others."""
+    names = _tell_apart(imports)
+    rows = [_cells(one, name) for one, name in zip(imports, names, strict=True) if not one.has_failed]
+    table = [Table(["file", "run id", *COLUMNS], rows, right=COLUMNS, heads=2)] if rows else []
+    findings = [each for one, name in zip(imports, names, strict=True) for each in _findings(one, name)]
+    return Result({"imports": [one.as_json() for one in imports]}, [*table, *notes], findings, exit_code)
+
+
+def how_to_follow(sentence: str, imports: Sequence[FileImport]) -> list[str]:
+    """Name the imports that have not ended behind a sentence; the first few, the JSON document has all."""
+    ids = [one.import_id for one in imports if not one.has_ended]
+    if not ids:
+        return []
+    command = " ".join(["ibutsu-tasks import", *(f"--follow {one}" for one in ids[:MAX_IDS])])
+    rest = f" and {len(ids) - MAX_IDS} more; --json lists all" if len(ids) > MAX_IDS else ""
+    return [f"[yellow]{plain(sentence)}[/] Look again with: {command}{rest}"]
+
+
+def _tell_apart(imports: Sequence[FileImport]) -> list[str]:
+    """Give each file's name, or what it was asked for by where several have the same."""
+    counts = Counter(one.filename for one in imports)
+    asked = [one.path or str(one.import_id or one.filename) for one in imports]
+    return [
+        one.filename if counts[one.filename] == 1 else path for one, path in zip(imports, asked, strict=True)
+    ]
+
+
+def _cells(one: FileImport, name: str) -> list[str]:
+    facts = one.as_json()
+    run_id = facts["run_id"] or f"({one.status})"
+    percent = NO_VALUE if facts["pass_percent"] is None else f"{facts['pass_percent']} %"
+    return [
+        plain(name),
+        run_id,
+        *(NO_VALUE if facts[name] is None else str(facts[name]) for name in NUMBERS),
+        percent,
+        format_seconds(facts["duration_seconds"]),
+        format_seconds(one.took_seconds),
+    ]
+
+
+def _findings(one: FileImport, name: str) -> Iterator[str]:
+    if one.error:
+        yield f"[bold red]Not imported:[/] {plain(_named(one.error, name))}"
+        return
+    if one.outcome.partial:
+        yield f"[bold yellow]Imported in part:[/] {plain(_named(one.outcome.partial, name))}"
+    warnings = one.outcome.warnings
+    for warning in warnings[:MAX_WARNINGS]:
+        yield f"[yellow]Warning:[/] {plain(f'{name}: {warning}')}"
+    if len(warnings) > MAX_WARNINGS:
+        yield f"[yellow]Warning:[/] {plain(name)}: and {len(warnings) - MAX_WARNINGS} more"
+
+
+def _named(sentence: str, name: str) -> str:
+    """Name the file, as most sentences do themselves; one about a killed worker does not."""
+    return sentence if name in sentence else f"{name}: {sentence}"

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker import build_client
-from ibutsu_tasks.cli.imports.bars import import_bars
-from ibutsu_tasks.cli.imports.view import how_to_follow
+from ibutsu_tasks.cli.formats import format_bytes, shorten, visible
+from ibutsu_tasks.cli.imports.files import how_to_follow
 from ibutsu_tasks.errors import ServiceUnreachableError
 from ibutsu_tasks.job_updates import Listener
-from ibutsu_tasks.operations.imports.outcomes import ENDED, read_outcomes
+from ibutsu_tasks.operations.imports.records import ENDED, read_outcomes
 from ibutsu_tasks.sending import messages
-from ibutsu_tasks.sending.results import ResultReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ibutsu_tasks.cli.imports.bars import ImportBars
+    from rich.progress import Progress, TaskID
+
     from ibutsu_tasks.cli.imports.files import FileImport
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.job_updates import JobUpdate
@@ -34,6 +35,40 @@ PAUSE_GROWTH = 1.1
 LISTEN_TIMEOUT_SECONDS = 1.0
 """Progress is not worth a longer wait: the database is asked in any case."""
 
+MAX_FILE_BARS = 8
+"""As many fit below each other on any terminal; the other files are only counted."""
+
+NAME_WIDTH = 20
+
+
+@dataclass(slots=True)
+class ImportBars:
+    """One counts the files, and each large file that is being imported has its own."""
+
+    _bars: Progress
+    _files: TaskID
+    _of_file: dict[str, TaskID] = field(default_factory=dict)
+
+    def count(self, ended: int, total: int) -> None:
+        """Show how many of the files have ended."""
+        self._bars.update(self._files, completed=ended, total=total, amount=f"{ended:,}/{total:,} files")
+
+    def move(self, name: str, update: JobUpdate) -> None:
+        """Show how far the import of a file is, by its bytes."""
+        bar = self._of_file.get(update.import_id)
+        if bar is None and len(self._of_file) < MAX_FILE_BARS:
+            shown = shorten(visible(name), NAME_WIDTH)
+            bar = self._of_file[update.import_id] = self._bars.add_task(shown, amount="")
+        if bar is not None:
+            amount = f"{format_bytes(update.done)} of {format_bytes(update.total)}"
+            self._bars.update(bar, completed=update.done, total=update.total, amount=amount)
+
+    def remove(self, import_id: str) -> None:
+        """Take away the bar of a file, whose import has ended."""
+        bar = self._of_file.pop(import_id, None)
+        if bar is not None:
+            self._bars.remove_task(bar)
+
 
 class Follower:
     """Asks the database how far the imports have come, until all have ended; listens in the pauses."""
@@ -45,7 +80,6 @@ class Follower:
         self._ended_by_word: set[str] = set()
         self._began = time.monotonic()
         self._has_asked = False
-        self._cases = _CasesDone(app)
 
     def follow(self, timeout_seconds: float) -> None:
         """Follow with bars on stderr; end early when `timeout_seconds` have passed."""
@@ -53,9 +87,10 @@ class Follower:
             with (
                 build_client(self._app.resources.settings.require_broker(), LISTEN_TIMEOUT_SECONDS) as client,
                 closing(Listener(client)) as listener,
-                import_bars(self._output) as bars,
+                self._output.bars("{task.fields[amount]}") as bars,
             ):
-                self._follow(listener, bars, timeout_seconds)
+                files = bars.add_task("importing", amount="")
+                self._follow(listener, ImportBars(bars, files), timeout_seconds)
         except KeyboardInterrupt:
             self._say_how_to_follow("Interrupted; the imports continue.")
             raise
@@ -93,7 +128,7 @@ class Follower:
                 if {str(open_.import_id) for open_ in self._open()} <= self._ended_by_word:
                     return
             elif update.done:
-                bars.move(one.filename, update, self._cases.of(update))
+                bars.move(one.filename, update)
 
     def _refresh(self) -> bool:
         """Read the state of the open imports; say whether there are any left."""
@@ -123,25 +158,3 @@ class Follower:
             return
         if not answered:
             self._output.say("[yellow]No worker answers.[/] Start one with `ibutsu-tasks worker`.")
-
-
-class _CasesDone:
-    """Reads from tasks' states how many test cases are done, until the result backend fails once."""
-
-    def __init__(self, app: DatabaseCelery) -> None:
-        self._app = app
-        self._reader: ResultReader | None = None
-        self._has_failed = False
-
-    def of(self, update: JobUpdate) -> int | None:
-        """Give the test cases done of the import behind an update; None when they are not known."""
-        url = self._app.resources.settings.backend_url
-        if self._has_failed or url is None:
-            return None
-        self._reader = self._reader or ResultReader(self._app, url)
-        try:
-            cases = self._reader.progress(update.task_id).get("cases")
-        except ServiceUnreachableError:
-            self._has_failed = True
-            return None
-        return cases if isinstance(cases, int) else None

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.imports.files import FileImport
+from ibutsu_tasks.cli.imports.files import FileImport, how_to_follow, result_of
 from ibutsu_tasks.cli.imports.following import Follower
-from ibutsu_tasks.cli.imports.view import how_to_follow, result_of
 from ibutsu_tasks.cli.options import check_name
 from ibutsu_tasks.cli.result import Note, Result
 from ibutsu_tasks.errors import BrokerUnreachableError, InvalidImportError, UsageError
 from ibutsu_tasks.operations.imports.projects import choose_project
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, UploadRequest, store_upload
+from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.sending import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ibutsu_tasks.cli.output import Output
@@ -29,33 +27,28 @@ if TYPE_CHECKING:
 DEFAULT_WAIT_SECONDS = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """What goes along with every file, and how long the command stays."""
-
-    project: str | None = None
-    create_project: bool = False
-    metadata: dict[str, Any] = field(default_factory=dict)
-    source: str | None = None
-    keeps_partial: bool = False
-    wait_seconds: float = DEFAULT_WAIT_SECONDS
-    """0: send and do not wait."""
-
-
 def import_files(
-    output: Output, app: DatabaseCelery, files: Sequence[Path], options: ImportOptions | None = None
+    output: Output,
+    app: DatabaseCelery,
+    files: Sequence[Path],
+    *,
+    project: str | None = None,
+    create_project: bool = False,
+    wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    **said: Any,
 ) -> Result:
     """Send `files` through the queue and give the runs they became; `app` is a `create_client_app`.
 
+    What is `said` of every file is that of `store_upload`; with 0 `wait_seconds` they are sent and left.
     Ends in DONE when all were imported, BAD_NEWS when some were not, TIMED_OUT when some are still on
     their way. Raises RefusedError for an unknown project, DatabaseUnreachableError and
     BrokerUnreachableError; the latter names what was stored and not sent.
     """
-    options = options or ImportOptions()
     messages.check_broker(app)
-    project_id = _choose_project(app, options)
-    imports = [_import_file(app, path, project_id, options) for path in files]
-    return _finish(output, app, imports, options.wait_seconds)
+    if project is not None:
+        with app.resources.session() as session:
+            said["project_id"] = choose_project(session, project, create=create_project)
+    return _finish(output, app, [_import_file(app, path, said) for path in files], wait_seconds)
 
 
 def follow_imports(
@@ -112,30 +105,13 @@ def parse_ids(words: Sequence[str]) -> list[UUID]:
         raise UsageError("--follow needs the id of an import, such as --json shows.") from None
 
 
-def _choose_project(app: DatabaseCelery, options: ImportOptions) -> UUID | None:
-    if options.project is None:
-        return None
-    with app.resources.session() as session:
-        return choose_project(session, options.project, create=options.create_project)
-
-
-def _import_file(
-    app: DatabaseCelery, path: Path, project_id: UUID | None, options: ImportOptions
-) -> FileImport:
+def _import_file(app: DatabaseCelery, path: Path, said: Mapping[str, Any]) -> FileImport:
     reason = _reason_to_refuse(path)
     if reason:
         return _refused(path, reason)
-    request = UploadRequest(
-        path.name,
-        path,
-        project_id=project_id,
-        metadata=options.metadata or None,
-        source=options.source,
-        keeps_partial=options.keeps_partial,
-    )
     try:
         with app.resources.session() as session:
-            stored = store_upload(session, request)
+            stored = store_upload(session, path.name, path, **said)
     except InvalidImportError as error:
         return _refused(path, str(error))
     _publish(app, path, stored)

@@ -56,9 +56,8 @@ def delete_rows(
 ) -> Result:
     """Show what is due, ask, delete it; `ages` are days. `archive` is a directory for archives of what goes.
 
-    Raises UsageError when nothing of it could be archived, ConfirmationNeededError when nobody can be
-    asked, RefusedError when an index is missing or the archives cannot be written, and what
-    `run_prune.prune` raises.
+    Raises UsageError when nothing of it could be archived and when nobody can be asked, RefusedError when an
+    index is missing or the archives cannot be written, and what `run_prune.prune` raises.
     """
     if archive and [rule.table for rule, _ in ages] == [NOT_ARCHIVED]:
         raise UsageError(
@@ -222,7 +221,7 @@ def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
     """Ask, then send the task of each rule and give its id; nothing is counted.
 
     Raises UsageError when an age is no whole number of months, BrokerUnreachableError, and
-    ConfirmationNeededError when nobody can be asked.
+    UsageError when nobody can be asked.
     """
     asked = [(rule, task_argument(rule, age_days)) for rule, age_days in ages]
     state.settings.require_broker()

@@ -1,9 +1,11 @@
-"""The columns of a parsed result or artifact: its own values, and what all rows of an import share."""
+"""The columns of a parsed result or artifact: its own values, what all rows share, and what it refers to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
 
 from ibutsu_tasks.database.models import Project, Result, Run
 
@@ -12,7 +14,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from sqlalchemy.orm import Session
+
     from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
+
+
+MAX_SENTENCES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,34 @@ class RowTarget:
     """Whether a result that exists already is moved to the run as it is, or replaced."""
     chosen_project_id: UUID | None = None
     """The project the uploader named, which goes before that of an archived row."""
+
+
+class References:
+    """Looks up, once each, whether a row that an archived one refers to is there."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.missing: list[str] = []
+        """Sentences about rows that are not there, at most `MAX_SENTENCES`."""
+        self._found: dict[tuple[str, UUID], bool] = {}
+
+    def knows(self, model: type[Project | Result | Run], row_id: UUID | None) -> bool:
+        """Say whether `check` answers without asking the database."""
+        return row_id is None or (model.__tablename__, row_id) in self._found
+
+    def check(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
+        """Give the id, or None when there is no such row; then a sentence goes to `missing`."""
+        if row_id is None:
+            return None
+        key = (model.__tablename__, row_id)
+        if key not in self._found:
+            query = select(model.id).where(model.id == row_id)
+            self._found[key] = self._session.scalar(query) is not None
+            if not self._found[key] and len(self.missing) < MAX_SENTENCES:
+                self.missing.append(
+                    f"The archive refers to {row_id} of {model.__tablename__}, which is not there; left out."
+                )
+        return row_id if self._found[key] else None
 
 
 @dataclass(frozen=True, slots=True)

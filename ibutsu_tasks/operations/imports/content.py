@@ -1,16 +1,18 @@
-"""The bytes of uploads, as the database keeps them until they are imported."""
+"""The bytes of uploads: as the database keeps them until they are imported, and as they are read then."""
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import case, func, select, update
 
+from ibutsu_tasks.database.copying import read_into
 from ibutsu_tasks.database.engine import limit_lock_wait
-from ibutsu_tasks.database.large_values import read_into
 from ibutsu_tasks.database.models import ImportFile
 from ibutsu_tasks.operations.imports.records import find_locked
 
@@ -26,6 +28,10 @@ IN_MEMORY_BYTES = 8 * 1024**2
 
 SMALL_BYTES = 256 * 1024
 """Content of most uploads: it comes at once with its row."""
+
+
+OnProgress = Callable[[int, int, int], None]
+"""Takes the number of test cases done, the bytes of the file that were read, and how many it has."""
 
 
 @contextmanager
@@ -69,6 +75,52 @@ def _content_row(session: Session, import_id: UUID, small_bytes: int) -> tuple[U
     )
     row = session.execute(query).one_or_none()
     return None if row is None else (row[0], row[1])
+
+
+class WatchedContent:
+    """The content of an import, at position 0, that reports how far it was read.
+
+    A file may be looked into before it is read, and read again where that is needed: it has been read to the
+    farthest position there was since `start`.
+    """
+
+    def __init__(self, content: IO[bytes], on_progress: OnProgress) -> None:
+        self._content = content
+        self._on_progress = on_progress
+        self._is_started = False
+        self._read_bytes = 0
+        self._results = 0
+        self._size_bytes = content.seek(0, os.SEEK_END)
+        content.seek(0)
+        self._report()
+
+    def start(self) -> None:
+        """Count what is read from now on."""
+        self._is_started = True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read as the file does, and report."""
+        data = self._content.read(size)
+        if self._is_started:
+            self._read_bytes = max(self._read_bytes, self._content.tell())
+        self._report()
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a position as the file does."""
+        return self._content.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Give the position in the file."""
+        return self._content.tell()
+
+    def wrote(self, results: int) -> None:
+        """Report how many test cases are done."""
+        self._results = results
+        self._report()
+
+    def _report(self) -> None:
+        self._on_progress(self._results, self._read_bytes, self._size_bytes)
 
 
 def drop_content(session: Session, import_id: UUID) -> None:

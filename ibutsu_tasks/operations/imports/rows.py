@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import sys
-import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.database.models import Project, Run
     from ibutsu_tasks.importers.parsed import ParsedFile, ParsedRun
-    from ibutsu_tasks.operations.imports.columns import RowTarget
-    from ibutsu_tasks.operations.imports.references import References
+    from ibutsu_tasks.operations.imports.columns import References, RowTarget
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long Python threads wait for one another; with the usual 5 ms, the one that writes did little else."""
@@ -39,13 +36,12 @@ MAX_ARTIFACT_BYTES = 500_000_000
 
 @dataclass(frozen=True, slots=True)
 class WriteLimits:
-    """When a batch is full, how large an artifact may be, and how often progress is reported."""
+    """When a batch is full, and how large an artifact may be."""
 
     rows: int = 1000
     size_bytes: int = 2 * 1024**2
     """A small import, too, is to be several batches, for the next is read while one is written."""
     artifact_bytes: int = MAX_ARTIFACT_BYTES
-    progress_interval_seconds: float = 0.2
 
 
 WRITE_LIMITS = WriteLimits()
@@ -92,7 +88,7 @@ class RowWriter:
         session: Session,
         target: RowTarget,
         references: References,
-        on_progress: Callable[[int], None] | None = None,
+        on_progress: Callable[[int], None] = lambda _: None,
         limits: WriteLimits = WRITE_LIMITS,
     ) -> None:
         self._session = session
@@ -101,7 +97,6 @@ class RowWriter:
         self._columns = RowColumns(target, self._existing)
         self._on_progress = on_progress
         self._limits = limits
-        self._reported = -math.inf
         self._batch = _Batch()
         self._writing: Future[None] | None = None
         self.written = WrittenRows()
@@ -119,9 +114,9 @@ class RowWriter:
                     run = row
                 if self._batch.is_full(self._limits):
                     self._hand_over(executor)
-                self._report()
             self._wait()
         self._write(self._batch)
+        self._on_progress(self.written.results)
         return run
 
     def _add_artifact(self, artifact: ParsedArtifact) -> None:
@@ -136,6 +131,7 @@ class RowWriter:
 
     def _hand_over(self, executor: Executor) -> None:
         self._wait()
+        self._on_progress(self.written.results + len(self._batch.results))
         batch, self._batch = self._batch, _Batch()
         self._writing = executor.submit(self._write, batch)
         if batch.artifacts.reads_files:
@@ -222,13 +218,6 @@ class RowWriter:
     def _execute(self, statement: Delete | Update) -> None:
         # The session holds no such rows that would have to follow.
         self._session.execute(statement, execution_options={"synchronize_session": False})
-
-    def _report(self) -> None:
-        now = time.monotonic()
-        if self._on_progress is None or now - self._reported < self._limits.progress_interval_seconds:
-            return
-        self._reported = now
-        self._on_progress(self.written.results + len(self._batch.results))
 
     def _existing(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
         """Give the id when there is such a row. Nothing is being written while the session is asked."""

@@ -5,9 +5,8 @@ The same import can run any number of times, also twice at once, and ends in the
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import IO, TYPE_CHECKING, Any, cast
-from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm.attributes import flag_modified
@@ -16,24 +15,23 @@ from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits, ParsedRun, Upload
+from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.operations.imports import run_row
-from ibutsu_tasks.operations.imports.columns import RowTarget
-from ibutsu_tasks.operations.imports.content import drop_content, open_content
-from ibutsu_tasks.operations.imports.partial import PARTIAL, keeps_partial, partial_sentence
-from ibutsu_tasks.operations.imports.progress import WatchedContent
+from ibutsu_tasks.operations.imports.columns import References, RowTarget
+from ibutsu_tasks.operations.imports.content import WatchedContent, drop_content, open_content
 from ibutsu_tasks.operations.imports.projects import project_of_file, project_of_upload
-from ibutsu_tasks.operations.imports.records import current_row, data_of
-from ibutsu_tasks.operations.imports.references import References
+from ibutsu_tasks.operations.imports.records import PARTIAL, current_row, data_of, partial_of, run_id_of
 from ibutsu_tasks.operations.imports.rows import WRITE_LIMITS, RowWriter, WriteLimits, WrittenRows
 from ibutsu_tasks.storable import storable_json
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.models import Import, Run
-    from ibutsu_tasks.operations.imports.progress import OnProgress
+    from ibutsu_tasks.operations.imports.content import OnProgress
 
 REFUSED_VALUE_CLASSES = ("22", "54")
 """SQLSTATE classes of a value that PostgreSQL does not take: data exception, limit exceeded."""
@@ -76,7 +74,7 @@ def run_import(
     import_id: UUID,
     format_name: str,
     limits: ImportLimits,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = lambda *_: None,
     write_limits: WriteLimits = WRITE_LIMITS,
 ) -> ImportSummary:
     """Import the content of one row, in the session's transaction.
@@ -106,23 +104,17 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
         raise InvalidImportError(
             f"The content of {shown(row.filename or str(row.id))} is no longer stored; upload the file again."
         )
-    run_ids, partial = data_of(row).get("run_id"), data_of(row).get(PARTIAL)
-    first = str(run_ids[0]) if isinstance(run_ids, list) and run_ids else ""
-    try:
-        run_id = UUID(first)
-    except ValueError:
-        run_id = None
+    run_id = run_id_of(row)
     # The first delivery may have died between its commit and its message.
     is_due = format_name == ARCHIVE and not data_of(row).get(RESTORED)
-    to_update = (run_id,) if run_id and is_due else ()
     return ImportSummary(
         row.id,
         run_id,
         already_done=True,
         format=format_name,
         summary={},
-        partial=partial if isinstance(partial, str) else None,
-        runs_to_update=to_update,
+        partial=partial_of(row),
+        runs_to_update=(run_id,) if run_id and is_due else (),
     )
 
 
@@ -139,25 +131,19 @@ def _refused_by_database(error: DBAPIError, row: Import) -> InvalidImportError |
     return None
 
 
+@dataclass(slots=True)
 class _Import:
     """One import on its way from content to rows."""
 
-    def __init__(
-        self,
-        session: Session,
-        row: Import,
-        content: IO[bytes],
-        limits: ImportLimits,
-        on_progress: OnProgress | None,
-        write_limits: WriteLimits,
-    ) -> None:
-        self._session = session
-        self._row = row
-        self._content = content
-        self._limits = limits
-        self._on_progress = on_progress or (lambda *_: None)
-        self._write_limits = write_limits
-        self._warnings: list[str] = []
+    _session: Session
+    _row: Import
+    _content: IO[bytes]
+    _limits: ImportLimits
+    _on_progress: OnProgress
+    _write_limits: WriteLimits
+    _warnings: list[str] = field(default_factory=list)
+    _partial: str | None = None
+    _is_restored: bool = False
 
     def run(self) -> ImportSummary:
         format_name = detect_format(self._content, self._row.filename or "")
@@ -180,12 +166,11 @@ class _Import:
         writer = RowWriter(self._session, target, references, content.wrote, self._write_limits)
         content.start()
         parsed, written = writer.write(file), writer.written
-        partial = partial_sentence(parsed, written.results)
-        is_restored = False
-        if parsed.archived is not None and partial is None:
-            is_restored = self._restore(run, parsed.archived, target, references)
+        self._partial = _partial_sentence(parsed, written.results)
+        if parsed.archived is not None and self._partial is None:
+            self._is_restored = run_row.restore(self._session, run, parsed.archived, target, references)
         else:
-            run_row.finish(self._session, run, parsed, self._project(parsed), partial)
+            run_row.finish(self._session, run, parsed, self._project(parsed), self._partial)
         for left in sorted(written.left_runs):
             run_summary.refresh(self._session, left)
         self._warnings += parsed.warnings + written.too_large + references.missing
@@ -194,16 +179,8 @@ class _Import:
                 f"Artifacts left out, because another run has one of the same id: {len(written.foreign):,},"
                 f" the first of them {written.foreign[0]}."
             )
-        self._finish_row(run.id, partial, is_restored=is_restored)
-        return self._summary(run, format_name, written, partial, is_restored=is_restored)
-
-    def _restore(self, run: Run, archived: ArchivedRun, target: RowTarget, references: References) -> bool:
-        """Write the row of an archived run; say whether it has its right summary with that."""
-        arguments = (self._session, run, archived, target.chosen_project_id, references)
-        if target.run_existed:
-            return not run_row.merge(*arguments)
-        run_row.restore(*arguments)
-        return True
+        self._finish_row(run.id)
+        return self._summary(run, format_name, written)
 
     def _upload(self) -> Upload:
         data = data_of(self._row)
@@ -216,31 +193,29 @@ class _Import:
             metadata=metadata if isinstance(metadata, dict) else {},
             source=source if isinstance(source, str) and source else None,
             has_project=bool(data.get("project_id")),
-            keeps_partial=keeps_partial(data),
+            keeps_partial=bool(data.get(PARTIAL)),
         )
 
     def _project(self, parsed: ParsedRun) -> UUID | None:
         of_upload = project_of_upload(self._session, data_of(self._row).get("project_id"))
         return of_upload or project_of_file(self._session, parsed.project)
 
-    def _finish_row(self, run_id: UUID, partial: str | None, *, is_restored: bool) -> None:
+    def _finish_row(self, run_id: UUID) -> None:
         before = {"error", "warnings", PARTIAL, RESTORED}
         kept = {key: value for key, value in data_of(self._row).items() if key not in before}
         facts: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
-        if partial is not None:
-            facts[PARTIAL] = partial
-        if is_restored:
+        if self._partial is not None:
+            facts[PARTIAL] = self._partial
+        if self._is_restored:
             facts[RESTORED] = True
         self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(facts)
         # Also when that is what was read: somebody may have marked the import failed since.
         flag_modified(self._row, "data")
         self._row.status = "done"
 
-    def _summary(
-        self, run: Run, format_name: str, written: WrittenRows, partial: str | None, *, is_restored: bool
-    ) -> ImportSummary:
+    def _summary(self, run: Run, format_name: str, written: WrittenRows) -> ImportSummary:
         # The Ibutsu server's own import of an archive sends it, too; one of JUnit is complete.
-        to_update = (run.id,) if format_name == ARCHIVE and not is_restored else ()
+        to_update = (run.id,) if format_name == ARCHIVE and not self._is_restored else ()
         return ImportSummary(
             self._row.id,
             run.id,
@@ -250,6 +225,19 @@ class _Import:
             results=written.results,
             artifacts=written.artifacts,
             warnings=tuple(self._warnings),
-            partial=partial,
+            partial=self._partial,
             runs_to_update=to_update,
         )
+
+
+def _partial_sentence(run: ParsedRun, results: int) -> str | None:
+    """Say where a file breaks and what is kept, once its rows are written; None when it does not break.
+
+    Raises InvalidImportError when not one result is whole.
+    """
+    if run.break_error is None:
+        return None
+    if not results:
+        raise run.break_error
+    kept = "one test case before that was" if results == 1 else f"{results:,} test cases before that were"
+    return f"{run.break_error} The {kept} kept."

@@ -13,7 +13,7 @@ from ibutsu_tasks.database.models import Project, Result, Run
 from ibutsu_tasks.importers.parsed import JsonText
 from ibutsu_tasks.importers.values import count
 from ibutsu_tasks.operations import run_summary
-from ibutsu_tasks.operations.imports.partial import PARTIAL
+from ibutsu_tasks.operations.imports.records import PARTIAL
 from ibutsu_tasks.storable import storable_json, storable_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.importers.parsed import ArchivedRun, Columns, ParsedRun
-    from ibutsu_tasks.operations.imports.references import References
+    from ibutsu_tasks.operations.imports.columns import References, RowTarget
 
 JSON_COLUMNS = ("data", "summary")
 
@@ -64,7 +64,9 @@ def finish(
             setattr(run, column, storable_text(text))
     if project_id is not None and project_id != run.project_id:
         run.project_id = project_id
-        _set_project_of_results(session, run)
+        # A file may name its project only after its first results.
+        without = update(Result).where(Result.run_id == run.id, Result.project_id.is_(None))
+        session.execute(without.values(project_id=project_id))
     sentence = {} if partial is None else {PARTIAL: partial}
     run.data = storable_json(_deep_merge(_data_before(run), parsed.data) | sentence)
     # Flushed in between, the run would be written twice, into fourteen indexes each time.
@@ -74,46 +76,36 @@ def finish(
 
 
 def restore(
-    session: Session, run: Run, archived: ArchivedRun, chosen_project_id: UUID | None, references: References
-) -> None:
-    """Write the row of a run that the import has just made, as it was when it was archived.
-
-    Its summary is not counted anew: results may have been deleted long before the run was.
-    """
-    project_id = chosen_project_id or references.check(Project, archived.columns["project_id"])
-    _write(session, run, {**archived.columns, "project_id": project_id})
-
-
-def merge(
-    session: Session, run: Run, archived: ArchivedRun, chosen_project_id: UUID | None, references: References
+    session: Session, run: Run, archived: ArchivedRun, target: RowTarget, references: References
 ) -> bool:
-    """Lay an archived run over one that is there; say whether its summary is to be counted anew.
+    """Write the row of an archived run; say whether it has its right summary with that.
 
-    Of a whole run the archive wins, and what it lacks stays. A run that was only archived along with some
-    of its results or artifacts has lived on since, and stays as it is.
+    A run that the import has just made becomes what it was when it was archived; its summary is not counted
+    anew, for results may have been deleted long before it was. Over one that was there the archive is laid:
+    of a whole run it wins, and what it lacks stays. A run that was only archived along with some of its
+    results or artifacts has lived on since, and stays as it is.
     """
     columns = archived.columns
-    if not archived.is_whole:
-        return bool(run.summary != _value(columns["summary"]))
-    project_id = chosen_project_id or references.check(Project, columns["project_id"])
-    stated = {**columns, "project_id": project_id, "data": _deep_merge(_data_before(run), columns["data"])}
+    if target.run_existed and not archived.is_whole:
+        return bool(run.summary == _value(columns["summary"]))
+    project_id = target.chosen_project_id or references.check(Project, columns["project_id"])
+    stated = {**columns, "project_id": project_id}
+    if not target.run_existed:
+        _write(session, run, stated)
+        return True
+    stated["data"] = _deep_merge(_data_before(run), columns["data"])
     _write(session, run, {name: value for name, value in stated.items() if value is not None})
     # Results deleted before the run was are in its summary, whether or not they came back already.
-    known = max(archived.results, _tests(columns["summary"]))
+    summary = columns["summary"]
+    known = count(summary.get("tests")) if isinstance(summary, dict) else None
     counts, _ = run_summary.count_results(session, run.id)
-    return counts["tests"] > known
+    return counts["tests"] <= max(archived.results, known or 0)
 
 
 def _data_before(run: Run) -> dict[str, Any]:
     """Give a run's data without the sentence of an import that broke off; none when it is no object."""
     data = run.data if isinstance(run.data, dict) else {}
     return {key: value for key, value in data.items() if key != PARTIAL}
-
-
-def _set_project_of_results(session: Session, run: Run) -> None:
-    # A file may name its project only after its first results.
-    without = update(Result).where(Result.run_id == run.id, Result.project_id.is_(None))
-    session.execute(without.values(project_id=run.project_id))
 
 
 def _summarize(session: Session, run: Run, parsed: ParsedRun) -> None:
@@ -134,10 +126,6 @@ def _deep_merge(below: Any, above: Any) -> Any:
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
     return {**below, **{key: _deep_merge(below.get(key), value) for key, value in above.items()}}
-
-
-def _tests(summary: Any) -> int:
-    return count(summary.get("tests")) or 0 if isinstance(summary, dict) else 0
 
 
 def _value(column: Any) -> Any:

@@ -15,7 +15,7 @@ from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import SpooledContent
-from ibutsu_tasks.operations.imports.partial import PARTIAL
+from ibutsu_tasks.operations.imports.records import PARTIAL
 from ibutsu_tasks.storable import storable_json, storable_text
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 
@@ -27,24 +27,8 @@ if TYPE_CHECKING:
 MAX_CONTENT_BYTES = 1_000_000_000
 """PostgreSQL holds a little more, 1 GiB less its own few bytes, in one value."""
 
-WIRE_NAMES = {
-    "junit": RUN_JUNIT_IMPORT,
-    "archive": RUN_ARCHIVE_IMPORT,
-}
+WIRE_NAMES = {"junit": RUN_JUNIT_IMPORT, "archive": RUN_ARCHIVE_IMPORT}
 """The task that imports a format."""
-
-
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
-    """A file to store, by its path or its bytes, and what is said along with it."""
-
-    filename: str
-    content: Path | bytes
-    project_id: UUID | None = None
-    metadata: dict[str, Any] | None = None
-    source: str | None = None
-    keeps_partial: bool = False
-    """Whether a file that breaks is to keep the test cases before the break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +43,49 @@ class StoredUpload:
     message: dict[str, Any]
 
 
-def store_upload(session: Session, upload: UploadRequest) -> StoredUpload:
-    """Write the rows of an upload, its content streamed from the file.
+def store_upload(
+    session: Session,
+    filename: str,
+    content: Path | bytes,
+    *,
+    project_id: UUID | None = None,
+    metadata: dict[str, Any] | None = None,
+    source: str | None = None,
+    keeps_partial: bool = False,
+) -> StoredUpload:
+    """Write the rows of an upload, its content streamed from the file, and what is said along with it.
 
+    `keeps_partial` says whether a file that breaks is to keep the test cases before the break.
     Raises InvalidImportError for a file that cannot be read, or is larger than PostgreSQL holds in one
     value. Whatever else is wrong with it, its import will say.
     """
-    name = shown(upload.filename)
+    name = shown(filename)
+    data: dict[str, Any] = {"project_id": str(project_id)} if project_id else {}
+    data["metadata"] = storable_json(metadata)
+    if source:
+        data["source"] = storable_text(source)
+    if keeps_partial:
+        data[PARTIAL] = True
+    row = Import(
+        id=uuid4(),
+        filename=storable_text(filename),
+        format="",
+        data=data,
+        status="pending",
+        created=utc_now(),
+    )
     try:
-        with _open(upload.content) as file:
+        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
             size_bytes = file.seek(0, os.SEEK_END)
             if size_bytes > MAX_CONTENT_BYTES:
                 raise InvalidImportError(
                     f"{name} has {size_bytes:,} bytes; an upload may have {MAX_CONTENT_BYTES:,}.",
                     "Split it, or leave out its largest attachments.",
                 )
-            row = _import_row(upload)
             session.add(row)
-            content = SpooledContent(file, 0, size_bytes)
-            copy_rows(session, ImportFile, [{"id": uuid4(), "import_id": row.id, "content": content}])
-            wire_name = WIRE_NAMES[_format_of(file, upload.filename)]
+            spooled = SpooledContent(file, 0, size_bytes)
+            copy_rows(session, ImportFile, [{"id": uuid4(), "import_id": row.id, "content": spooled}])
+            wire_name = WIRE_NAMES[_format_of(file, filename)]
     except OSError as error:
         raise InvalidImportError(
             f"{name} cannot be read: {error.strerror}.", "Name a file you can read."
@@ -98,27 +105,6 @@ def message_of(row: Import) -> dict[str, Any]:
         "created": row.created,
         "metadata": row.data,
     }
-
-
-def _open(content: Path | bytes) -> IO[bytes]:
-    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
-
-
-def _import_row(upload: UploadRequest) -> Import:
-    data: dict[str, Any] = {"project_id": str(upload.project_id)} if upload.project_id else {}
-    data["metadata"] = storable_json(upload.metadata)
-    if upload.source:
-        data["source"] = storable_text(upload.source)
-    if upload.keeps_partial:
-        data[PARTIAL] = True
-    return Import(
-        id=uuid4(),
-        filename=storable_text(upload.filename),
-        format="",
-        data=data,
-        status="pending",
-        created=utc_now(),
-    )
 
 
 def _format_of(file: IO[bytes], filename: str) -> str:

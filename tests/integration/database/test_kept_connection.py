@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from ibutsu_tasks.database import kept_connection
+from ibutsu_tasks.database import engine
 from ibutsu_tasks.operations.run_summary import may_exist
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.settings import load_settings
@@ -62,7 +62,7 @@ def test_it_cannot_tell_without_a_database() -> None:
 def test_it_does_not_wait_long_for_a_lock(
     session: Session, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_connection, "_WAIT_LITTLE", "SET LOCAL lock_timeout = '50ms'; ")
+    monkeypatch.setattr(engine, "_WAIT_LITTLE", "SET LOCAL lock_timeout = '50ms'; ")
     session.execute(text("lock table runs in access exclusive mode"))
     assert may_exist(resources.kept_connection, uuid4())
     session.rollback()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def send(settings: Settings, queue: str) -> None:
-    app = create_broker_celery_app(settings=settings, timeout_seconds=5)
+    app = create_broker_celery_app(settings=settings)
     app.send_task("some.task", queue=queue)
     app.close()
 

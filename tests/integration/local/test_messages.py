@@ -24,7 +24,7 @@ def test_held_messages_return_to_the_head_of_their_list(broker_url: str, queue: 
         client.hset("unacked", "tag", json.dumps([message, delivery["exchange"], delivery["routing_key"]]))
         client.zadd("unacked_index", {"tag": 1})
 
-        assert restore_unacked(client) == 1
+        assert restore_unacked(client, broker_url) == 1
         after = client.lrange(used, 0, -1)
         assert after[:-1] == before[:-1]
         restored, taken = json.loads(after[-1]), json.loads(before[-1])
@@ -32,4 +32,4 @@ def test_held_messages_return_to_the_head_of_their_list(broker_url: str, queue: 
         assert restored["properties"]["delivery_info"].pop("redelivered") is True
         assert restored == taken
         assert client.exists("unacked", "unacked_index") == 0
-        assert restore_unacked(client) == 0
+        assert restore_unacked(client, broker_url) == 0

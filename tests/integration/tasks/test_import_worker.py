@@ -13,7 +13,7 @@ from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.job_updates import Listener
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, UploadRequest, store_upload
+from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from tests.commands import Running, services, until
 from tests.sample_files import ARCHIVE, JUNIT, RUN_ID
 
@@ -51,7 +51,7 @@ def publish(settings: Settings, upload: StoredUpload, times: int = 1) -> None:
 
 
 def store(session: Session, name: str, content: bytes) -> StoredUpload:
-    upload = store_upload(session, UploadRequest(name, content))
+    upload = store_upload(session, name, content)
     session.commit()
     return upload
 

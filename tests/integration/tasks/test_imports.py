@@ -11,7 +11,7 @@ from sqlalchemy import select
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Import, Run
 from ibutsu_tasks.operations.imports import run_import
-from ibutsu_tasks.operations.imports.uploads import UploadRequest, message_of, store_upload
+from ibutsu_tasks.operations.imports.uploads import message_of, store_upload
 from ibutsu_tasks.operations.run_summary import complete
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_result, make_run
@@ -34,7 +34,7 @@ def app(settings: Settings) -> Iterator[DatabaseCelery]:
 
 
 def stored(session: Session, name: str, content: bytes) -> dict[str, Any]:
-    upload = store_upload(session, UploadRequest(name, content))
+    upload = store_upload(session, name, content)
     session.commit()
     return upload.message
 

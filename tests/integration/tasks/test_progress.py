@@ -18,7 +18,7 @@ from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app, create_broker_celery_app
 from ibutsu_tasks.database.models import Import
 from ibutsu_tasks.job_updates import CHANNEL, JobUpdate, Listener, parse, publish
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, UploadRequest, store_upload
+from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.tasks import progress
 from ibutsu_tasks.tasks.progress import ImportReporter
 from tests.commands import role, services, until
@@ -42,7 +42,7 @@ IMPORT_ID = UUID(int=7)
 
 
 def store(session: Session, name: str, content: bytes) -> StoredUpload:
-    upload = store_upload(session, UploadRequest(name, content))
+    upload = store_upload(session, name, content)
     session.commit()
     return upload
 

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.imports.files import FileImport
+from ibutsu_tasks.cli.imports.files import FileImport, result_of
 from ibutsu_tasks.cli.imports.session import check_project, parse_ids, parse_metadata
-from ibutsu_tasks.cli.imports.view import result_of
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.operations.imports.outcomes import ImportOutcome
+from ibutsu_tasks.operations.imports.records import ImportOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,6 @@ SUMMARY = {
 
 def done(filename: str, warnings: tuple[str, ...] = ()) -> FileImport:
     outcome = ImportOutcome(
-        IMPORT_ID,
         filename,
         "done",
         warnings=warnings,
@@ -51,7 +49,7 @@ def done(filename: str, warnings: tuple[str, ...] = ()) -> FileImport:
 
 
 def failed(filename: str, sentence: str | None) -> FileImport:
-    outcome = ImportOutcome(IMPORT_ID, filename, "error", error=sentence)
+    outcome = ImportOutcome(filename, "error", error=sentence)
     return FileImport(filename, import_id=IMPORT_ID, outcome=outcome, took_seconds=0.1)
 
 
@@ -162,7 +160,7 @@ def test_files_of_one_name_are_told_apart_by_what_was_asked_for() -> None:
 
 
 def test_an_import_that_is_gone_is_said_to_be() -> None:
-    gone = FileImport(str(IMPORT_ID), import_id=IMPORT_ID, outcome=ImportOutcome(IMPORT_ID, "", None))
+    gone = FileImport(str(IMPORT_ID), import_id=IMPORT_ID, outcome=ImportOutcome("", None))
     _, stderr = show([gone], width=200)
     sentence = f"There is no import {IMPORT_ID}; its row does not exist (any more)."
     assert stderr == f"Not imported: {sentence}\n"

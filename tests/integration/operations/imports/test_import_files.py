@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from ibutsu_tasks.database import large_values
+from ibutsu_tasks.database import copying
 from ibutsu_tasks.database.models import ImportFile
 from ibutsu_tasks.operations.imports.content import clear_content, open_content
 from tests.factories import make_import
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_slices_add_up_to_the_content(
     session: Session, monkeypatch: pytest.MonkeyPatch, size_bytes: int
 ) -> None:
-    monkeypatch.setattr(large_values, "SLICE_BYTES", 100)
+    monkeypatch.setattr(copying, "SLICE_BYTES", 100)
     stored = os.urandom(size_bytes)
     row = make_import(session, stored)
     with open_content(session, row.id, small_bytes=50, in_memory_bytes=250) as content:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ibutsu_tasks.operations.imports.uploads import UploadRequest, store_upload
+from ibutsu_tasks.operations.imports.uploads import store_upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ def test_large_file_costs_no_more_memory_than_a_small_one(
     path = tmp_path / "large.xml"
     cases = write(path)
     assert path.stat().st_size > 35_000_000
-    upload = store_upload(session, UploadRequest(path.name, path))
+    upload = store_upload(session, path.name, path)
     session.commit()
 
     command = [sys.executable, "-c", IMPORT, database_url, str(upload.import_id)]

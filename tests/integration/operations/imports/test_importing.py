@@ -21,10 +21,9 @@ from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedFile, ParsedResult, ParsedRun
-from ibutsu_tasks.operations.imports.columns import RowTarget
+from ibutsu_tasks.operations.imports.columns import References, RowTarget
 from ibutsu_tasks.operations.imports.content import clear_content, open_content
 from ibutsu_tasks.operations.imports.records import find_locked, mark_failed, parse_import_id, start
-from ibutsu_tasks.operations.imports.references import References
 from ibutsu_tasks.operations.imports.rows import RowWriter, WriteLimits
 from ibutsu_tasks.operations.imports.run_import import ImportSummary, run_import
 from ibutsu_tasks.operations.run_summary import complete, refresh
@@ -517,7 +516,7 @@ def test_progress_only_grows_and_ends_with_all(session: Session, content: bytes)
         session,
         make_import(session, content),
         on_progress=lambda *call: calls.append(call),
-        write_limits=WriteLimits(progress_interval_seconds=0),
+        write_limits=WriteLimits(rows=1),
     )
     cases, bytes_read, bytes_total = zip(*calls, strict=True)
     assert (calls[0], calls[-1]) == ((0, 0, len(content)), (3, len(content), len(content)))

@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 from ibutsu_tasks.database.models import Import, ImportFile
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.operations.imports import uploads
-from ibutsu_tasks.operations.imports.outcomes import read_outcomes
-from ibutsu_tasks.operations.imports.uploads import WIRE_NAMES, UploadRequest, message_of, store_upload
+from ibutsu_tasks.operations.imports.records import read_outcomes
+from ibutsu_tasks.operations.imports.uploads import WIRE_NAMES, message_of, store_upload
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_project, make_run
 
@@ -29,8 +29,9 @@ JUNIT = b'<testsuite name="s"><testcase name="t"/></testsuite>'
 
 def test_rows_and_message_of_an_upload(session: Session) -> None:
     project = make_project(session)
-    request = UploadRequest("a.xml", JUNIT, project.id, {"env": "stage"}, "ci")
-    stored = store_upload(session, request)
+    stored = store_upload(
+        session, "a.xml", JUNIT, project_id=project.id, metadata={"env": "stage"}, source="ci"
+    )
     session.commit()
 
     row = session.get_one(Import, stored.import_id)
@@ -61,7 +62,7 @@ def test_message_is_byte_for_byte_the_server_s() -> None:
 def test_file_is_streamed_and_its_content_names_the_task(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "results.xml"
     path.write_bytes(b"\x1f\x8b" + bytes(5_000_000))
-    stored = store_upload(session, UploadRequest("results.xml", path))
+    stored = store_upload(session, "results.xml", path)
     assert stored.wire_name == RUN_ARCHIVE_IMPORT
     assert session.scalar(select(func.octet_length(ImportFile.content))) == 5_000_002
 
@@ -73,7 +74,7 @@ def test_file_is_streamed_and_its_content_names_the_task(session: Session, tmp_p
 def test_what_nobody_can_import_is_left_to_its_import(
     session: Session, filename: str, wire_name: str
 ) -> None:
-    assert store_upload(session, UploadRequest(filename, b"")).wire_name == wire_name
+    assert store_upload(session, filename, b"").wire_name == wire_name
 
 
 def test_file_beyond_what_postgresql_holds_is_refused(session: Session, tmp_path: Path) -> None:
@@ -81,16 +82,16 @@ def test_file_beyond_what_postgresql_holds_is_refused(session: Session, tmp_path
     with path.open("wb") as file:
         file.truncate(uploads.MAX_CONTENT_BYTES + 1)
     with pytest.raises(InvalidImportError, match=r"huge.xml has 1,000,000,001 bytes"):
-        store_upload(session, UploadRequest("huge.xml", path))
+        store_upload(session, "huge.xml", path)
 
 
 def test_file_that_cannot_be_read_is_refused(session: Session, tmp_path: Path) -> None:
     with pytest.raises(InvalidImportError, match=r"gone.xml cannot be read: No such file or directory"):
-        store_upload(session, UploadRequest("gone.xml", tmp_path / "gone.xml"))
+        store_upload(session, "gone.xml", tmp_path / "gone.xml")
 
 
 def test_odd_names_are_stored(session: Session) -> None:
-    stored = store_upload(session, UploadRequest("a\udcff\0.xml", JUNIT, metadata={"k": float("nan")}))
+    stored = store_upload(session, "a\udcff\0.xml", JUNIT, metadata={"k": float("nan")})
     session.commit()
     row = session.get_one(Import, stored.import_id, populate_existing=True)
     assert (row.filename, row.data) == ("a\ufffd\ufffd.xml", {"metadata": {"k": None}})
