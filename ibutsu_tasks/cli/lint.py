@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 MAX_DATA_ROWS = 30
-_COLUMNS = ("what", "kept in", "count", "line")
-# Listed by line, as what was kept besides; the id of the run is in every result.
+_COLUMNS = ("what", "stored in", "count", "line")
+# Listed by line, as what is stored besides; the id of the run is in every result.
 _LISTED_ELSEWHERE = frozenset({"run", "attributes", "elements", "attempts", "attachments"})
 
 
@@ -88,8 +88,8 @@ def _counts(found: Lint) -> str:
     statuses = ", ".join(f"{count:,} {status}" for status, count in most_first)
     parts = [f"{found.tests:,} tests{before}: {statuses}" if statuses else f"no tests{before}"]
     if found.run is not None:
-        parts.append(f"took {format_seconds(found.run.duration_seconds)}")
-        parts.append(f"started {format_moment(found.run.start_time)}")
+        parts.append(f"took {format_seconds(found.run['duration_seconds'])}")
+        parts.append(f"started {format_moment(found.run['start_time'])}")
     return "; ".join(parts)
 
 
@@ -104,5 +104,5 @@ def _rows(found: Lint) -> Iterator[Sequence[str]]:
         yield plain(key), "data", f"{found.data[key]:,}", ""
     if len(keys) > MAX_DATA_ROWS:
         yield f"and {len(keys) - MAX_DATA_ROWS:,} more keys", "data", "", ""
-    for kept in found.kept:
-        yield plain(kept.what), kept.where, f"{kept.count:,}", str(kept.line)
+    for stored in found.kept:
+        yield plain(stored.what), stored.where, f"{stored.count:,}", str(stored.line)

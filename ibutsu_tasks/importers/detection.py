@@ -8,6 +8,7 @@ from typing import IO
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.findings import shown
+from ibutsu_tasks.importers.junit.xml_text import marked_encoding
 
 _HEAD_BYTES = 4096
 _TAR_MAGIC = slice(257, 262)
@@ -22,12 +23,6 @@ _OTHER_FORMATS = (
     (b"\x89PNG", "a picture"),
     (b"{", "JSON"),
     (b"[", "JSON"),
-)
-_UTF16 = (
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-    (b"<\0", "utf-16-le"),
-    (b"\0<", "utf-16-be"),
 )
 _HTML = re.compile(
     r"(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
@@ -45,7 +40,7 @@ def detect_format(content: IO[bytes], filename: str) -> str:
     content.seek(0)
     if head.startswith(b"\x1f\x8b"):
         return "archive"
-    text = _text(head)
+    text = head.decode(marked_encoding(head) or "latin-1", "replace").lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
         if _HTML.match(text):
             raise InvalidImportError(f"{shown(filename)} is an HTML page; {_EXPECTED}.")
@@ -55,16 +50,6 @@ def detect_format(content: IO[bytes], filename: str) -> str:
     if not text:
         raise InvalidImportError(f"{shown(filename)} is empty; {_EXPECTED}.")
     raise InvalidImportError(f"{shown(filename)} looks like {_looks(head)}; {_EXPECTED}.")
-
-
-def _text(head: bytes) -> str:
-    for mark, encoding in _UTF16:
-        if head.startswith(mark) and not head.startswith(codecs.BOM_UTF32_LE):
-            return head.decode(encoding, "replace").lstrip("\ufeff \t\r\n")
-    for mark in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
-        if head.startswith(mark):
-            return head.decode("utf-32", "replace").strip()
-    return head.removeprefix(codecs.BOM_UTF8).decode("latin-1").lstrip(" \t\r\n")
 
 
 def _looks(head: bytes) -> str:

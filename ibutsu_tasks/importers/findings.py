@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from ibutsu_tasks.importers.parsed import Kept
+from ibutsu_tasks.importers.parsed import Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_SENTENCES = 20
-MAX_KEPT = 100
+MAX_STORED = 100
 SHOWN_CHARACTERS = 120
 _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 
@@ -27,10 +32,10 @@ class Findings:
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
         self._count: dict[str, int] = {}
-        self._kept: dict[tuple[str, str], Kept] = {}
+        self._stored: dict[tuple[str, str], Stored] = {}
 
     def note(self, kind: str, sentence: str) -> None:
-        """Record one occurrence; `sentence` has no full stop and is kept only for the first of its kind."""
+        """Record one occurrence; `sentence` has no full stop and is shown only for the first of its kind."""
         self._first.setdefault(kind, sentence)
         self._count[kind] = self._count.get(kind, 0) + 1
 
@@ -38,31 +43,19 @@ class Findings:
         """Tell whether the kind occurred before, to spare the making of a sentence nobody reads."""
         return kind in self._first
 
-    def add(self, kind: str, count: int) -> None:
-        """Count further occurrences of a kind that `note` has introduced."""
-        self._count[kind] += count
+    def count_stored(self, what: str, where: str, line: Callable[[], int]) -> None:
+        """Count one more of what is stored beside rows; `line` is asked for where the first one is."""
+        stored = self._stored.get((what, where))
+        if stored is not None:
+            stored.count += 1
+        elif len(self._stored) < MAX_STORED:
+            self._stored[what, where] = Stored(shown(what), where, line())
 
-    def counts_kept(self, what: str, where: str) -> bool:
-        """Count one more of what was kept; False for the first, whose line `keep` takes."""
-        kept = self._kept.get((what, where))
-        if kept is None:
-            return len(self._kept) >= MAX_KEPT
-        kept.count += 1
-        return True
-
-    def keep(self, what: str, where: str, line: int) -> None:
-        """Record the first of what was kept."""
-        self._kept[what, where] = Kept(shown(what), where, line)
-
-    def kept(self) -> list[Kept]:
-        """Give what was kept, at most `MAX_KEPT` kinds of it, in the order of first occurrence."""
-        return list(self._kept.values())
+    def stored(self) -> list[Stored]:
+        """Give at most `MAX_STORED` kinds of what is stored beside rows, in the order of first occurrence."""
+        return list(self._stored.values())
 
     def sentences(self) -> list[str]:
         """Give at most `MAX_SENTENCES` sentences, in the order of first occurrence."""
-        sentences = [_sentence(self._first[kind], self._count[kind]) for kind in self._first]
-        return sentences[:MAX_SENTENCES]
-
-
-def _sentence(first: str, count: int) -> str:
-    return f"{first}." if count == 1 else f"{first} ({count:,} in all)."
+        counted = ((first, self._count[kind]) for kind, first in islice(self._first.items(), MAX_SENTENCES))
+        return [f"{first}." if count == 1 else f"{first} ({count:,} in all)." for first, count in counted]

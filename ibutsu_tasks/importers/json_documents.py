@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
-from typing import Any, cast
+from typing import Any
 
 from ibutsu_tasks.storable import storable_json
 
@@ -39,6 +39,8 @@ def json_object(data: bytes) -> dict[str, Any]:
         raise BrokenDocumentError(f"holds more than {MAX_VALUES:,} values")
     try:
         document = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass"))
+        if not _is_plain(data):
+            document = storable_json(document, MAX_DEPTH)
     except RecursionError:
         raise BrokenDocumentError("is nested too deeply") from None
     except ValueError:
@@ -47,14 +49,7 @@ def json_object(data: bytes) -> dict[str, Any]:
         raise BrokenDocumentError("is not a JSON object")
     if document.get("error") == "serialization_failed":
         raise BrokenDocumentError("says that pytest-ibutsu could not serialise it")
-    return document if _is_plain(data) else _storable(document)
-
-
-def _storable(document: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return cast("dict[str, Any]", storable_json(document, MAX_DEPTH))
-    except RecursionError:
-        raise BrokenDocumentError("is nested too deeply") from None
+    return document
 
 
 def _is_plain(data: bytes) -> bool:

@@ -1,9 +1,9 @@
-"""What an import of a file would keep, and where, found by the importer itself; nothing is written."""
+"""What an import of a file would store, and where, found by the importer itself; nothing is written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
 from ibutsu_tasks.errors import InvalidImportError
@@ -11,19 +11,16 @@ from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.junit.dialects import ARCHIVE, dialect_of
 from ibutsu_tasks.importers.parsed import (
     ImportLimits,
-    Kept,
     ParsedArtifact,
     ParsedFile,
-    ParsedResult,
     ParsedRun,
+    Stored,
     Upload,
 )
 from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
-    from uuid import UUID
 
 MAX_NAMES = 200
 PROGRESS_RESULTS = 1_000
@@ -39,21 +36,6 @@ class ArtifactCount:
     size_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LintedRun:
-    """The run a file would become. Times are naive UTC; `id` is None when each import gets its own."""
-
-    id: UUID | None
-    start_time: datetime | None
-    duration_seconds: float | None
-    env: str | None
-    component: str | None
-    source: str | None
-    project: str | None
-    data: tuple[str, ...]
-    """The keys of its data."""
-
-
 @dataclass(slots=True)
 class Lint:
     """What was found in one file. `error` is the sentence its import would end with."""
@@ -64,14 +46,15 @@ class Lint:
     dialect: str | None = None
     error: str | None = None
     hint: str = ""
-    run: LintedRun | None = None
+    run: dict[str, Any] | None = None
+    """The run the file would become; `id` is None when each import gets its own, `data` holds the keys."""
     tests: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     result_artifacts: dict[str, ArtifactCount] = field(default_factory=dict)
     run_artifacts: dict[str, ArtifactCount] = field(default_factory=dict)
     data: dict[str, int] = field(default_factory=dict)
     """How many results have each key in their data."""
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[Stored] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -90,27 +73,23 @@ def lint(
     run: ParsedRun | None = None
     try:
         found.format = detect_format(content, filename)
-        found.dialect = ARCHIVE if found.format == "archive" else dialect_of(content, filename, limits)
+        found.dialect = ARCHIVE if found.format == "archive" else dialect_of(content, filename)
         upload = Upload(_IMPORT_ID, filename, keeps_partial=True)
         run = _count_rows(found, IMPORTERS[found.format](content, upload, limits), on_progress)
-        found.kept, found.warnings = run.kept, list(run.warnings)
+        found.kept, found.warnings = run.stored, list(run.warnings)
         error = run.break_error
     except InvalidImportError as refusal:
         error = refusal
     if error is not None:
-        _set_error(found, error)
+        found.error, found.hint = str(error), error.hint
+        if found.tests:
+            found.hint += (
+                f" Or import it with --partial, which stores what is before that (tests: {found.tests:,})."
+            )
     elif run is not None:
         found.run = _run_of(run)
         found.warnings += _wrong_claims(found, run)
     return found
-
-
-def _set_error(found: Lint, error: InvalidImportError) -> None:
-    found.error, found.hint = str(error), error.hint
-    if found.tests:
-        found.hint += (
-            f" Or import it with --partial, which keeps what is before that (tests: {found.tests:,})."
-        )
 
 
 def _count_rows(found: Lint, file: ParsedFile, on_progress: Callable[[int], None] | None) -> ParsedRun:
@@ -121,17 +100,13 @@ def _count_rows(found: Lint, file: ParsedFile, on_progress: Callable[[int], None
         elif isinstance(row, ParsedArtifact):
             _count_artifact(found, row)
         else:
-            _count_result(found, row)
+            found.tests += 1
+            _count(found.statuses, row.result)
+            for key in row.data:
+                _count(found.data, key)
             if on_progress is not None and found.tests % PROGRESS_RESULTS == 0:
                 on_progress(found.tests)
     return run
-
-
-def _count_result(found: Lint, result: ParsedResult) -> None:
-    found.tests += 1
-    _count(found.statuses, result.result)
-    for key in result.data:
-        _count(found.data, key)
 
 
 def _count_artifact(found: Lint, artifact: ParsedArtifact) -> None:
@@ -150,18 +125,10 @@ def _bounded(names: dict[str, int] | dict[str, ArtifactCount], name: str) -> str
     return name if name in names or len(names) < MAX_NAMES else OTHERS
 
 
-def _run_of(run: ParsedRun) -> LintedRun:
+def _run_of(run: ParsedRun) -> dict[str, Any]:
     own = None if run.id == uuid5(_IMPORT_ID, "run") else run.id
-    return LintedRun(
-        own,
-        run.start_time,
-        run.duration_seconds,
-        run.env,
-        run.component,
-        run.source,
-        run.project,
-        tuple(run.data),
-    )
+    shown = ("start_time", "duration_seconds", "env", "component", "source", "project")
+    return {"id": own, **{name: getattr(run, name) for name in shown}, "data": list(run.data)}
 
 
 def _wrong_claims(found: Lint, run: ParsedRun) -> list[str]:

@@ -5,9 +5,9 @@ Nothing here knows a database or Celery. Times are naive `datetime`s in UTC, dur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,8 +97,8 @@ they are its columns; its other fields only describe it.
 
 
 @dataclass(slots=True)
-class Kept:
-    """Something a report says beyond rows and artifacts, and where it is kept."""
+class Stored:
+    """Something a report says beyond rows and artifacts, and where it is stored."""
 
     what: str
     where: str
@@ -168,7 +168,7 @@ class ParsedRun:
     project: str | None
     claimed_summary: dict[str, int]
     warnings: list[str]
-    kept: list[Kept] = field(default_factory=list)
+    stored: list[Stored] = field(default_factory=list)
     archived: ArchivedRun | None = None
     break_error: InvalidImportError | None = None
     """Where the file breaks, of an upload that `keeps_partial`."""
@@ -190,11 +190,8 @@ class ParsedFile:
     rows: Iterator[ParsedRow | ParsedRun]
 
 
-class Importer(Protocol):
-    """Turns the bytes of one format into a `ParsedFile`."""
+Importer = Callable[[IO[bytes], Upload, ImportLimits], ParsedFile]
+"""Turns a seekable binary file of one format, at position 0, into a `ParsedFile`.
 
-    def __call__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedFile:
-        """Parse `content`, a seekable binary file at position 0.
-
-        Raises `InvalidImportError` with one sentence naming the file when it cannot be imported.
-        """
+Raises `InvalidImportError` with one sentence naming the file when it cannot be imported.
+"""

@@ -48,10 +48,6 @@ class Spool:
             end += self._file.write(chunk)
         return SpooledContent(self._file, offset, end - offset)
 
-    def keep(self, data: bytes) -> Content:
-        """Give the bytes back when they are few, or their place in the file."""
-        return data if len(data) <= IN_MEMORY_BYTES else self.store([data])
-
     def join(self, parts: list[Content]) -> Content:
         """Put parts one behind the other, without copying those that lie so already."""
         if len(parts) == 1:

@@ -20,19 +20,11 @@ _EPOCH_MILLISECONDS_FROM = 1e12
 _EPOCH_DIGITS = 9
 
 _UNIT_SECONDS = {
-    "": 1.0,
+    **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"), 1e-6),
     "ns": 1e-9,
-    "us": 1e-6,
-    "\N{MICRO SIGN}s": 1e-6,
-    "\N{GREEK SMALL LETTER MU}s": 1e-6,
     "ms": 1e-3,
-    "s": 1.0,
-    "sec": 1.0,
-    "secs": 1.0,
-    "second": 1.0,
-    "seconds": 1.0,
-    "m": 60.0,
-    "min": 60.0,
+    **dict.fromkeys(("m", "min"), 60.0),
     "h": 3600.0,
 }
 _AMOUNT = re.compile(

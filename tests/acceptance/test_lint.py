@@ -1,4 +1,4 @@
-"""`lint`: what an import would keep, and where, with no service and nothing written."""
+"""`lint`: what an import would store, and where, with no service and nothing written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ibutsu-tasks lint`, what an import would keep: its options and one call."""
+"""`ibutsu-tasks lint`, what an import would store: its options and one call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lint(
     ],
     json_wanted: JsonOption = False,
 ) -> Result:
-    """Show what an import of the files would keep and where, without importing; no service is needed.
+    """Show what an import of the files would store and where, without importing; no service is needed.
 
     Says which tool wrote a file, what is not standard in it and at which line. Exit code 1 when a file
     would not import.

@@ -45,11 +45,6 @@ def id_of(document: dict[str, Any], folder: UUID, what: str, findings: Findings)
     return stated or folder
 
 
-def start_time_of(document: dict[str, Any]) -> datetime | None:
-    """Give the start of a run or a result as naive UTC."""
-    return utc_time(document.get("start_time"))
-
-
 def data_of(document: dict[str, Any], upload: Upload) -> dict[str, Any]:
     """Give the data of a row: its metadata, `user_properties` lifted, the upload's metadata on top."""
     metadata = document.get("metadata")
@@ -127,7 +122,7 @@ def _duration(document: dict[str, Any], result_id: UUID, findings: Findings) -> 
 
 
 def _start_time(document: dict[str, Any], result_id: UUID, findings: Findings) -> datetime | None:
-    start_time = start_time_of(document)
+    start_time = utc_time(document.get("start_time"))
     if start_time is None:
         findings.note("start_time", f"result {result_id} has no valid start_time; the run's was taken")
     return start_time

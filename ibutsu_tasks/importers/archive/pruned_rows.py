@@ -11,62 +11,26 @@ import json
 import math
 from datetime import datetime
 from decimal import Decimal
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
 from ibutsu_tasks.importers.parsed import AnyNumber, ArchivedRun, Columns, JsonText, ParsedResult, Upload
 from ibutsu_tasks.importers.values import column_text, uuid_or_none
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _ARCHIVER = "ibutsu-tasks 1"
 """Says in the comment of `run.json` that every row of the archive is one of a database; 1 is the form's."""
 
 
-class _Kind(Enum):
-    ID = auto()
-    TEXT = auto()
-    NUMBER = auto()
-    TIME = auto()
-    JSON = auto()
-
-
-RUN_COLUMNS = {
-    "id": _Kind.ID,
-    "project_id": _Kind.ID,
-    "data": _Kind.JSON,
-    "env": _Kind.TEXT,
-    "component": _Kind.TEXT,
-    "source": _Kind.TEXT,
-    "start_time": _Kind.TIME,
-    "duration": _Kind.NUMBER,
-    "summary": _Kind.JSON,
-    "created": _Kind.TIME,
-}
-RESULT_COLUMNS = {
-    "id": _Kind.ID,
-    "project_id": _Kind.ID,
-    "test_id": _Kind.TEXT,
-    "result": _Kind.TEXT,
-    "data": _Kind.JSON,
-    "params": _Kind.JSON,
-    "duration": _Kind.NUMBER,
-    "start_time": _Kind.TIME,
-    "source": _Kind.TEXT,
-    "env": _Kind.TEXT,
-    "component": _Kind.TEXT,
-}
-ARTIFACT_COLUMNS = {
-    "id": _Kind.ID,
-    "result_id": _Kind.ID,
-    "run_id": _Kind.ID,
-    "filename": _Kind.TEXT,
-    "data": _Kind.JSON,
-    "upload_date": _Kind.TIME,
-}
+_IDS = frozenset({"id", "project_id", "run_id", "result_id"})
+_JSON = frozenset({"data", "params", "summary"})
+_NUMBERS = frozenset({"duration"})
+_TEXTS = frozenset({"test_id", "result", "filename", "env", "component", "source"})
+_TIMES = frozenset({"start_time", "created", "upload_date"})
+_SHARED_COLUMNS = ("id", "project_id", "data", "env", "component", "source", "start_time", "duration")
+RUN_COLUMNS = (*_SHARED_COLUMNS, "summary", "created")
+RESULT_COLUMNS = (*_SHARED_COLUMNS, "test_id", "result", "params")
+ARTIFACT_COLUMNS = ("id", "result_id", "run_id", "filename", "data", "upload_date")
 _KEYS = {"data": "metadata"}
 """What a column is called in a document, where that differs."""
 
@@ -156,13 +120,13 @@ def read_artifact(comment: str | None) -> Columns | None:
     return columns if columns is None or "content" not in notes else columns | {"content": None}
 
 
-def _split(columns: Columns, kinds: Mapping[str, _Kind]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(columns: Columns, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give the columns by the names of a document, and apart from them what JSON would change."""
     document: dict[str, Any] = {}
     exact: dict[str, Any] = {}
-    for name, kind in kinds.items():
+    for name in names:
         value, key = columns[name], _KEYS.get(name, name)
-        if kind is _Kind.JSON and not isinstance(value, dict):
+        if name in _JSON and not isinstance(value, dict):
             # Whoever else reads the archive expects an object.
             document[key], exact[name] = {}, value
         elif isinstance(value, AnyNumber):
@@ -174,51 +138,43 @@ def _split(columns: Columns, kinds: Mapping[str, _Kind]) -> tuple[dict[str, Any]
     return document, {"exact": exact} if exact else {}
 
 
-def _join(
-    document: dict[str, Any], notes: dict[str, Any], kinds: Mapping[str, _Kind]
-) -> dict[str, Any] | None:
+def _join(document: dict[str, Any], notes: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any] | None:
     """Give back what `_split` took apart; None when a value is missing or of a wrong type."""
     exact = notes.get("exact", {})
-    columns: dict[str, Any] = {}
     try:
-        for name, kind in kinds.items():
-            if name in exact:
-                columns[name] = _exact(kind, exact[name])
-            else:
-                columns[name] = _plain(kind, document[_KEYS.get(name, name)])
+        columns = {
+            name: _exact(name, exact[name])
+            if name in exact
+            else _plain(name, document[_KEYS.get(name, name)])
+            for name in names
+        }
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return columns if columns["id"] else None
 
 
-def _exact(kind: _Kind, value: object) -> JsonText | AnyNumber | None:
-    if kind is _Kind.JSON and (value is None or isinstance(value, str)):
+def _exact(name: str, value: object) -> JsonText | AnyNumber | None:
+    if name in _JSON and (value is None or isinstance(value, str)):
         return None if value is None else JsonText(value)
-    if kind is _Kind.NUMBER and isinstance(value, str):
+    if name in _NUMBERS and isinstance(value, str):
         return AnyNumber(value)
-    raise TypeError(kind)
+    raise TypeError(name)
 
 
-def _plain(kind: _Kind, value: Any) -> Any:
-    if kind is _Kind.TIME:
-        return _naive(datetime.fromisoformat(value))
-    if kind is _Kind.JSON and isinstance(value, dict):
+def _plain(name: str, value: Any) -> Any:
+    if name in _TIMES and (moment := datetime.fromisoformat(value)).tzinfo is None:
+        return moment
+    if name in _JSON and isinstance(value, dict):
         return value
-    if value is None and kind is not _Kind.JSON:
+    if value is None and name not in _JSON:
         return None
-    if kind is _Kind.ID and (identifier := uuid_or_none(value)):
+    if name in _IDS and (identifier := uuid_or_none(value)):
         return identifier
-    if kind is _Kind.NUMBER and isinstance(value, int | float) and not isinstance(value, bool):
+    if name in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if kind is _Kind.TEXT and isinstance(value, str):
+    if name in _TEXTS and isinstance(value, str):
         return value
-    raise TypeError(kind)
-
-
-def _naive(moment: datetime) -> datetime:
-    if moment.tzinfo is not None:
-        raise ValueError(moment)
-    return moment
+    raise TypeError(name)
 
 
 def _over(columns: dict[str, Any], upload: Upload) -> dict[str, Any]:

@@ -66,7 +66,6 @@ class _ArchiveReader:
         self._artifact_ids: set[int] = set()
         self._early_folders: set[int] = set()
         """Of results whose artifacts lie before them."""
-        self._has_run = False
         self.beginning = self._new_run()
 
     def _new_run(self) -> ParsedRun:
@@ -121,11 +120,13 @@ class _ArchiveReader:
 
     def _rows_in_order(self) -> Iterator[ParsedRow]:
         """Give every row but the artifacts that lie before the result they belong to."""
-        reading = self._new_pass(self._findings)
-        for (kind, folder, below), member in reading.files():
+        reading, has_run = self._new_pass(self._findings), False
+        for kind, folder, below, member in reading.files():
             row: ParsedRow | None = None
             if kind is Kind.RUN:
-                self._count_run(member)
+                if has_run:
+                    self._note_twice(member)
+                has_run = True
             elif folder is None:
                 row = self._artifact(None, below, member, reading)
             elif kind is Kind.RESULT:
@@ -142,7 +143,7 @@ class _ArchiveReader:
         if not waiting:
             return
         reading = self._new_pass(Findings())
-        for (kind, folder, below), member in reading.files():
+        for kind, folder, below, member in reading.files():
             if folder is None or folder.int not in waiting:
                 continue
             if kind is Kind.RESULT:
@@ -155,11 +156,6 @@ class _ArchiveReader:
     def _new_pass(self, findings: Findings) -> ArchivePass:
         return ArchivePass(self._content, self._upload, self._limits, findings)
 
-    def _count_run(self, member: Member) -> None:
-        if self._has_run:
-            self._note_twice(member)
-        self._has_run = True
-
     def _note_twice(self, member: Member) -> None:
         self._findings.note("twice", f"{shown(member.path)} is there twice; the first was taken")
 
@@ -169,7 +165,7 @@ class _ArchiveReader:
             return None
         self._result_ids[folder.int] = None
         try:
-            document = reading.document()
+            document = reading.document(member)
         except BrokenDocumentError as error:
             self._findings.note("result", f"{shown(member.path)} {error}; the result was left out")
             return None
@@ -206,7 +202,7 @@ class _ArchiveReader:
             return None
         filename = (archived["filename"] or "") if archived else indexed(storable_text(below[-1]))
         is_small = member.size_bytes <= IN_MEMORY_BYTES
-        content = reading.data() if is_small else self._spool.store(reading.chunks())
+        content = reading.stream.data() if is_small else self._spool.store(reading.stream.chunks())
         self._artifact_ids.add(artifact_id.int)
         return ParsedArtifact(
             artifact_id, result_id, filename, content, content_type_of(filename), archived=archived

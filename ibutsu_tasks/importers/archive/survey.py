@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, Any
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.archive.documents import data_of, start_time_of
-from ibutsu_tasks.importers.archive.members import ArchivePass, Kind, Place
+from ibutsu_tasks.importers.archive.documents import data_of
+from ibutsu_tasks.importers.archive.members import ArchivePass, Kind
 from ibutsu_tasks.importers.archive.pruned_rows import read_run
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError
-from ibutsu_tasks.importers.values import column_text
+from ibutsu_tasks.importers.values import column_text, utc_time
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,8 +40,7 @@ class Survey:
         self._limits = limits
         self._findings = findings
         self._run_folder: UUID | None = None
-        self._has_run = self._has_results = False
-        self._folders: set[int] = set()
+        self._has_results = False
 
     @property
     def run_folder(self) -> UUID:
@@ -56,9 +55,15 @@ class Survey:
     def read(self, content: IO[bytes]) -> None:
         """Look into the archive. Raises `InvalidImportError`."""
         reading = ArchivePass(content, self._upload, self._limits, Findings())
+        has_run, folders = False, set[int]()
         try:
-            for place, member in reading.files():
-                self._learn(place, member, reading)
+            for kind, folder, _, member in reading.files():
+                if kind is Kind.RUN and not has_run:
+                    has_run = True
+                    self._take_run(member, reading)
+                elif kind is Kind.RESULT and folder is not None and folder.int not in folders:
+                    folders.add(folder.int)
+                    self._take_result(member, reading)
                 if self._is_enough():
                     break
         except InvalidImportError:
@@ -73,32 +78,23 @@ class Survey:
         knows_project = self._upload.has_project or self.project is not None or self.archived is not None
         return self.start_time is not None and knows_project
 
-    def _learn(self, place: Place, member: Member, reading: ArchivePass) -> None:
-        if place.kind is Kind.RUN and not self._has_run:
-            self._has_run = True
-            self._take_run(member, reading)
-        elif place.result_folder is not None and place.kind is Kind.RESULT:
-            if place.result_folder.int not in self._folders:
-                self._take_result(reading)
-            self._folders.add(place.result_folder.int)
-
     def _take_run(self, member: Member, reading: ArchivePass) -> None:
         try:
-            document = self.run_document = reading.document()
+            document = self.run_document = reading.document(member)
         except BrokenDocumentError as error:
             self._findings.note("run", f"{shown(member.path)} {error}; the run was made from its results")
             return
         self.archived = read_run(document, member.comment, self._upload)
-        self.start_time = start_time_of(document)
+        self.start_time = utc_time(document.get("start_time"))
         self.project = self._project_of(document) or self.project
 
-    def _take_result(self, reading: ArchivePass) -> None:
+    def _take_result(self, member: Member, reading: ArchivePass) -> None:
         try:
-            document = reading.document()
+            document = reading.document(member)
         except BrokenDocumentError:
             return
         self._has_results = True
-        start_time = start_time_of(document)
+        start_time = utc_time(document.get("start_time"))
         if start_time is not None:
             self.earliest = min(start_time, self.earliest or start_time)
         self.project = self.project or self._project_of(document)

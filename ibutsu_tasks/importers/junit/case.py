@@ -140,7 +140,7 @@ class Case:
             self.made_extras().is_cut = True
 
     def add_text(self, artifact: str, text: Content, spool: Spool) -> None:
-        """Keep text for an artifact, in memory as long as the whole case is small."""
+        """Store text for an artifact, in memory as long as the whole case is small."""
         if isinstance(text, bytes):
             self.memory_bytes += len(text)
             if self.memory_bytes > IN_MEMORY_BYTES:
@@ -212,15 +212,11 @@ class RowMaker:
             data.update(case.facts)
             if exception_name := case.facts.get("exception_name"):
                 data["exception_name"] = indexed(exception_name)
-        if case.extras:
-            _add_extras(data, case, case.extras)
+        if extras := case.extras:
+            if extras.not_run_because and case.status() == "skipped":
+                data.setdefault("skip_reason", extras.not_run_because)
+            extras.put_into(data)
         return data
-
-
-def _add_extras(data: dict[str, Any], case: Case, extras: CaseExtras) -> None:
-    if extras.not_run_because and case.status() == "skipped":
-        data.setdefault("skip_reason", extras.not_run_because)
-    extras.put_into(data)
 
 
 def _test_id(number: int, classname: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a test case says that no column and no artifact takes: kept in its data, within bounds."""
+"""What a test case says that no column and no artifact takes: stored in its data, within bounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from ibutsu_tasks.importers.values import INDEXED_BYTES
 
 if TYPE_CHECKING:
     from ibutsu_tasks.importers.parsed import Content
-    from ibutsu_tasks.importers.spool import TextSink
 
 MAX_FACT_CHARACTERS = 10_000
 """Facts of a result live in an indexed JSON column; a whole text is in the artifact beside it."""
@@ -44,25 +43,27 @@ class CaseExtras:
     _characters: int = 0
 
     def add_attributes(self, attributes: dict[str, str]) -> None:
-        """Keep attributes of the case itself."""
+        """Store attributes of the case itself."""
         self.attributes |= self._fitting(attributes)
         for name in ("status", "result"):
             if attributes.get(name, "").lower() in _NOT_RUN:
                 self.not_run_because = f'{name}="{attributes[name]}"'
 
     def add_element(self, path: str, attributes: dict[str, str], text: Content | None) -> None:
-        """Keep an element below the case, named by its path."""
+        """Store an element below the case, named by its path."""
         if self._has_room():
-            self.elements.append({"element": self._fit(path), **self._entry(attributes, text)})
+            entry: dict[str, Any] = {"element": self._fit(path)}
+            if attributes:
+                entry["attributes"] = self._fitting(attributes)
+            self.elements.append(self._with_text(entry, text))
 
     def add_attempt(self, status: str, attributes: dict[str, str], text: Content | None) -> None:
-        """Keep an attempt that another followed."""
+        """Store an attempt that another followed."""
         if self._has_room():
-            entry = {"status": status, **self._fitting(attributes)}
-            self.attempts.append(entry if text is None else {**entry, "text": self._beginning(text)})
+            self.attempts.append(self._with_text({"status": status, **self._fitting(attributes)}, text))
 
     def add_attachments(self, text: bytes) -> None:
-        """Keep the paths of files that a text names."""
+        """Store the paths of files that a text names."""
         for path in _ATTACHMENT.findall(text):
             if self._has_room():
                 self.attachments.append(self._fit(path.decode()))
@@ -72,10 +73,6 @@ class CaseExtras:
         for key in ("attributes", "elements", "attempts", "attachments"):
             if value := getattr(self, key):
                 data[free_key(data, key)] = value
-
-    def _entry(self, attributes: dict[str, str], text: Content | None) -> dict[str, Any]:
-        entry: dict[str, Any] = {"attributes": self._fitting(attributes)} if attributes else {}
-        return entry if text is None else {**entry, "text": self._beginning(text)}
 
     def _fitting(self, attributes: dict[str, str]) -> dict[str, str]:
         return {self._fit(key): self._fit(value) for key, value in attributes.items() if self._has_room()}
@@ -87,10 +84,12 @@ class CaseExtras:
             return False
         return True
 
-    def _beginning(self, text: Content) -> str:
-        first = next(chunks_of(text))
-        self.is_cut = self.is_cut or len(first) < len(text)
-        return self._fit(first.decode(errors="ignore").strip())
+    def _with_text(self, entry: dict[str, Any], text: Content | None) -> dict[str, Any]:
+        if text is not None:
+            first = next(chunks_of(text))
+            self.is_cut = self.is_cut or len(first) < len(text)
+            entry["text"] = self._fit(first.decode(errors="ignore").strip())
+        return entry
 
     def _fit(self, text: str) -> str:
         fitting = text[: max(0, min(MAX_FACT_CHARACTERS, MAX_EXTRA_CHARACTERS - self._characters))]
@@ -104,11 +103,6 @@ def free_key(data: dict[str, Any], key: str) -> str:
     while key in data:
         key += "_"
     return key
-
-
-def names_attachments(text: Content | None) -> bool:
-    """Tell whether a text names attached files; one too large for memory is not searched."""
-    return isinstance(text, bytes) and b"[[ATTACHMENT|" in text
 
 
 def left_over(attributes: dict[str, str], suite_file: str | None) -> dict[str, str]:
@@ -132,41 +126,3 @@ def left_over(attributes: dict[str, str], suite_file: str | None) -> dict[str, s
     if file and suite_file and file != suite_file:
         left["file"] = file
     return left
-
-
-@dataclass(slots=True)
-class ForeignElement:
-    """One of them; `is_leaf` says that no other was in it."""
-
-    depth: int
-    name: str
-    attributes: dict[str, str]
-    sink: TextSink
-    line: int
-    is_leaf: bool = True
-
-
-@dataclass(slots=True)
-class ForeignElements:
-    """The open elements of a case that JUnit does not know, outermost first."""
-
-    _open: list[ForeignElement] = field(default_factory=list)
-
-    def begin(self, depth: int, name: str, attributes: dict[str, str], sink: TextSink, line: int) -> None:
-        """Open one at a line of the file; its text goes to `sink`."""
-        if self._open:
-            self._open[-1].is_leaf = False
-        self._open.append(ForeignElement(depth, name, attributes, sink, line))
-
-    def owns(self, sink: TextSink) -> bool:
-        """Tell whether the text of the innermost one goes to `sink`."""
-        return bool(self._open) and self._open[-1].sink is sink
-
-    def ends_at(self, depth: int) -> bool:
-        """Tell whether the innermost one began at this depth."""
-        return bool(self._open) and self._open[-1].depth == depth
-
-    def end(self) -> tuple[str, ForeignElement]:
-        """Close the innermost one: its path below the case, and what it was."""
-        path = "/".join(element.name for element in self._open)
-        return path, self._open.pop()

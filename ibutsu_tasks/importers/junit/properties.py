@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.importers.findings import Findings
     from ibutsu_tasks.importers.junit.case import Case, Suite
     from ibutsu_tasks.importers.junit.remainder import Remainder
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
@@ -22,16 +21,15 @@ MAX_PROPERTIES_CHARACTERS = 1024 * 1024
 class Properties:
     """Puts each property where it belongs; one that has no place there goes to the remainder."""
 
-    def __init__(self, stream: XmlStream, findings: Findings, remainder: Remainder) -> None:
+    def __init__(self, stream: XmlStream, remainder: Remainder) -> None:
         self._stream = stream
-        self._findings = findings
         self._remainder = remainder
 
     def add(self, suites: list[Suite], case: Case | None, attributes: dict[str, str], sink: TextSink) -> None:
         """Take a property that ended: of the open case, or else of the innermost suite."""
         key = attributes.get("name") or attributes.get("key")
         if not key:
-            self._findings.note("property", f"line {self._stream.line} holds a property without a name")
+            self._stream.note("property", "holds a property without a name")
             if case is not None:
                 self._remainder.add_element(case, "property", attributes, sink.content())
             return
@@ -42,7 +40,7 @@ class Properties:
             self._remainder.add_element(case, "property", {"name": key}, text)
         if len(value) > MAX_PROPERTY_CHARACTERS:
             value = value[:MAX_PROPERTY_CHARACTERS]
-            self._note_long_property()
+            self._stream.note("long property", "ends a property that is too long; cut off")
         self._set(suites, case, key, value)
 
     def _set(self, suites: list[Suite], case: Case | None, key: str, value: str) -> None:
@@ -50,28 +48,20 @@ class Properties:
         holder = case or suite
         is_full = holder.properties_characters > MAX_PROPERTIES_CHARACTERS
         if is_full or len(holder.properties or ()) >= MAX_PROPERTIES:
-            sentence = "more properties apply to one test case than can be kept; the rest was left out"
-            self._findings.note("properties", f"line {self._stream.line}: {sentence}")
+            what = "holds more properties than one test case can have; the rest was left out"
+            self._stream.note("properties", what)
         elif case is not None:
-            self._set_of_case(case, key, value)
+            if case.properties and (before := case.properties.get(key, value)) != value:
+                self._remainder.add_element(case, "property", {"name": key, "value": before}, None)
+            case.set_property(key, value)
         else:
             suite.set_property(key, value)
             if suite.has_cases and len(suites) > 1:
-                kept = self._remainder.suite_facts.add_late_property(suite.path, key, value)
-                self._remainder.mention_suite_facts(kept, "behind the cases of a suite")
-
-    def _note_long_property(self) -> None:
-        sentence = f"line {self._stream.line} ends a property too long to keep; cut"
-        self._findings.note("long property", sentence)
-
-    def _set_of_case(self, case: Case, key: str, value: str) -> None:
-        if case.properties and case.properties.get(key, value) != value:
-            self._remainder.add_element(case, "property", {"name": key, "value": case.properties[key]}, None)
-        case.set_property(key, value)
+                self._remainder.add_late_property(suite.path, key, value)
 
     def _property_text(self, sink: TextSink) -> str:
         text = sink.content() or b""
         if isinstance(text, bytes):
             return text.decode().strip()
-        self._note_long_property()
+        self._stream.note("long property", "ends a property that is too long; cut off")
         return next(text.chunks()).decode(errors="ignore")[:MAX_FACT_CHARACTERS]

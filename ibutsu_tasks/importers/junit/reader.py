@@ -7,7 +7,6 @@ from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.findings import Findings
 from ibutsu_tasks.importers.junit.case import RowMaker
 from ibutsu_tasks.importers.junit.extras import free_key
 from ibutsu_tasks.importers.junit.report import JUnitReport
@@ -46,12 +45,12 @@ class _JUnitReader:
     """Moves what the report has finished into rows, one at a time."""
 
     def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> None:
-        self._run_id = _run_id(upload)
+        named = _UUID4.search(upload.filename)
+        self._run_id = UUID(named[0]) if named else derived_id(upload.import_id, "run")
         self._upload = upload
         self._break_error: InvalidImportError | None = None
-        self._findings = Findings()
-        self._stream = XmlStream(content, upload.filename, limits, self._findings)
-        self._report = JUnitReport(self._stream, self._run_id, limits, self._findings)
+        self._stream = XmlStream(content, upload.filename, limits)
+        self._report = JUnitReport(self._stream, self._run_id, limits)
         self._row_maker = RowMaker(self._run_id, upload, self._report.spool)
 
     def read_until_first_case(self) -> None:
@@ -85,8 +84,8 @@ class _JUnitReader:
     def run(self) -> ParsedRun:
         report = self._report
         data = {**report.root.properties, **self._upload.metadata}
-        if report.suite_facts.entries:
-            data[free_key(data, "suites")] = list(report.suite_facts.entries)
+        if report.remainder.suites:
+            data[free_key(data, "suites")] = list(report.remainder.suites)
         return ParsedRun(
             id=self._run_id,
             start_time=report.start_time,
@@ -97,12 +96,7 @@ class _JUnitReader:
             component=column_text(data.get("component")),
             project=column_text(data.get("project")),
             claimed_summary=report.claimed_summary,
-            warnings=self._findings.sentences(),
-            kept=self._findings.kept(),
+            warnings=self._stream.findings.sentences(),
+            stored=self._stream.findings.stored(),
             break_error=self._break_error,
         )
-
-
-def _run_id(upload: Upload) -> UUID:
-    match = _UUID4.search(upload.filename)
-    return UUID(match[0]) if match else derived_id(upload.import_id, "run")

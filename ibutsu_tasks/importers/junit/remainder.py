@@ -1,51 +1,78 @@
-"""What a report says beyond its rows: kept in the data of results and of the run, and named in findings."""
+"""What a report says beyond its rows: stored in the data of results and of the run, and named in findings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS
-from ibutsu_tasks.importers.junit.extras import names_attachments
-from ibutsu_tasks.importers.junit.suites import SuiteFacts
+from ibutsu_tasks.importers.junit.stated import STATED_COUNTS
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.importers.findings import Findings
     from ibutsu_tasks.importers.junit.case import Case
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
     from ibutsu_tasks.importers.parsed import Content
 
+MAX_SUITE_FACTS = 1_000
+MAX_SUITE_FACT_CHARACTERS = 100_000
+
+# Counts are taken anew from the cases; name and file are in every result.
+_IN_RESULTS = frozenset({"name", "file", "disabled"}.union(*STATED_COUNTS.values()))
+
 
 class Remainder:
-    """Keeps what no column and no artifact takes."""
+    """Stores what no column and no artifact takes: of cases in their data, of suites in the run's."""
 
-    def __init__(self, stream: XmlStream, findings: Findings) -> None:
-        self.suite_facts = SuiteFacts()
+    def __init__(self, stream: XmlStream) -> None:
+        self.suites: list[dict[str, Any]] = []
+        """One entry per suite that says something."""
         self._stream = stream
-        self._findings = findings
+        self._suite_characters = 0
+
+    def add_suite(self, path: tuple[str, ...], attributes: dict[str, str], *, is_root: bool = False) -> None:
+        """Store what a suite says, such as `timestamp` and `hostname`; the root's time is the run's."""
+        facts = {
+            key: value
+            for key, value in attributes.items()
+            if key not in _IN_RESULTS and not key.startswith(("xmlns", "xsi:"))
+        }
+        if is_root:
+            facts.pop("time", None)
+            if not path and "name" in attributes:
+                facts["name"] = attributes["name"]
+        self._add_suite_facts(path, "attributes", facts, "of a suite")
+
+    def add_late_property(self, path: tuple[str, ...], key: str, value: str) -> None:
+        """Store a property that stands behind the cases of its suite, whose results lack it therefore."""
+        self._add_suite_facts(path, "properties", {key: value}, "behind the cases of a suite")
+
+    def _add_suite_facts(self, path: tuple[str, ...], kind: str, facts: dict[str, str], what: str) -> None:
+        if not facts:
+            return
+        self._suite_characters += sum(len(key) + len(value) for key, value in facts.items())
+        self._suite_characters += sum(map(len, path))
+        if self._suite_characters > MAX_SUITE_FACT_CHARACTERS or len(self.suites) >= MAX_SUITE_FACTS:
+            self._stream.note("suites", "says more of a suite than the run's data holds; left out")
+            return
+        last = self.suites[-1] if self.suites else {}
+        if kind == "properties" and kind in last and last["path"] == list(path):
+            last[kind].update(facts)
+        else:
+            self.suites.append({"path": list(path), kind: facts})
+        for key in facts:
+            self._mention(f"{key} {what}", "run: data.suites")
 
     def add_element(
         self, case: Case, path: str, attributes: dict[str, str], text: Content | None, line: int | None = None
     ) -> None:
-        """Keep an element of a case; `line` is where it began, if that is not the current one."""
+        """Store an element of a case; `line` is where it began, if that is not the current one."""
         case.made_extras().add_element(path, attributes, text)
         self._mention(f"<{path}>", "data.elements", line)
 
     def _mention(self, what: str, where: str, line: int | None = None) -> None:
-        if not self._findings.counts_kept(what, where):
-            self._findings.keep(what, where, line or self._stream.line)
-
-    def mention_suite_facts(self, facts: dict[str, str], what: str = "of a suite") -> None:
-        """Say what `suite_facts` has taken in."""
-        for key in facts:
-            self._mention(f"{key} {what}", "run: data.suites")
-        if self.suite_facts.is_cut and not self._findings.knows("suites"):
-            sentence = (
-                f"the suites say more than the run's data holds; from line {self._stream.line} left out"
-            )
-            self._findings.note("suites", sentence)
+        self._stream.findings.count_stored(what, where, lambda: line or self._stream.line)
 
     def add_attributes(self, case: Case, attributes: dict[str, str]) -> None:
-        """Keep attributes of the case itself."""
+        """Store attributes of the case itself."""
         case.made_extras().add_attributes(attributes)
         for name in attributes:
             self._mention(f"{name} of a case", "data.attributes")
@@ -58,10 +85,8 @@ class Remainder:
         text: Content | None,
         attempt_line: int,
     ) -> None:
-        """Keep what an element with text says beyond status, facts and artifact."""
+        """Store what an element with text says beyond status, facts and artifact."""
         element = TEXT_ELEMENTS[name]
-        if not (attributes or element.attempt or names_attachments(text)):
-            return
         if element.attempt:
             case.made_extras().add_attempt(element.attempt, attributes, text)
             self._mention(f"<{name}>", "data.attempts", attempt_line)
@@ -69,6 +94,7 @@ class Remainder:
             shown_elsewhere = {attribute for attribute, _ in element.facts}
             if left := {key: value for key, value in attributes.items() if key not in shown_elsewhere}:
                 self.add_element(case, name, left, None)
-        if isinstance(text, bytes) and names_attachments(text):
+        # A text too large for memory is not searched.
+        if isinstance(text, bytes) and b"[[ATTACHMENT|" in text:
             case.made_extras().add_attachments(text)
             self._mention("[[ATTACHMENT|", "data.attachments")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS, TEXT_PLAIN, Case, Suite
-from ibutsu_tasks.importers.junit.extras import (
-    MAX_FACT_CHARACTERS,
-    ForeignElements,
-    left_over,
-)
+from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS, left_over
 from ibutsu_tasks.importers.junit.properties import Properties
 from ibutsu_tasks.importers.junit.remainder import Remainder
-from ibutsu_tasks.importers.junit.stated import StatedValues, stated_counts
+from ibutsu_tasks.importers.junit.stated import stated_counts, stated_duration, stated_time
 from ibutsu_tasks.importers.parsed import Content, ImportLimits, ParsedArtifact
 from ibutsu_tasks.importers.spool import Spool, TextSink
 from ibutsu_tasks.importers.values import derived_id, indexed
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from ibutsu_tasks.importers.junit.suites import SuiteFacts
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
 
 MAX_SUITE_DEPTH = 64
@@ -35,10 +31,25 @@ MAX_CASE_ELEMENTS = 100_000
 _SUITE_ELEMENTS = frozenset({"testsuites", "testsuite"})
 
 
+@dataclass(slots=True)
+class OpenElement:
+    """An element whose text is being gathered."""
+
+    name: str
+    attributes: dict[str, str]
+    sink: TextSink
+    line: int = 0
+    """Known of earlier attempts and of foreign elements, which JUnit does not know."""
+    foreign_depth: int = 0
+    """The depth of a foreign element; 0 for any other."""
+    is_leaf: bool = True
+    """Whether no foreign element began in it."""
+
+
 class JUnitReport:
     """Handlers of the elements. What is complete is put into `finished`, for the reader to take out."""
 
-    def __init__(self, stream: XmlStream, run_id: UUID, limits: ImportLimits, findings: Findings) -> None:
+    def __init__(self, stream: XmlStream, run_id: UUID, limits: ImportLimits) -> None:
         self.spool = Spool()
         self.root = Suite()
         self.start_time: datetime | None = None
@@ -47,7 +58,6 @@ class JUnitReport:
         self._stream = stream
         self._run_id = run_id
         self._max_repeated_characters = limits.unpacked_bytes
-        self._findings = findings
         self._root_claims: dict[str, int] = {}
         self._suite_claims: dict[str, int] = {}
         self._depth = 0
@@ -56,17 +66,15 @@ class JUnitReport:
         self._cases = 0
         self._suite_texts = 0
         self._repeated_characters = 0
-        self._open_texts: list[tuple[dict[str, str], TextSink]] = []
-        self._foreign = ForeignElements()
-        self._attempt_line = 0
-        self._stated = StatedValues(stream, findings)
-        self._remainder = Remainder(stream, findings)
-        self._properties = Properties(stream, findings, self._remainder)
+        self._open: list[OpenElement] = []
+        self.remainder = Remainder(stream)
+        self._properties = Properties(stream, self.remainder)
         self._starts: dict[str, Callable[[str, dict[str, str]], None]] = {
             "testsuites": self._start_suite,
             "testsuite": self._start_suite,
             "testcase": self._start_case,
-            "properties": _nothing,
+            # A list, which itself means nothing.
+            "properties": lambda _name, _attributes: None,
             "property": self._start_text,
             **dict.fromkeys(TEXT_ELEMENTS, self._start_text),
             **{name: self._start_attempt for name, element in TEXT_ELEMENTS.items() if element.attempt},
@@ -80,11 +88,6 @@ class JUnitReport:
         }
         stream.on_elements(self._start_root, self._end)
         stream.on_text(self._loose_text)
-
-    @property
-    def suite_facts(self) -> SuiteFacts:
-        """What the suites say, for the run's data."""
-        return self._remainder.suite_facts
 
     @property
     def claimed_summary(self) -> dict[str, int]:
@@ -102,11 +105,11 @@ class JUnitReport:
         if local == "testsuite":
             self.root = self.root.child(attributes)
         self._suites.append(self.root)
-        self._remainder.mention_suite_facts(self.suite_facts.add_root(self.root.path, attributes))
+        self.remainder.add_suite(self.root.path, attributes, is_root=True)
         self._root_claims = stated_counts(attributes)
-        self.start_time = self._stated.time(attributes)
+        self.start_time = stated_time(self._stream, attributes)
         self._takes_suite_times = self.start_time is None
-        self.duration_seconds = self._stated.duration_seconds(attributes)
+        self.duration_seconds = stated_duration(self._stream, attributes)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -118,42 +121,43 @@ class JUnitReport:
             raise self._stream.refusal(f"elements are nested deeper than {MAX_ELEMENT_DEPTH}")
         if self._case is not None:
             self._start_foreign(self._case, _local(name), attributes)
-        elif not self._open_texts:
-            sentence = f"line {self._stream.line} holds <{shown(name)}>, which is no part of JUnit; left out"
-            self._findings.note("element", sentence)
+        elif not self._open:
+            self._stream.note("element", f"holds <{shown(name)}>, which is no part of JUnit; left out")
 
     def _end(self, name: str) -> None:
         self._depth -= 1
         handler = self._ends.get(name) or self._ends.get(_local(name))
         if handler is not None:
             handler(name)
-        elif self._case is not None and self._foreign.ends_at(self._depth + 1):
+        elif self._case is not None and self._open and self._open[-1].foreign_depth == self._depth + 1:
             self._end_foreign(self._case)
 
     def _start_foreign(self, case: Case, name: str, attributes: dict[str, str]) -> None:
-        if self._open_texts and not self._foreign.owns(self._open_texts[-1][1]):
+        if self._open and not self._open[-1].foreign_depth:
             # Its text belongs to the element around it, as <stackTrace>'s does.
             if attributes:
-                self._remainder.add_element(case, name, attributes, None)
+                self.remainder.add_element(case, name, attributes, None)
             return
+        if self._open:
+            self._open[-1].is_leaf = False
         self._start_text(name, attributes)
-        self._foreign.begin(self._depth, name, attributes, self._open_texts[-1][1], self._stream.line)
+        self._open[-1].foreign_depth = self._depth
+        self._open[-1].line = self._stream.line
 
     def _end_foreign(self, case: Case) -> None:
-        path, element = self._foreign.end()
-        _, sink = self._take_text()
-        text = sink.content()
+        path = "/".join(element.name for element in self._open)
+        element = self._take_text()
+        text = element.sink.content()
         if element.is_leaf or element.attributes or text is not None:
-            self._remainder.add_element(case, path, element.attributes, text, element.line)
+            self.remainder.add_element(case, path, element.attributes, text, element.line)
 
     def _loose_text(self, text: str) -> None:
         if text.isspace():
             return
         if self._case is not None:
-            self._remainder.add_element(self._case, "text()", {}, text.encode())
+            self.remainder.add_element(self._case, "text()", {}, text.encode())
         else:
-            sentence = f"line {self._stream.line} holds text outside of any test case; left out"
-            self._findings.note("text", sentence)
+            self._stream.note("text", "holds text outside of any test case; left out")
 
     def _start_suite(self, _name: str, attributes: dict[str, str]) -> None:
         self._refuse_inside_case("a suite")
@@ -163,10 +167,10 @@ class JUnitReport:
             for key, number in stated_counts(attributes).items():
                 self._suite_claims[key] = self._suite_claims.get(key, 0) + number
         if self._takes_suite_times and not self._cases:
-            times = (self.start_time, self._stated.time(attributes))
+            times = (self.start_time, stated_time(self._stream, attributes))
             self.start_time = min((time for time in times if time), default=None)
         self._suites.append(self._suites[-1].child(attributes))
-        self._remainder.mention_suite_facts(self.suite_facts.add_suite(self._suites[-1].path, attributes))
+        self.remainder.add_suite(self._suites[-1].path, attributes)
 
     def _end_suite(self, _name: str) -> None:
         self._suites.pop()
@@ -182,7 +186,7 @@ class JUnitReport:
                 f"the properties repeated by each test case exceed {self._max_repeated_characters:,} bytes "
                 "(IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES)"
             )
-        duration = self._stated.duration_seconds(attributes)
+        duration = stated_duration(self._stream, attributes)
         self._case = Case(
             self._cases, attributes, suite, suite.properties, self.root.properties, duration or 0.0
         )
@@ -190,53 +194,49 @@ class JUnitReport:
         if duration is None and attributes.get("time"):
             left["time"] = attributes["time"]
         if left:
-            self._remainder.add_attributes(self._case, left)
+            self.remainder.add_attributes(self._case, left)
 
     def _end_case(self, _name: str) -> None:
         case = self._case
         if case is None:
             return
         if case.extras is not None and case.extras.is_cut:
-            sentence = f"line {self._stream.line} ends a test case that says more than data holds; cut"
-            self._findings.note("extras", sentence)
+            self._stream.note("extras", "ends a test case that says more than data holds; cut off")
         self.finished.append(case)
         self._case = None
 
     def _refuse_inside_case(self, what: str) -> None:
-        if self._case is not None or self._open_texts:
+        if self._case is not None or self._open:
             raise self._stream.refusal(f"{what} begins inside a test case")
 
-    def _start_text(self, _name: str, attributes: dict[str, str]) -> None:
+    def _start_text(self, name: str, attributes: dict[str, str]) -> None:
         if self._depth > MAX_ELEMENT_DEPTH:
             raise self._stream.refusal(f"elements are nested deeper than {MAX_ELEMENT_DEPTH}")
         if self._case is not None:
-            self._count_element(self._case)
+            self._case.elements += 1
+            if self._case.elements > MAX_CASE_ELEMENTS:
+                raise self._stream.refusal(f"one test case holds more than {MAX_CASE_ELEMENTS:,} elements")
         sink = TextSink(self.spool)
-        self._open_texts.append((attributes, sink))
+        self._open.append(OpenElement(name, attributes, sink))
         self._stream.on_text(sink.add)
 
     def _start_attempt(self, name: str, attributes: dict[str, str]) -> None:
-        self._attempt_line = self._stream.line
         self._start_text(name, attributes)
+        self._open[-1].line = self._stream.line
 
-    def _count_element(self, case: Case) -> None:
-        case.elements += 1
-        if case.elements > MAX_CASE_ELEMENTS:
-            raise self._stream.refusal(f"one test case holds more than {MAX_CASE_ELEMENTS:,} elements")
-
-    def _take_text(self) -> tuple[dict[str, str], TextSink]:
-        taken = self._open_texts.pop()
-        self._stream.on_text(self._open_texts[-1][1].add if self._open_texts else self._loose_text)
+    def _take_text(self) -> OpenElement:
+        taken = self._open.pop()
+        self._stream.on_text(self._open[-1].sink.add if self._open else self._loose_text)
         return taken
 
     def _end_text(self, name: str) -> None:
-        attributes, sink = self._take_text()
+        ended = self._take_text()
+        attributes, text = ended.attributes, ended.sink.content()
         local = _local(name)
         element = TEXT_ELEMENTS[local]
-        text = sink.content()
         if self._case is not None:
             self._case.add_outcome(element, attributes, text)
-            self._remainder.add_of_text(self._case, local, attributes, text, self._attempt_line)
+            self.remainder.add_of_text(self._case, local, attributes, text, ended.line)
         if element.artifact and element.facts:
             text = self._with_message(attributes.get("message", ""), text)
         if element.artifact and text is not None:
@@ -256,22 +256,14 @@ class JUnitReport:
     def _finish_suite_text(self, artifact: str, text: Content) -> None:
         self._suite_texts += 1
         name = self._suites[-1].name
-        filename = f"{_file_name(name)}-{artifact}" if name else artifact
+        filename = indexed(re.sub(r"[^\w.\-]+", "_", name)) + f"-{artifact}" if name else artifact
         artifact_id = derived_id(self._run_id, f"{filename}\0{self._suite_texts}")
         self.finished.append(ParsedArtifact(artifact_id, None, filename, text, TEXT_PLAIN))
 
     def _end_property(self, _name: str) -> None:
-        attributes, sink = self._take_text()
-        self._properties.add(self._suites, self._case, attributes, sink)
-
-
-def _nothing(_name: str, _attributes: dict[str, str]) -> None:
-    """Properties stand in a list of their own, which itself means nothing."""
+        ended = self._take_text()
+        self._properties.add(self._suites, self._case, ended.attributes, ended.sink)
 
 
 def _local(name: str) -> str:
     return name.rpartition(":")[2]
-
-
-def _file_name(name: str) -> str:
-    return indexed(re.sub(r"[^\w.\-]+", "_", name))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
 from ibutsu_tasks.importers.values import count, seconds, utc_time
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
 
+T = TypeVar("T")
 STATED_COUNTS = {one.key: one.attributes for one in SUMMARY_COUNTS if one.attributes}
 
 
@@ -30,31 +31,21 @@ def stated_counts(attributes: dict[str, str]) -> dict[str, int]:
     return stated
 
 
-@dataclass(frozen=True, slots=True)
-class StatedValues:
-    """Reads attributes; a warning names the line of one that makes no sense."""
+def stated_duration(stream: XmlStream, attributes: dict[str, str]) -> float | None:
+    """Give the `time` of a suite or a case in seconds; None when there is none or no sense in it."""
+    return _read(stream, attributes, "time", seconds, "no duration; 0 was taken")
 
-    _stream: XmlStream
-    _findings: Findings
 
-    def duration_seconds(self, attributes: dict[str, str]) -> float | None:
-        """Give the `time` of a suite or a case; None when there is none or no sense in it."""
-        text = attributes.get("time")
-        if not text:
-            return None
-        duration = seconds(text)
-        if duration is None:
-            sentence = f'line {self._stream.line} has time="{shown(text)}", which is no duration; 0 was taken'
-            self._findings.note("time", sentence)
-        return duration
+def stated_time(stream: XmlStream, attributes: dict[str, str]) -> datetime | None:
+    """Give the `timestamp` of a suite as naive UTC; None when there is none or no sense in it."""
+    return _read(stream, attributes, "timestamp", utc_time, "no time; left out")
 
-    def time(self, attributes: dict[str, str]) -> datetime | None:
-        """Give the `timestamp` of a suite as naive UTC; None when there is none or no sense in it."""
-        text = attributes.get("timestamp")
-        if not text:
-            return None
-        time = utc_time(text)
-        if time is None:
-            sentence = f'line {self._stream.line} has timestamp="{shown(text)}", which is no time; left out'
-            self._findings.note("timestamp", sentence)
-        return time
+
+def _read(
+    stream: XmlStream, attributes: dict[str, str], name: str, read: Callable[[str], T | None], otherwise: str
+) -> T | None:
+    text = attributes.get(name)
+    value = read(text) if text else None
+    if text and value is None:
+        stream.note(name, f'has {name}="{shown(text)}", which is {otherwise}')
+    return value

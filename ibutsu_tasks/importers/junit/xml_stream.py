@@ -33,10 +33,11 @@ class XmlStream:
     anything could be expanded or fetched.
     """
 
-    def __init__(self, content: IO[bytes], filename: str, limits: ImportLimits, findings: Findings) -> None:
+    def __init__(self, content: IO[bytes], filename: str, limits: ImportLimits) -> None:
+        self.findings = Findings()
         self._filename = filename
         self._max_tag_bytes = limits.document_bytes
-        self._text = XmlText(content, filename, findings)
+        self._text = XmlText(content, filename, self.findings)
         self._pieces = self._text.pieces()
         self._fed_bytes = 0
         self._ended = False
@@ -52,6 +53,10 @@ class XmlStream:
     def line(self) -> int:
         """Line of the file the parser is at, from 1."""
         return self._parser.CurrentLineNumber + self._text.skipped_lines
+
+    def note(self, kind: str, what: str) -> None:
+        """Report what the current line says or does, as one occurrence of its kind."""
+        self.findings.note(kind, f"line {self.line} {what}")
 
     def on_elements(self, start: Callable[[str, dict[str, str]], None], end: Callable[[str], None]) -> None:
         """Set what is called when an element begins and ends."""
@@ -76,7 +81,7 @@ class XmlStream:
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code) or "unknown error"
             sentence = _SENTENCES.get(reason, f"this is not well-formed XML ({reason})")
-            raise self._refusal(sentence, error.lineno + self._text.skipped_lines) from None
+            raise self.refusal(sentence, error.lineno + self._text.skipped_lines) from None
         if not data:
             self._end()
         return bool(data)
@@ -101,12 +106,9 @@ class XmlStream:
                 break
         return b"".join(pieces)
 
-    def refusal(self, sentence: str) -> InvalidImportError:
-        """Make the error that names the file and the current line."""
-        return self._refusal(sentence, self.line)
-
-    def _refusal(self, sentence: str, line: int) -> InvalidImportError:
-        return InvalidImportError(f"{shown(self._filename)}, line {line}: {sentence}.")
+    def refusal(self, sentence: str, line: int | None = None) -> InvalidImportError:
+        """Make the error that names the file and the line, which is the current one if not given."""
+        return InvalidImportError(f"{shown(self._filename)}, line {line or self.line}: {sentence}.")
 
     def _doctype(
         self, name: str, system_id: str | None, public_id: str | None, _has_internal_subset: bool

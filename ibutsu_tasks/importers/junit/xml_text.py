@@ -39,14 +39,14 @@ _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
 _UTF8_SURROGATE = r"\udced[\udca0-\udcbf][\udc80-\udcbf]"
 _SURROGATE = r"[\ud800-\udfff]"
 _REFERENCE = r"&#(?!(?:9|10|13|x[9AaDd]);)(?:[0-9]{1,32}|x[0-9A-Fa-f]{1,32});"
-_IN_CDATA = re.compile(f"{_CONTROL}|{_UTF8_SURROGATE}|{_SURROGATE}")
-_IN_MARKUP = re.compile(f"{_CONTROL}|{_UTF8_SURROGATE}|{_SURROGATE}|{_REFERENCE}")
-_CDATA_EDGE = re.compile(r"(<!\[CDATA\[|\]\]>)")
+_CDATA_START, _CDATA_END = "<![CDATA[", "]]>"
+_UNCLEAN = re.compile(rf"{_CONTROL}|{_UTF8_SURROGATE}|{_SURROGATE}|{_REFERENCE}|<!\[CDATA\[|\]\]>")
 # What may be the beginning of something that only the next piece completes.
 _UNFINISHED = re.compile(
     r"(?:&(?:#[0-9A-Fa-fx]{0,33})?|<(?:!(?:\[[CDAT]{0,5})?)?|\]\]?|\udced[\udca0-\udcbf]?)\Z"
 )
 _UNFINISHED_CHARACTERS = 40
+# What XML 1.0 allows, by its production `Char`.
 _CHARACTERS = ((0x09, 0x0A, 0x0D), range(0x20, 0xD800), range(0xE000, 0xFFFE), range(0x10000, 0x110000))
 # pytest shows a character in two hexadecimal digits, or in four when two are too few.
 _TWO_DIGITS_BELOW = 0x100
@@ -86,7 +86,8 @@ class XmlText:
             text = held + self._decoded(decoder, raw)
             if self._at_start:
                 text = self._without_leading_space(text)
-            held = "" if not raw else _unfinished_end(text)
+            end = _UNFINISHED.search(text, max(0, len(text) - _UNFINISHED_CHARACTERS)) if raw else None
+            held = end[0] if end else ""
             if text := text[: len(text) - len(held)]:
                 yield self._clean(text)
             if not raw:
@@ -98,9 +99,8 @@ class XmlText:
         while len(head) < _HEAD_BYTES and (piece := self._content.read(_HEAD_BYTES - len(head))):
             head += piece
         self._content.seek(start)
-        for mark, encoding in _BYTE_ORDER_MARKS:
-            if head.startswith(mark):
-                return encoding
+        if encoding := marked_encoding(head):
+            return encoding
         declaration = _DECLARATION.match(head)
         return "utf-8" if declaration is None else self._declared(declaration[1].decode("ascii"))
 
@@ -136,65 +136,48 @@ class XmlText:
         return stripped
 
     def _clean(self, text: str) -> bytes:
-        line, inside = self._line, self._in_cdata
-        self._line += text.count("\n")
-        if "]]>" in text or "<![CDATA[" in text:
-            self._in_cdata = _ends_in_cdata(text, inside=inside)
         data = _as_it_is(text)
-        return self._shown(text, line, inside=inside).encode() if data is None else data
-
-    def _shown(self, text: str, line: int, *, inside: bool) -> str:
-        pieces = []
-        for part in _CDATA_EDGE.split(text):
-            if part == "]]>":
-                inside = False
-            elif part == "<![CDATA[":
-                inside = True
-            pieces.append(self._shown_part(part, line, _IN_CDATA if inside else _IN_MARKUP))
-            line += part.count("\n")
-        return "".join(pieces)
-
-    def _shown_part(self, part: str, line: int, pattern: re.Pattern[str]) -> str:
-        def replacement(match: re.Match[str]) -> str:
-            text = match[0]
-            if self._escapes_bytes and len(text) == 1 and "\udc80" <= text <= "\udcff":
-                return self._windows_character(text, line + part.count("\n", 0, match.start()))
-            code = _code_point(text)
-            if _is_character(code):
-                return text
-            self._note_control(code, line, part, match)
-            return f"#x{code:0{2 if code < _TWO_DIGITS_BELOW else 4}X}"
-
-        return pattern.sub(replacement, part)
-
-    def _note_control(self, code: int, line: int, part: str, match: re.Match[str]) -> None:
-        if self._findings.knows("control"):
-            self._findings.add("control", 1)
-            return
-        at = self.skipped_lines + line + part.count("\n", 0, match.start())
-        self._findings.note(
-            "control", f"line {at} holds a character that XML does not allow; such are shown as #x{code:02X}"
-        )
-
-    def _windows_character(self, text: str, line: int) -> str:
-        if self._findings.knows("bytes"):
-            self._findings.add("bytes", 1)
+        if data is None:
+            data = _UNCLEAN.sub(self._replacement, text).encode()
         else:
-            at = self.skipped_lines + line
-            self._findings.note(
-                "bytes",
-                f"line {at} holds a byte that does not fit the encoding; such were read as Windows-1252",
+            start, end = text.rfind(_CDATA_START), text.rfind(_CDATA_END)
+            self._in_cdata = start > end or (self._in_cdata and start == end)
+        self._line += text.count("\n")
+        return data
+
+    def _replacement(self, match: re.Match[str]) -> str:
+        text = match[0]
+        if text in (_CDATA_START, _CDATA_END):
+            self._in_cdata = text == _CDATA_START
+            return text
+        if self._in_cdata and text.startswith("&"):
+            return text
+        if self._escapes_bytes and len(text) == 1 and "\udc80" <= text <= "\udcff":
+            self._note(
+                match, "bytes", "a byte that does not fit the encoding; such were read as Windows-1252"
             )
-        byte = bytes([ord(text) - 0xDC00])
-        try:
-            return byte.decode("cp1252")
-        except UnicodeDecodeError:
-            return byte.decode("latin-1")
+            byte = bytes([ord(text) - 0xDC00])
+            try:
+                return byte.decode("cp1252")
+            except UnicodeDecodeError:
+                return byte.decode("latin-1")
+        code = _code_point(text)
+        if any(code in allowed for allowed in _CHARACTERS):
+            return text
+        shown_as = f"#x{code:0{2 if code < _TWO_DIGITS_BELOW else 4}X}"
+        self._note(match, "control", f"a character that XML does not allow; such are shown as {shown_as}")
+        return shown_as
+
+    def _note(self, match: re.Match[str], kind: str, what: str) -> None:
+        line = 0
+        if not self._findings.knows(kind):
+            line = self.skipped_lines + self._line + match.string.count("\n", 0, match.start())
+        self._findings.note(kind, f"line {line} holds {what}")
 
 
-def _unfinished_end(text: str) -> str:
-    match = _UNFINISHED.search(text, max(0, len(text) - _UNFINISHED_CHARACTERS))
-    return match[0] if match else ""
+def marked_encoding(head: bytes) -> str | None:
+    """Tell the encoding that the first bytes of a text give away by a mark, or by the zeros of UTF-16."""
+    return next((encoding for mark, encoding in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
 
 
 def _as_it_is(text: str) -> bytes | None:
@@ -208,12 +191,6 @@ def _as_it_is(text: str) -> bytes | None:
     return data if len(data.translate(None, _CONTROL_BYTES)) == len(data) else None
 
 
-def _ends_in_cdata(text: str, *, inside: bool) -> bool:
-    for edge in _CDATA_EDGE.findall(text):
-        inside = edge == "<![CDATA["
-    return inside
-
-
 def _code_point(text: str) -> int:
     if text.startswith("&#x"):
         return int(text[3:-1], 16)
@@ -223,8 +200,3 @@ def _code_point(text: str) -> int:
         low, high = ord(text[2]) & 0x3F, ord(text[1]) & 0x3F
         return 0xD000 | high << 6 | low
     return ord(text)
-
-
-def _is_character(code: int) -> bool:
-    """Tell whether XML 1.0 allows the character, by its production `Char`."""
-    return any(code in allowed for allowed in _CHARACTERS)

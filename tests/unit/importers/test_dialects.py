@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibutsu_tasks.importers.junit.dialects import DIALECTS, UNKNOWN, dialect_of
-from ibutsu_tasks.importers.parsed import ImportLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +62,7 @@ def test_every_sample_is_listed_and_every_dialect_has_one() -> None:
 def test_dialect_and_outcomes(read: Callable[..., Any], sample: Path) -> None:
     dialect, outcomes = EXPECTED[sample.name]
     with sample.open("rb") as content:
-        assert dialect_of(content, sample.name, ImportLimits()) == dialect
+        assert dialect_of(content, sample.name) == dialect
         assert content.tell() == 0
     got = read(sample.read_bytes())
     assert Counter(result.result for result in got.results) == outcomes
@@ -81,7 +80,7 @@ def test_dialect_and_outcomes(read: Callable[..., Any], sample: Path) -> None:
     ],
 )
 def test_what_no_tool_is_known_by_is_plain_junit(data: bytes) -> None:
-    assert dialect_of(io.BytesIO(data), "report.xml", ImportLimits()) == UNKNOWN
+    assert dialect_of(io.BytesIO(data), "report.xml") == UNKNOWN
 
 
 def test_every_word_of_a_case_is_kept(read: Callable[..., Any], sample: Path) -> None:

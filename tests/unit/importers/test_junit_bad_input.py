@@ -168,7 +168,7 @@ def test_too_many_properties_are_left_out(read: Callable[..., Any]) -> None:
     got = read(b"<testsuite>" + properties + b"<testcase name='t'/></testsuite>")
     assert len([key for key in got.results[0].data if key.startswith("p")]) == 10_000
     assert got.run.warnings == [
-        "line 1: more properties apply to one test case than can be kept; the rest was left out (10 in all)."
+        "line 1 holds more properties than one test case can have; the rest was left out (10 in all)."
     ]
 
 

@@ -220,7 +220,7 @@ def test_strange_numbers_and_elements_are_told_once(read: Callable[..., Any]) ->
         'line 1 has timestamp="noon", which is no time; left out.',
         'line 2 has time="soon", which is no duration; 0 was taken (1,000 in all).',
     ]
-    kept = {(one.what, one.where): (one.line, one.count) for one in got.run.kept}
+    kept = {(one.what, one.where): (one.line, one.count) for one in got.run.stored}
     assert kept["<odd>", "data.elements"] == (2, 1000)
     assert kept["time of a case", "data.attributes"] == (2, 1000)
     assert {result.duration_seconds for result in got.results} == {0.0}

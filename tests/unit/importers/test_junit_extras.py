@@ -1,4 +1,4 @@
-"""What no column and no artifact takes is kept in data, within bounds, and told with its line."""
+"""What no column and no artifact takes is stored in data, within bounds, and told with its line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def case(inner: str = "", attributes: str = 'name="t"') -> bytes:
 
 
 def kept(got: Any) -> dict[tuple[str, str], tuple[int, int]]:
-    return {(one.what, one.where): (one.line, one.count) for one in got.run.kept}
+    return {(one.what, one.where): (one.line, one.count) for one in got.run.stored}
 
 
 def test_unknown_attributes(read: Callable[..., Any]) -> None:
@@ -132,14 +132,14 @@ def test_extras_are_bounded_and_the_cut_is_told(read: Callable[..., Any]) -> Non
         (result,) = got.results
         assert len(result.data["elements"]) <= MAX_EXTRAS
         assert len(json.dumps(result.data)) < MAX_EXTRA_CHARACTERS + 50 * MAX_EXTRAS
-        assert got.run.warnings == ["line 2 ends a test case that says more than data holds; cut."]
+        assert got.run.warnings == ["line 2 ends a test case that says more than data holds; cut off."]
 
 
 def test_facts_of_suites_are_bounded_and_the_cut_is_told(read: Callable[..., Any]) -> None:
     suites = b'<testsuite name="s" id="1"/>\n' * 1_001
     got = read(b"<testsuites>\n" + suites + b"</testsuites>")
     assert len(got.run.data["suites"]) == 1_000
-    assert got.run.warnings == ["the suites say more than the run's data holds; from line 1002 left out."]
+    assert got.run.warnings == ["line 1002 says more of a suite than the run's data holds; left out."]
 
 
 NAMES = st.from_regex(r"\A[a-z]{1,8}\Z")
