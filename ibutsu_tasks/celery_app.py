@@ -11,6 +11,7 @@ from typing import Any
 import billiard.pool
 from celery import Celery, signals
 from celery.schedules import crontab
+from kombu.transport import TRANSPORT_ALIASES
 
 from ibutsu_tasks.broker import tls_options
 from ibutsu_tasks.logs import configure_logs
@@ -99,6 +100,9 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
     if variant == "flower":
         return create_broker_celery_app(FLOWER_NAME, settings)
     if variant == "worker":
+        TRANSPORT_ALIASES.update(
+            dict.fromkeys(("redis", "rediss"), "ibutsu_tasks.delivery.transport:Transport")
+        )
         # A task that was handed to a child just before the end is dropped by the parent, which then waits for
         # the child to end, while the child waits this long, and 30 s otherwise, for the parent to take its
         # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
@@ -180,6 +184,7 @@ def _worker_conf(settings: Settings) -> dict[str, Any]:
         "task_track_started": False,
         "task_send_sent_event": True,
         "worker_send_task_events": True,
+        "worker_consumer": "ibutsu_tasks.delivery.consumer:Consumer",
         "worker_concurrency": settings.worker_concurrency if settings.worker_concurrency != "auto" else None,
         "worker_prefetch_multiplier": settings.worker_prefetch_multiplier,
         "worker_max_tasks_per_child": settings.worker_max_tasks_per_child,

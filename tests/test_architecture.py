@@ -29,7 +29,7 @@ LAYERS = (
     ("roles", "local", "doctor", "sending"),
     ("celery_app",),
     ("beat",),
-    ("tasks",),
+    ("tasks", "delivery"),
     ("operations", "resources"),
     ("broker", "job_updates", "run_lock"),
     ("database",),
@@ -44,7 +44,17 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 
 HEAVY = {"celery", "kombu", "redis", "sqlalchemy", "psycopg2", "flower", "tornado", "psutil"}
 DATABASE = {"sqlalchemy", "psycopg2"}
-IMPORTERS_OF_CELERY = {"broker", "tasks", "beat", "celery_app", "roles", "sending", "cli", "doctor"}
+IMPORTERS_OF_CELERY = {
+    "broker",
+    "tasks",
+    "delivery",
+    "beat",
+    "celery_app",
+    "roles",
+    "sending",
+    "cli",
+    "doctor",
+}
 
 
 def modules() -> list[Path]:

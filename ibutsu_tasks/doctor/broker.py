@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError, RedisError
 
 from ibutsu_tasks.broker import build_client, describe
+from ibutsu_tasks.delivery.quarantine import QUARANTINE, count_set_aside
+from ibutsu_tasks.doctor.codes import Severity
 from ibutsu_tasks.doctor.redis_faults import explain
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
@@ -29,7 +31,10 @@ def check_broker(settings: Settings) -> list[Finding]:
     try:
         with build_client(url, CALL_SECONDS) as client:
             client.ping()
-            state = client.info()
+            found = judge(client.info(), describe(url), variable_of(settings, "broker_url"))
+            # Of a server that is not fit to hold messages nothing more is asked.
+            if found[0].severity is Severity.OK:
+                found += _set_aside(count_set_aside(client))
     except NoPermissionError:
         return [
             finding(
@@ -40,7 +45,17 @@ def check_broker(settings: Settings) -> list[Finding]:
         ]
     except (RedisError, OSError) as error:
         return [explain(error, settings, "broker")]
-    return judge(state, describe(url), variable_of(settings, "broker_url"))
+    return found
+
+
+def _set_aside(number: int) -> Iterator[Finding]:
+    if number:
+        messages = "1 message was" if number == 1 else f"{number} messages were"
+        yield finding(
+            "IBT-B30",
+            f"{messages} set aside by workers: no worker could carry them out.",
+            f"`redis-cli HVALS {QUARANTINE}` shows each with its reason.",
+        )
 
 
 def judge(state: dict[str, Any], place: str, variable: str) -> list[Finding]:

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.delivery.quarantine import set_aside
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Severity, Verdict
 from ibutsu_tasks.settings import load_settings
@@ -44,6 +45,15 @@ def test_a_good_broker_and_backend(diagnose: Diagnose, broker_url: str) -> None:
     assert diagnose("backend", broker_url=broker_url).code == "IBT-R00"
     with build_client(broker_url) as client:
         assert client.dbsize() == 0
+
+
+def test_messages_that_were_set_aside(broker_url: str) -> None:
+    with build_client(broker_url) as client:
+        for message in (b"hello", b"\xff"):
+            set_aside(client, message, "celery", "it is not JSON")
+    report = examine(load_settings({"broker_url": broker_url}, environ={}), ["broker"])
+    assert [one.code for one in report.findings] == ["IBT-B00", "IBT-B30"]
+    assert "2 messages were set aside" in report.findings[1].seen
 
 
 def test_right_password_by_tcp(diagnose: Diagnose, locked_port: int) -> None:

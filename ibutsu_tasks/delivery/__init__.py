@@ -1,0 +1,1 @@
+"""What becomes of messages between the broker and a task, whatever they hold."""
