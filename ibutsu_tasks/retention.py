@@ -1,4 +1,4 @@
-"""What may be deleted and how old it must be, one row each, in the order the rules are run.
+"""The retention rules, one row each in the order they are run, and how ages are read, of single projects too.
 
 Ages grow from `files` over `results` to `runs`, for the dependants of a row go with it: a younger age for
 `runs` than for `results` would make the second rule idle.

@@ -1,4 +1,4 @@
-"""Tasks called `db` in messages: those that prune, and the one that makes users."""
+"""Tasks called `db` in messages: those that prune until the worker shuts down, and one that makes users."""
 
 from __future__ import annotations
 

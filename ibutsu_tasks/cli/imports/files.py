@@ -1,4 +1,4 @@
-"""The files of an `import`: the state of each, its JSON, and the table and sentences that show them."""
+"""The files of an `import`: the state of each, and how they look: columns of the table, JSON, sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The members of an archive, front to back: to which run or result each file belongs, by its folder."""
+"""The members of an archive, front to back: in which folder, of the run or of a result, each file lies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `.tar.gz` as pytest-ibutsu writes it: the beginning read to know the run, then all of it for the rows."""
+"""A `.tar.gz` as pytest-ibutsu writes it, its run and rows; each file joins the result of its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows a retention rule takes, said once for counting and for deleting, and the indexes that find them.
+"""Which rows a retention rule takes, at which age in which project, and the indexes that find them.
 
 A rule takes the rows of its table that are older than the cut-off, and every row that depends on one of
 them by a foreign key, whatever its own date. Without one of the indexes, every batch would read whole tables,

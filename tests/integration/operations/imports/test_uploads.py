@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from ibutsu_tasks.database.models import Import, ImportFile
 from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers import IMPORTERS
 from ibutsu_tasks.operations.imports import uploads
 from ibutsu_tasks.operations.imports.records import read_outcomes
 from ibutsu_tasks.operations.imports.uploads import WIRE_NAMES, message_of, store_upload
@@ -99,6 +100,7 @@ def test_odd_names_are_stored(session: Session) -> None:
 
 def test_wire_names_are_those_of_the_tasks() -> None:
     assert set(WIRE_NAMES.values()) == {RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT}
+    assert WIRE_NAMES.keys() == IMPORTERS.keys()
 
 
 def test_outcomes_come_in_the_order_asked_for(session: Session) -> None:
