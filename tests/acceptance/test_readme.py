@@ -1,0 +1,82 @@
+"""Every line of the README runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.commands import PROGRAM, Running, environment, role, services, type_at_the_question
+from tests.documentation import README, ROOT
+from tests.factories import make_artifact, make_result, make_run, utc_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+BACKUP = "/backup/ibutsu"
+
+
+def lines_of(heading: str) -> list[str]:
+    """Give the commands of the blocks below a heading."""
+    section = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if not line.startswith("#")]
+
+
+def shell(line: str, env: dict[str, str]) -> None:
+    """Run a line from the root of the project and expect it to go well."""
+    ran = subprocess.run(
+        ["bash", "-c", line],
+        cwd=ROOT,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, (line, ran.stdout, ran.stderr)
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return {"HOME": str(tmp_path), "PATH": f"{Path(PROGRAM).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_the_first_command(env: dict[str, str]) -> None:
+    (line,) = lines_of("Try it")
+    install, last = line.rsplit(" && ", 1)
+    assert "pip install '.[local]'" in install
+    shell(last, env)
+
+
+def test_how_tos(
+    env: dict[str, str], broker_url: str, database_url: str, session: Session, tmp_path: Path
+) -> None:
+    env |= services(broker_url, database_url)
+    old = utc_now() - timedelta(days=1000)
+    make_artifact(session, make_result(session, make_run(session, start_time=old), start_time=utc_now()))
+    session.commit()
+    with role("worker", env=env) as worker:
+        worker.wait_for("ready.")
+        for line in lines_of("How to"):
+            follow(line.replace(BACKUP, str(tmp_path / "backup")), env)
+
+
+def follow(line: str, env: dict[str, str]) -> None:
+    program, *arguments = shlex.split(line)
+    assert program == "ibutsu-tasks"
+    if arguments[0] == "worker":
+        with Running("bash", "-c", f"exec {line}", env=env) as worker:
+            worker.wait_for("ready.")
+            assert worker.stop() == 0
+    elif arguments[0] == "prune" and not {"--dry-run", "--yes"} & set(arguments):
+        code, output = type_at_the_question(env, "y\n", *arguments)
+        assert code == 0, (line, output)
+    else:
+        shell(line, env)
