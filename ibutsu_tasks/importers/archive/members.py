@@ -1,4 +1,4 @@
-"""The members of an archive, front to back: in which folder, of the run or of a result, each file lies."""
+"""The members of an archive, front to back, and what each is by its path; joins nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One `<testcase>`: what was gathered while it was open, and the rows it becomes."""
+"""One `<testcase>`: the elements with text in it, what was gathered, and the rows it becomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the elements of a JUnit report mean, element by element as they come."""
+"""What happens as each element of a JUnit report begins and ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One embedded PostgreSQL: its options, address and cluster; how it is started and asked to end."""
+"""One embedded PostgreSQL: its options, address and cluster, and the commands that make, start and end it."""
 
 from __future__ import annotations
 

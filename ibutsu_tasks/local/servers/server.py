@@ -1,4 +1,4 @@
-"""What PostgreSQL and Valkey have in common: how a server is found, started, adopted and stopped."""
+"""What PostgreSQL and Valkey have in common: in which order one is found, adopted, prepared and stopped."""
 
 from __future__ import annotations
 
