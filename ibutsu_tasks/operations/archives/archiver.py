@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import filecmp
 import os
+import stat
 from dataclasses import asdict, dataclass, field
 from itertools import count
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ARRAY, Boolean, Uuid, bindparam, literal_column, text
@@ -50,15 +52,16 @@ _DIRECTORY_MODE = 0o700
 
 
 def prepare(directory: Path) -> Archives:
-    """Make the directory if need be, for its owner alone, and try to write to it.
+    """Make the directory if need be, for its owner alone, and try to put a file in it as an archive is put.
 
     Raises RefusedError when that fails.
     """
     try:
         directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        probe = directory / f".ibutsu-tasks-{os.getpid()}.part"
-        probe.touch(mode=_FILE_MODE)
-        probe.unlink()
+        with NamedTemporaryFile(dir=directory, prefix=".ibutsu-tasks-") as probe:
+            linked = directory / f"{probe.name}.linked"
+            linked.hardlink_to(probe.name)
+            linked.unlink()
     except OSError as error:
         raise _unwritable(directory, error) from error
     return Archives(directory)
@@ -87,9 +90,9 @@ class Archives:
 class Archiver:
     """Archives the rows of one rule, run by run, before they go.
 
-    A file is complete before it gets its name, and a file that is there is never changed: an equal one
-    serves, beside another one the new one gets a number. `monitor` is asked before each file and often
-    meanwhile: when it says stop, the unfinished file is gone, and its rows stay.
+    A file is complete before it gets its name, and a file that is there, or appears meanwhile, is never
+    changed: an equal one serves, beside another one the new one gets a number. `monitor` is asked before
+    each file and often meanwhile: when it says stop, the unfinished file is gone, and its rows stay.
     """
 
     open_session: Callable[[], AbstractContextManager[Session]]
@@ -153,8 +156,10 @@ class Archiver:
 
     def _write(self, part: Part) -> set[UUID]:
         unfinished = self.archives.directory / f"{part.file_stem}{_SUFFIX}.part"
+        # What a killed process left, or what somebody put there to be written through.
+        unfinished.unlink(missing_ok=True)
         try:
-            with open(unfinished, "wb", opener=_open_private) as file, self.open_session() as session:
+            with open(unfinished, "xb", opener=_open_private) as file, self.open_session() as session:
                 session.execute(text(_SNAPSHOT))
                 written = write_run(PartReader(session, part), file, self.limits, self.monitor)
                 file.flush()
@@ -174,14 +179,16 @@ class Archiver:
             path = self.archives.directory / (
                 f"{stem}{_SUFFIX}" if number == 1 else f"{stem}_{number}{_SUFFIX}"
             )
-            if not path.exists():
-                unfinished.rename(path)
-                _sync_directory(self.archives.directory)
-                self.archives.files += 1
-                self.archives.size_bytes += size_bytes
-                return
-            if filecmp.cmp(unfinished, path, shallow=False):
-                return
+            try:
+                path.hardlink_to(unfinished)
+            except FileExistsError:
+                if _is_equal(path, unfinished):
+                    return
+                continue
+            _sync_directory(self.archives.directory)
+            self.archives.files += 1
+            self.archives.size_bytes += size_bytes
+            return
 
     def _refuse(self, root_ids: Collection[UUID], sentence: str) -> None:
         if not root_ids:
@@ -195,7 +202,15 @@ class Archiver:
 
 def _open_private(path: str, flags: int) -> int:
     # What tests print and attach may be nobody else's business.
-    return os.open(path, flags, _FILE_MODE)
+    return os.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, _FILE_MODE)
+
+
+def _is_equal(path: Path, unfinished: Path) -> bool:
+    """Say whether `path` is a file of its own with the same bytes: a link may lead to what goes."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode) and filecmp.cmp(unfinished, path, shallow=False)
+    except FileNotFoundError:
+        return False
 
 
 def _sync_directory(directory: Path) -> None:
@@ -207,7 +222,7 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _unwritable(directory: Path, error: OSError) -> RefusedError:
-    is_file = isinstance(error, FileExistsError)
+    is_file = isinstance(error, FileExistsError) and not directory.is_dir()
     reason = "it is not a directory" if is_file else error.strerror or type(error).__name__
     return RefusedError(
         f"The archives cannot be written to {directory}: {reason}. Nothing without an archive was deleted.",

@@ -370,6 +370,54 @@ def test_a_file_that_is_there_is_never_written_over(engine: Engine, session: Ses
     assert snapshot(session) == before
 
 
+def test_an_archive_that_appears_meanwhile_is_never_written_over(
+    engine: Engine, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(session, start_time=OLD)
+    session.commit()
+    before = snapshot(session)
+    check_archive = archives_archiver.check_archive
+
+    def check_and_be_overtaken(*given: Any) -> None:
+        check_archive(*given)
+        (tmp_path / f"{run.id}.tar.gz").write_bytes(b"of another")
+
+    monkeypatch.setattr(archives_archiver, "check_archive", check_and_be_overtaken)
+    assert prune(engine, RUNS, tmp_path)[0].left == 0
+    assert (tmp_path / f"{run.id}.tar.gz").read_bytes() == b"of another"
+    (tmp_path / f"{run.id}.tar.gz").unlink()
+    bring_back(session, tmp_path)
+    assert snapshot(session) == before
+
+
+@pytest.mark.parametrize("name", [".tar.gz.part", ".tar.gz"])
+@pytest.mark.parametrize("leads_to", ["victim", "nowhere", "{run}.tar.gz.part"])
+def test_no_archive_is_written_through_a_planted_link(
+    engine: Engine, session: Session, tmp_path: Path, name: str, leads_to: str
+) -> None:
+    run = make_run(session, start_time=OLD)
+    session.commit()
+    before = snapshot(session)
+    victim, archives = tmp_path / "victim", tmp_path / "archives"
+    victim.write_bytes(b"precious")
+    archives.mkdir()
+    target = leads_to.format(run=run.id)
+    planted = archives / f"{run.id}{name}"
+    planted.symlink_to(archives / target if "part" in target else tmp_path / target)
+
+    assert prune(engine, RUNS, archives)[0].left == 0
+
+    assert victim.read_bytes() == b"precious"
+    assert not (tmp_path / "nowhere").exists()
+    written = [path for path in archives.iterdir() if not path.is_symlink()]
+    assert [path.stat().st_mode & 0o777 for path in written] == [0o600]
+    for path in archives.iterdir():
+        if path.is_symlink():
+            path.unlink()
+    bring_back(session, archives)
+    assert snapshot(session) == before
+
+
 def test_between_two_archives_it_can_be_stopped(engine: Engine, session: Session, tmp_path: Path) -> None:
     ids = [make_run(session, start_time=OLD).id for _ in range(3)]
     session.commit()
@@ -485,7 +533,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_piece(
     make_artifact(session, run=make_run(session, start_time=OLD), content=os.urandom(100_000))
     session.commit()
     before = snapshot(session)
-    monkeypatch.setattr(archives_archiver, "_open_private", lambda _, flags: os.open("/dev/full", flags))
+    monkeypatch.setattr(archives_archiver, "_open_private", lambda *_: os.open("/dev/full", os.O_WRONLY))
     with pytest.raises(RefusedError, match="No space left on device"):
         prune(engine, RUNS, tmp_path)
     assert snapshot(session) == before
