@@ -35,6 +35,8 @@ class Upload:
     """Whether what is whole before a break is wanted, where else the file would be refused."""
     has_project: bool = False
     """Whether the uploader chose a project; what the file names is of no account then."""
+    own_run_id: UUID | None = None
+    """The run's id where what the file states belongs to others; the ids of all rows are derived from it."""
 
 
 @dataclass(frozen=True, slots=True)

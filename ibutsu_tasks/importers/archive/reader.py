@@ -77,7 +77,7 @@ class _ArchiveReader:
             run_id = id_of(document, run_id, "run.json", self._findings)
         data = data_of(document, self._upload)
         return ParsedRun(
-            id=run_id,
+            id=self._upload.own_run_id or run_id,
             start_time=self._start_time(),
             duration_seconds=seconds(document.get("duration")),
             data=data,
@@ -175,7 +175,7 @@ class _ArchiveReader:
             return None
         self._result_ids[folder.int] = number
         self._taken_ids.add(number)
-        result_id = UUID(int=number)
+        result_id = self._row_id(UUID(int=number))
         if self._survey.archived is not None and (
             archived := read_result(document, member.comment, result_id, self._upload)
         ):
@@ -190,13 +190,18 @@ class _ArchiveReader:
             self._findings.note("same id", f"{shown(member.path)} states the id of another result")
         return None
 
+    def _row_id(self, stated: UUID) -> UUID:
+        own_run_id = self._upload.own_run_id
+        return stated if own_run_id is None else derived_id(own_run_id, str(stated))
+
     def _artifact(
         self, result_number: int | None, below: tuple[str, ...], member: Member, reading: ArchivePass
     ) -> ParsedArtifact | None:
-        result_id = None if result_number is None else UUID(int=result_number)
+        result_id = None if result_number is None else self._row_id(UUID(int=result_number))
         archived = read_artifact(member.comment) if self._survey.archived else None
         name = storable_text("/".join(below))
-        artifact_id = archived["id"] if archived else derived_id(result_id or self.beginning.id, name)
+        derived = derived_id(result_id or self.beginning.id, name)
+        artifact_id = self._row_id(archived["id"]) if archived else derived
         if artifact_id.int in self._artifact_ids:
             self._findings.note("artifact twice", f"{shown(member.path)} is there twice and was taken once")
             return None

@@ -46,7 +46,8 @@ class _JUnitReader:
 
     def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits) -> None:
         named = _UUID4.search(upload.filename)
-        self._run_id = UUID(named[0]) if named else derived_id(upload.import_id, "run")
+        stated = UUID(named[0]) if named else derived_id(upload.import_id, "run")
+        self._run_id = upload.own_run_id or stated
         self._upload = upload
         self._break_error: InvalidImportError | None = None
         self._stream = XmlStream(content, upload.filename, limits)

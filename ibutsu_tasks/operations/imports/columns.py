@@ -1,4 +1,4 @@
-"""The columns of a parsed result or artifact: its own values, what all rows share, and what it refers to."""
+"""The columns of a parsed result or artifact: its own values, what all rows share, and what it belongs to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from ibutsu_tasks.database.models import Project, Result, Run
+from ibutsu_tasks.database.models import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,51 +33,55 @@ class RowTarget:
     run_existed: bool
     keeps_results: bool
     """Whether a result that exists already is moved to the run as it is, or replaced."""
+    meets_rows: bool = True
+    """Whether rows of the same ids may be there already."""
     chosen_project_id: UUID | None = None
     """The project the uploader named, which goes before that of an archived row."""
+    stated_run_id: UUID | None = None
+    """The id that the archived rows of a run know it by."""
 
 
 class References:
-    """Looks up, once each, whether a row that an archived one refers to is there."""
+    """Looks up, once each, whether a project that an archived row refers to is there."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.missing: list[str] = []
-        """Sentences about rows that are not there, at most `MAX_SENTENCES`."""
-        self._found: dict[tuple[str, UUID], bool] = {}
+        """Sentences about projects that are not there, at most `MAX_SENTENCES`."""
+        self._found: dict[UUID, bool] = {}
 
-    def knows(self, model: type[Project | Result | Run], row_id: UUID | None) -> bool:
+    def knows(self, project_id: UUID | None) -> bool:
         """Say whether `check` answers without asking the database."""
-        return row_id is None or (model.__tablename__, row_id) in self._found
+        return project_id is None or project_id in self._found
 
-    def check(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
-        """Give the id, or None when there is no such row; then a sentence goes to `missing`."""
-        if row_id is None:
+    def check(self, project_id: UUID | None) -> UUID | None:
+        """Give the id, or None when there is no such project; then a sentence goes to `missing`."""
+        if project_id is None:
             return None
-        key = (model.__tablename__, row_id)
-        if key not in self._found:
-            query = select(model.id).where(model.id == row_id)
-            self._found[key] = self._session.scalar(query) is not None
-            if not self._found[key] and len(self.missing) < MAX_SENTENCES:
+        if project_id not in self._found:
+            query = select(Project.id).where(Project.id == project_id)
+            self._found[project_id] = self._session.scalar(query) is not None
+            if not self._found[project_id] and len(self.missing) < MAX_SENTENCES:
                 self.missing.append(
-                    f"The archive refers to {row_id} of {model.__tablename__}, which is not there; left out."
+                    f"The archive refers to the project {project_id}, which is not there; left out."
                 )
-        return row_id if self._found[key] else None
+        return project_id if self._found[project_id] else None
 
 
 @dataclass(frozen=True, slots=True)
 class RowColumns:
-    """Maps rows of a file to columns; `existing` gives what an archived row refers to, if that is there."""
+    """Maps rows of a file to columns; `existing` gives the project of an archived row, if that is there."""
 
     _target: RowTarget
-    _existing: Callable[[type[Project | Result | Run], UUID | None], UUID | None]
+    _existing: Callable[[UUID | None], UUID | None]
 
     def of_result(self, result: ParsedResult) -> dict[str, Any]:
         """Give the row of a result."""
         if result.archived is not None:
             chosen = self._target.chosen_project_id
-            project_id = chosen or self._existing(Project, result.archived["project_id"])
-            return {**result.archived, "run_id": self._target.run_id, "project_id": project_id}
+            project_id = chosen or self._existing(result.archived["project_id"])
+            data = self._told(result.archived["data"], "run")
+            return {**result.archived, "run_id": self._target.run_id, "project_id": project_id, "data": data}
         return {
             "id": result.id,
             "project_id": self._target.project_id,
@@ -112,14 +116,34 @@ class RowColumns:
             "upload_date": self._target.upload_date,
         }
 
-    def _owners(self, artifact: ParsedArtifact) -> dict[str, UUID | None]:
-        """Give the result and the run an archived artifact belonged to; one of them is of this archive."""
-        stated = artifact.archived or {}
-        result_id, run_id = stated["result_id"], stated["run_id"]
+    def names_others(self, artifact: ParsedArtifact) -> bool:
+        """Say whether an archived artifact also belonged to a run or a result that is none of the file's."""
+        if artifact.archived is None:
+            return False
         if artifact.result_id is None:
-            run_id, result_id = self._target.run_id, self._existing(Result, result_id)
-        else:
-            result_id = artifact.result_id
-            if run_id != self._target.run_id:
-                run_id = self._existing(Run, run_id)
-        return {"result_id": result_id, "run_id": run_id}
+            return artifact.archived["result_id"] is not None
+        return artifact.archived["run_id"] not in (None, self._target.stated_run_id)
+
+    def _owners(self, artifact: ParsedArtifact) -> dict[str, Any]:
+        """Give what an archived artifact belongs to and says of it: rows of this file, whatever it states."""
+        stated = artifact.archived or {}
+        of_run = artifact.result_id is None or stated["run_id"] == self._target.stated_run_id
+        data = self._told(stated["data"], "runId")
+        if artifact.result_id is not None:
+            data = _told(data, "resultId", stated["result_id"], artifact.result_id)
+        return {
+            "id": artifact.id,
+            "result_id": artifact.result_id,
+            "run_id": self._target.run_id if of_run else None,
+            "data": data,
+        }
+
+    def _told(self, data: Any, key: str) -> Any:
+        return _told(data, key, self._target.stated_run_id, self._target.run_id)
+
+
+def _told(data: Any, key: str, stated: UUID | None, own: UUID) -> Any:
+    """Tell the data of a row that the id they name became another."""
+    if stated != own and isinstance(data, dict) and data.get(key) == str(stated):
+        return data | {key: str(own)}
+    return data

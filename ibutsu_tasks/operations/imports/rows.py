@@ -6,24 +6,24 @@ import sys
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from ibutsu_tasks.database.copying import CopyBatch
-from ibutsu_tasks.database.models import Artifact, Result, among
+from ibutsu_tasks.database.models import Artifact, Result, Run, among
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
 from ibutsu_tasks.operations.imports.columns import RowColumns
+from ibutsu_tasks.operations.imports.ownership import Differing, refuse_foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
-    from sqlalchemy import Delete, Update
+    from sqlalchemy import Delete, Row, Update
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.database.models import Project, Run
     from ibutsu_tasks.importers.parsed import ParsedFile, ParsedRun
     from ibutsu_tasks.operations.imports.columns import References, RowTarget
 
@@ -55,10 +55,27 @@ class WrittenRows:
     artifacts: int = 0
     left_runs: set[UUID] = field(default_factory=set)
     """The runs that results were moved away from."""
+    differing: Differing = field(default_factory=Differing)
+    """Results that are there already and ended otherwise."""
     too_large: list[str] = field(default_factory=list)
     """Sentences about artifacts left out."""
     foreign: list[UUID] = field(default_factory=list)
     """Artifacts left out because another run has one with the id."""
+    parted: list[UUID] = field(default_factory=list)
+    """Archived artifacts that also belonged to a run or a result which is none of the file's."""
+
+    def sentences(self, *, are_kept: bool) -> list[str]:
+        """Say what was left out or differs; `are_kept` is whether results that were there stayed."""
+        sentences = [*self.too_large]
+        if differing := self.differing.sentence(are_kept=are_kept):
+            sentences.append(differing)
+        for artifacts, what in (
+            (self.foreign, "left out, because another run has one of the same id"),
+            (self.parted, "of this run alone now, that were also another's"),
+        ):
+            if artifacts:
+                sentences.append(f"Artifacts {what}: {len(artifacts):,}, the first of them {artifacts[0]}.")
+        return sentences
 
 
 @dataclass(slots=True)
@@ -67,6 +84,8 @@ class _Batch:
 
     results: CopyBatch = field(default_factory=lambda: CopyBatch(Result))
     artifacts: CopyBatch = field(default_factory=lambda: CopyBatch(Artifact))
+    outcomes: dict[UUID, str] = field(default_factory=dict)
+    """How each result ended."""
 
     def is_full(self, limits: WriteLimits) -> bool:
         return (
@@ -94,7 +113,7 @@ class RowWriter:
         self._session = session
         self._target = target
         self._references = references
-        self._columns = RowColumns(target, self._existing)
+        self._columns = RowColumns(target, self._existing_project)
         self._on_progress = on_progress
         self._limits = limits
         self._batch = _Batch()
@@ -108,6 +127,7 @@ class RowWriter:
             for row in file.rows:
                 if isinstance(row, ParsedResult):
                     self._batch.results.add(self._columns.of_result(row))
+                    self._batch.outcomes[row.id] = row.result
                 elif isinstance(row, ParsedArtifact):
                     self._add_artifact(row)
                 else:
@@ -127,6 +147,8 @@ class RowWriter:
                 f" {self._limits.artifact_bytes:,} are the limit."
             )
             return
+        if self._columns.names_others(artifact):
+            self.written.parted.append(artifact.id)
         self._batch.artifacts.add(self._columns.of_artifact(artifact))
 
     def _hand_over(self, executor: Executor) -> None:
@@ -167,36 +189,55 @@ class RowWriter:
             raise
 
     def _write(self, batch: _Batch) -> None:
-        if self._target.keeps_results:
-            self._move_existing_results(batch.results)
-        elif self._target.run_existed:
-            self._delete_results(batch.results)
-        if self._target.keeps_results or self._target.run_existed:
+        if self._target.meets_rows:
+            self._meet_results(batch)
             self._make_way(batch.artifacts)
         self.written.results += batch.results.write(self._session)
         self.written.artifacts += batch.artifacts.write(self._session)
 
-    def _move_existing_results(self, results: CopyBatch) -> None:
-        query = select(Result.id, Result.run_id).where(among(results.ids)(Result.id))
-        existing = {row.id: row.run_id for row in self._session.execute(query.with_for_update())}
-        moved = {result_id for result_id, run_id in existing.items() if run_id != self._target.run_id}
-        if moved:
-            self._execute(
-                update(Result)
-                .where(among(moved)(Result.id))
-                .values(
-                    run_id=self._target.run_id,
-                    project_id=func.coalesce(self._target.project_id, Result.project_id),
-                )
-            )
-            self.written.left_runs |= {existing[result_id] for result_id in moved} - {None}
-        results.discard(existing)
-        self.written.results += len(existing)
+    def _meet_results(self, batch: _Batch) -> None:
+        """Keep or replace the results that are there already. Raises `ForeignRowsError`."""
+        query = (
+            select(Result.id, Result.test_id, Result.result, Result.run_id, Result.project_id)
+            .add_columns(Run.project_id.label("run_project_id"))
+            .outerjoin(Run, Run.id == Result.run_id)
+            .where(among(batch.results.ids)(Result.id))
+            .with_for_update(of=Result)
+        )
+        existing = {row.id: row for row in self._session.execute(query)}
+        elsewhere = [row for row in existing.values() if row.run_id != self._target.run_id]
+        refuse_foreign(elsewhere, self._target.project_id, may_move=self._target.keeps_results)
+        for result_id, outcome in batch.outcomes.items():
+            if (row := existing.get(result_id)) is not None:
+                self.written.differing.note(row, outcome)
+        if self._target.keeps_results:
+            self._move(elsewhere)
+            batch.results.discard(existing)
+            self.written.results += len(existing)
+        elif existing:
+            replaced = among(existing)
+            self._execute(delete(Artifact).where(replaced(Artifact.result_id)))
+            self._execute(delete(Result).where(replaced(Result.id)))
+
+    def _move(self, elsewhere: Sequence[Row[Any]]) -> None:
+        if not elsewhere:
+            return
+        project_id = func.coalesce(self._target.project_id, Result.project_id)
+        self._execute(
+            update(Result)
+            .where(among([row.id for row in elsewhere])(Result.id))
+            .values(run_id=self._target.run_id, project_id=project_id)
+        )
+        self.written.left_runs |= {row.run_id for row in elsewhere} - {None}
 
     def _make_way(self, artifacts: CopyBatch) -> None:
         """Delete what is there already, but nothing of another run: an archive may state any id."""
         run_id = self._target.run_id
-        belongs_elsewhere = Artifact.run_id.is_distinct_from(run_id) & Result.run_id.is_distinct_from(run_id)
+        # An artifact may belong to a run and to a result of another one: then it is of both.
+        runs = (Artifact.run_id, Result.run_id)
+        belongs_elsewhere = or_(
+            *(func.coalesce(*pair).is_distinct_from(run_id) for pair in (runs, reversed(runs)))
+        )
         query = (
             select(Artifact.id, belongs_elsewhere.label("is_foreign"))
             .outerjoin(Result, Result.id == Artifact.result_id)
@@ -209,18 +250,12 @@ class RowWriter:
         if own := existing.keys() - set(foreign):
             self._execute(delete(Artifact).where(among(own)(Artifact.id)))
 
-    def _delete_results(self, results: CopyBatch) -> None:
-        if len(results):
-            named = among(results.ids)
-            self._execute(delete(Artifact).where(named(Artifact.result_id)))
-            self._execute(delete(Result).where(named(Result.id)))
-
     def _execute(self, statement: Delete | Update) -> None:
         # The session holds no such rows that would have to follow.
         self._session.execute(statement, execution_options={"synchronize_session": False})
 
-    def _existing(self, model: type[Project | Result | Run], row_id: UUID | None) -> UUID | None:
-        """Give the id when there is such a row. Nothing is being written while the session is asked."""
-        if not self._references.knows(model, row_id):
+    def _existing_project(self, project_id: UUID | None) -> UUID | None:
+        """Give the id when there is such a project. Nothing is being written while the session is asked."""
+        if not self._references.knows(project_id):
             self._wait()
-        return self._references.check(model, row_id)
+        return self._references.check(project_id)

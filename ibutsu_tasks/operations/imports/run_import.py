@@ -5,21 +5,23 @@ The same import can run any number of times, also twice at once, and ends in the
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm.attributes import flag_modified
 
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.errors import BusyError, InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
+from ibutsu_tasks.importers.values import derived_id
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.operations.imports import run_row
 from ibutsu_tasks.operations.imports.columns import References, RowTarget
 from ibutsu_tasks.operations.imports.content import WatchedContent, drop_content, open_content
+from ibutsu_tasks.operations.imports.ownership import ForeignRowsError, refuse_foreign_run
 from ibutsu_tasks.operations.imports.projects import project_of_file, project_of_upload
 from ibutsu_tasks.operations.imports.records import PARTIAL, current_row, data_of, partial_of, run_id_of
 from ibutsu_tasks.operations.imports.rows import WRITE_LIMITS, RowWriter, WriteLimits, WrittenRows
@@ -37,6 +39,9 @@ REFUSED_VALUE_CLASSES = ("22", "54")
 """SQLSTATE classes of a value that PostgreSQL does not take: data exception, limit exceeded."""
 
 UNIQUE_VIOLATION = "23505"
+
+MAX_TRIES = 5
+"""Of one import in one transaction; then the task is sent again for later."""
 
 ARCHIVE = "archive"
 
@@ -88,13 +93,7 @@ def run_import(
         row = current_row(session, import_id)
         if content is None:
             return _done_before(row, format_name)
-        try:
-            summary = _Import(session, row, content, limits, on_progress, write_limits).run()
-        except DBAPIError as error:
-            refusal = _refused_by_database(error, row)
-            if refusal is None:
-                raise
-            raise refusal from error
+        summary = _import_content(_Import(session, row, content, limits, on_progress, write_limits))
     drop_content(session, import_id)
     return summary
 
@@ -118,13 +117,35 @@ def _done_before(row: Import, format_name: str) -> ImportSummary:
     )
 
 
-def _refused_by_database(error: DBAPIError, row: Import) -> InvalidImportError | None:
-    code = getattr(error.orig, "pgcode", None) or ""
+def _import_content(attempt: _Import) -> ImportSummary:
+    """Import what the row holds, again from its beginning when that met somebody else's rows.
+
+    Another import may write the same rows at the same moment; then this one sees them. Raises BusyError
+    when that happens again and again.
+    """
+    session, row = attempt.session, attempt.row
     filename = shown(row.filename or str(row.id))
-    if code == UNIQUE_VIOLATION:
-        return InvalidImportError(
-            f"Another import wrote results of {filename} at the same moment; upload the file again."
-        )
+    for _ in range(MAX_TRIES):
+        try:
+            with session.begin_nested():
+                return attempt.run()
+        except ForeignRowsError as error:
+            if attempt.own_run_id is not None:
+                raise InvalidImportError(f"{error}; upload {filename} again.") from None
+            attempt = attempt.with_own_ids(str(error))
+        except DBAPIError as error:
+            if getattr(error.orig, "pgcode", None) != UNIQUE_VIOLATION:
+                refusal = _refused_by_database(error, filename)
+                if refusal is None:
+                    raise
+                raise refusal from error
+            attempt = replace(attempt, meets_rows=True)
+        session.expire_all()
+    raise BusyError(f"Other imports write the rows of {filename} at the same moment.", "Try again later.")
+
+
+def _refused_by_database(error: DBAPIError, filename: str) -> InvalidImportError | None:
+    code = getattr(error.orig, "pgcode", None) or ""
     if code[:2] in REFUSED_VALUE_CLASSES:
         reason = shown(str(error.orig).partition("\n")[0])
         return InvalidImportError(f"The database does not take a value of {filename}: {reason}.")
@@ -133,26 +154,41 @@ def _refused_by_database(error: DBAPIError, row: Import) -> InvalidImportError |
 
 @dataclass(slots=True)
 class _Import:
-    """One import on its way from content to rows."""
+    """One try of an import on its way from content to rows."""
 
-    _session: Session
-    _row: Import
+    session: Session
+    row: Import
     _content: IO[bytes]
     _limits: ImportLimits
     _on_progress: OnProgress
     _write_limits: WriteLimits
-    _warnings: list[str] = field(default_factory=list)
-    _partial: str | None = None
-    _is_restored: bool = False
+    own_run_id: UUID | None = None
+    """Where ids of the import's own stand for those that the file states: that of the run."""
+    meets_rows: bool = False
+    """Whether rows of the same ids may be there although the run was not."""
+    foreign: str | None = None
+    """Says whose the ids are that the file states."""
+    _warnings: list[str] = field(default_factory=list, init=False)
+    _partial: str | None = field(default=None, init=False)
+    _is_restored: bool = field(default=False, init=False)
+
+    def with_own_ids(self, foreign: str) -> _Import:
+        """Give another try, with ids of the import's own."""
+        own_run_id = derived_id(self.row.id, "own ids")
+        return replace(self, own_run_id=own_run_id, meets_rows=True, foreign=foreign)
 
     def run(self) -> ImportSummary:
-        format_name = detect_format(self._content, self._row.filename or "")
+        format_name = detect_format(self._content, self.row.filename or "")
         is_archive = format_name == ARCHIVE
         content = WatchedContent(self._content, self._on_progress)
         file = IMPORTERS[format_name](cast("IO[bytes]", content), self._upload(), self._limits)
         beginning = file.beginning
-        project_id = self._project(beginning)
-        run, existed = run_row.make_or_find(self._session, beginning, project_id)
+        chosen = project_of_upload(self.session, data_of(self.row).get("project_id"))
+        references = References(self.session)
+        project_id = chosen or self._stated_project(beginning, references)
+        run, existed = run_row.make_or_find(self.session, beginning, project_id)
+        if existed:
+            refuse_foreign_run(run, chosen)
         target = RowTarget(
             run_id=run.id,
             project_id=project_id or run.project_id,
@@ -160,64 +196,72 @@ class _Import:
             upload_date=utc_now(),
             run_existed=existed,
             keeps_results=is_archive,
-            chosen_project_id=project_id if beginning.archived else None,
+            meets_rows=is_archive or existed or self.meets_rows,
+            chosen_project_id=chosen,
+            stated_run_id=beginning.archived.columns["id"] if beginning.archived else None,
         )
-        references = References(self._session)
-        writer = RowWriter(self._session, target, references, content.wrote, self._write_limits)
+        writer = RowWriter(self.session, target, references, content.wrote, self._write_limits)
         content.start()
         parsed, written = writer.write(file), writer.written
+        # A report may name its project only after its last result.
+        project_id = chosen or self._stated_project(parsed, references)
+        if existed:
+            refuse_foreign_run(run, project_id)
         self._partial = _partial_sentence(parsed, written.results)
         if parsed.archived is not None and self._partial is None:
-            self._is_restored = run_row.restore(self._session, run, parsed.archived, target, references)
+            self._is_restored = run_row.restore(self.session, run, parsed.archived, target, references)
         else:
-            run_row.finish(self._session, run, parsed, self._project(parsed), self._partial)
+            run_row.finish(self.session, run, parsed, project_id, self._partial)
         for left in sorted(written.left_runs):
-            run_summary.refresh(self._session, left)
-        self._warnings += parsed.warnings + written.too_large + references.missing
-        if written.foreign:
-            self._warnings.append(
-                f"Artifacts left out, because another run has one of the same id: {len(written.foreign):,},"
-                f" the first of them {written.foreign[0]}."
-            )
+            run_summary.refresh(self.session, left)
+        self._warnings += parsed.warnings + references.missing + written.sentences(are_kept=is_archive)
         self._finish_row(run.id)
         return self._summary(run, format_name, written)
 
     def _upload(self) -> Upload:
-        data = data_of(self._row)
+        data = data_of(self.row)
+        if self.foreign is not None:
+            self._warnings.append(
+                f"{self.foreign}: what is there stays as it is, and this file became the run"
+                f" {self.own_run_id}, with ids of its own."
+            )
         metadata, source = data.get("metadata"), data.get("source")
         if metadata is not None and not isinstance(metadata, dict):
             self._warnings.append("The metadata of the upload is no JSON object; left out.")
         return Upload(
-            import_id=self._row.id,
-            filename=self._row.filename or str(self._row.id),
+            import_id=self.row.id,
+            filename=self.row.filename or str(self.row.id),
             metadata=metadata if isinstance(metadata, dict) else {},
             source=source if isinstance(source, str) and source else None,
             has_project=bool(data.get("project_id")),
             keeps_partial=bool(data.get(PARTIAL)),
+            own_run_id=self.own_run_id,
         )
 
-    def _project(self, parsed: ParsedRun) -> UUID | None:
-        of_upload = project_of_upload(self._session, data_of(self._row).get("project_id"))
-        return of_upload or project_of_file(self._session, parsed.project)
+    def _stated_project(self, parsed: ParsedRun, references: References) -> UUID | None:
+        """Give the project that the file states: by its id in an archived row, else by name or id."""
+        if parsed.archived is not None:
+            return references.check(parsed.archived.columns["project_id"])
+        return project_of_file(self.session, parsed.project)
 
     def _finish_row(self, run_id: UUID) -> None:
         before = {"error", "warnings", PARTIAL, RESTORED}
-        kept = {key: value for key, value in data_of(self._row).items() if key not in before}
+        kept = {key: value for key, value in data_of(self.row).items() if key not in before}
         facts: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
         if self._partial is not None:
             facts[PARTIAL] = self._partial
         if self._is_restored:
             facts[RESTORED] = True
-        self._row.data = kept | {"run_id": [str(run_id)]} | storable_json(facts)
+        self.row.data = kept | {"run_id": [str(run_id)]} | storable_json(facts)
         # Also when that is what was read: somebody may have marked the import failed since.
-        flag_modified(self._row, "data")
-        self._row.status = "done"
+        flag_modified(self.row, "data")
+        self.row.status = "done"
 
     def _summary(self, run: Run, format_name: str, written: WrittenRows) -> ImportSummary:
         # The Ibutsu server's own import of an archive sends it, too; one of JUnit is complete.
         to_update = (run.id,) if format_name == ARCHIVE and not self._is_restored else ()
         return ImportSummary(
-            self._row.id,
+            self.row.id,
             run.id,
             already_done=False,
             format=format_name,

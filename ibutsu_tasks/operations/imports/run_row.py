@@ -9,7 +9,7 @@ from sqlalchemy import Text, cast, literal, null, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.database.models import Project, Result, Run
+from ibutsu_tasks.database.models import Result, Run
 from ibutsu_tasks.importers.parsed import JsonText
 from ibutsu_tasks.importers.values import count
 from ibutsu_tasks.operations import run_summary
@@ -88,11 +88,12 @@ def restore(
     columns = archived.columns
     if target.run_existed and not archived.is_whole:
         return bool(run.summary == _value(columns["summary"]))
-    project_id = target.chosen_project_id or references.check(Project, columns["project_id"])
+    project_id = target.chosen_project_id or references.check(columns["project_id"])
     stated = {**columns, "project_id": project_id}
     if not target.run_existed:
         _write(session, run, stated)
-        return True
+        # Of a part under an id of its own, the other parts never come back.
+        return archived.is_whole or run.id == columns["id"]
     stated["data"] = _deep_merge(_data_before(run), columns["data"])
     _write(session, run, {name: value for name, value in stated.items() if value is not None})
     # Results deleted before the run was are in its summary, whether or not they came back already.

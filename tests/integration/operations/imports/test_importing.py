@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.database import engine as database_engine
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
-from ibutsu_tasks.errors import InvalidImportError, RefusedError
+from ibutsu_tasks.errors import BusyError, InvalidImportError, RefusedError
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedFile, ParsedResult, ParsedRun
 from ibutsu_tasks.operations.imports.columns import References, RowTarget
 from ibutsu_tasks.operations.imports.content import clear_content, open_content
@@ -178,24 +178,39 @@ def test_two_deliveries_at_once_are_one_run(
     assert (count(session, Run), count(session, Result), count(session, Artifact)) == (1, 3, 2)
 
 
-def test_result_that_another_import_writes_at_once_is_a_sentence(session: Session, engine: Engine) -> None:
+def test_result_that_another_import_writes_at_once_is_met_in_a_second_try(
+    session: Session, engine: Engine
+) -> None:
     row = make_import(session, ARCHIVE, filename="a.tar.gz")
     session.commit()
     other_id = make_run(session).id
     session.add(Result(id=RESULT_IDS[1], run_id=other_id, start_time=utc_now()))
     session.flush()
 
-    def deliver() -> None:
+    def deliver() -> ImportSummary:
         with Session(engine) as own, own.begin():
-            run_import(own, row.id, "archive", LIMITS)
+            return run_import(own, row.id, "archive", LIMITS)
 
     with ThreadPoolExecutor(1) as pool:
         delivery = pool.submit(deliver)
         assert_waits_for_a_lock(engine)
         session.commit()
-        with pytest.raises(InvalidImportError, match=r"Another import wrote results of a\.tar\.gz"):
-            delivery.result(30)
-    assert count(session, Result) == 1
+        assert delivery.result(30).results == 3
+    assert session.scalars(select(Result.run_id)).all() == [RUN_ID] * 3
+    session.refresh(row)
+    assert row.status == "done"
+
+
+def test_what_others_write_in_every_try_is_tried_again_later(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = make_import(session, ARCHIVE, filename="a.tar.gz")
+    make_result(session, make_run(session), id=RESULT_IDS[1])
+    session.commit()
+    # As if each were written just after it was looked for.
+    monkeypatch.setattr(RowWriter, "_meet_results", lambda *_: None)
+    with pytest.raises(BusyError, match=r"write the rows of a\.tar\.gz"):
+        import_now(session, row)
 
 
 def assert_waits_for_a_lock(engine: Engine) -> None:
@@ -412,9 +427,9 @@ def test_project_named_by_the_file(session: Session, by: str) -> None:
 
 
 def test_project_named_late_in_an_archive_is_that_of_all_it_brings(session: Session) -> None:
-    before, named = make_project(session, "before"), make_project(session, "shop")
-    make_run(session, id=RUN_ID, project_id=before.id)
-    make_result(session, make_run(session), id=RESULT_IDS[2], project_id=before.id)
+    named = make_project(session, "shop")
+    make_run(session, id=RUN_ID)
+    make_result(session, make_run(session), id=RESULT_IDS[2])
     started = {"id": str(RUN_ID), "start_time": "2026-11-21T08:00:00"}
     late = result_json(1, metadata={"project": named.name})
     import_now(session, make_import(session, archive(started, [result_json(0), late, result_json(2)])))
