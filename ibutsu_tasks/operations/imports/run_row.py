@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.models import Result, Run
+from ibutsu_tasks.errors import BusyError
 from ibutsu_tasks.importers.parsed import JsonText
 from ibutsu_tasks.importers.values import count
 from ibutsu_tasks.operations import run_summary
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from ibutsu_tasks.importers.parsed import ArchivedRun, Columns, ParsedRun
     from ibutsu_tasks.operations.imports.columns import References, RowTarget
 
+MAX_TRIES = 5
+
 JSON_COLUMNS = ("data", "summary")
 
 
 def make_or_find(session: Session, parsed: ParsedRun, project_id: UUID | None) -> tuple[Run, bool]:
     """Give the run with the file's id, locked, and whether it was there before.
 
-    Waits for another import that is making the same run.
+    Waits for another import that is making the same run. Raises BusyError when it comes and goes meanwhile.
     """
     now = utc_now()
     columns = {
@@ -40,13 +43,13 @@ def make_or_find(session: Session, parsed: ParsedRun, project_id: UUID | None) -
         "created": now,
     }
     new = insert(Run).values(**columns, data={}, summary={}).on_conflict_do_nothing(index_elements=[Run.id])
-    made = session.scalar(new.returning(Run))
-    if made is not None:
-        return made, False
-    run = session.get(Run, parsed.id, with_for_update=True, populate_existing=True)
-    if run is None:
-        raise LookupError(f"run {parsed.id} vanished between two statements")
-    return run, True
+    for _ in range(MAX_TRIES):
+        if (made := session.scalar(new.returning(Run))) is not None:
+            return made, False
+        if (run := session.get(Run, parsed.id, with_for_update=True, populate_existing=True)) is not None:
+            return run, True
+        # Deleted between the two statements.
+    raise BusyError(f"The run {parsed.id} is made and deleted at this very moment.", "Try again later.")
 
 
 def finish(

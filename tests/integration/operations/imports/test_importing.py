@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import create_engine, delete, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -199,6 +199,36 @@ def test_result_that_another_import_writes_at_once_is_met_in_a_second_try(
     assert session.scalars(select(Result.run_id)).all() == [RUN_ID] * 3
     session.refresh(row)
     assert row.status == "done"
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_run_that_is_deleted_just_when_it_was_found_is_made(
+    session: Session, engine: Engine, times: int
+) -> None:
+    row = make_import(session, ARCHIVE, filename="a.tar.gz")
+    session.commit()
+    others = create_engine(engine.url)
+    made: list[UUID] = []
+
+    def make_it(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("INSERT INTO runs") and len(made) < times:
+            with Session(others) as other, other.begin():
+                made.append(make_run(other, id=RUN_ID).id)
+
+    def delete_it(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("INSERT INTO runs"):
+            with Session(others) as other, other.begin():
+                other.execute(delete(Run))
+
+    event.listen(engine, "before_cursor_execute", make_it)
+    event.listen(engine, "after_cursor_execute", lambda *given: delete_it(*given) if made else None)
+    if times == 1:
+        import_now(session, row)
+        assert count(session, Result) == 3
+    else:
+        with pytest.raises(BusyError, match=f"run {RUN_ID} is made and deleted"):
+            import_now(session, row)
+    others.dispose()
 
 
 def test_what_others_write_in_every_try_is_tried_again_later(
