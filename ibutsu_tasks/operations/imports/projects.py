@@ -34,20 +34,11 @@ def project_of_upload(session: Session, project_id: object) -> UUID | None:
 
 
 def project_of_file(session: Session, name_or_id: str | None) -> UUID | None:
-    """Give the project a file names, by name or id; None when it names none.
+    """Give the project a file names, by name or id; None when it names none, or none that is there.
 
-    Of several projects with the name, the one with the lowest id. Raises InvalidImportError when there
-    is none.
+    Of several projects with the name, the one with the lowest id.
     """
-    if not name_or_id:
-        return None
-    found = _by_name_or_id(session, name_or_id)
-    if found is None:
-        raise InvalidImportError(
-            f'The file names the project "{shown(name_or_id)}", which does not exist; '
-            "create it, or upload the file to a project of your choice."
-        )
-    return found
+    return _by_name_or_id(session, name_or_id) if name_or_id else None
 
 
 def choose_project(session: Session, name_or_id: str, *, create: bool = False) -> UUID:

@@ -207,6 +207,11 @@ class _Import:
         project_id = chosen or self._stated_project(parsed, references)
         if existed:
             refuse_foreign_run(run, project_id)
+        if project_id is None and parsed.archived is None and parsed.project:
+            self._warnings.append(
+                f'The file names the project "{shown(parsed.project)}", which does not exist; '
+                "the file was imported without it."
+            )
         self._partial = _partial_sentence(parsed, written.results)
         if parsed.archived is not None and self._partial is None:
             self._is_restored = run_row.restore(self.session, run, parsed.archived, target, references)

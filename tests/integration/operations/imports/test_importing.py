@@ -480,13 +480,25 @@ def test_project_of_the_upload_wins(session: Session) -> None:
     [
         ({"project_id": str(RUN_ID)}, f"project {RUN_ID}, which does not exist"),
         ({"project_id": "odd"}, "project odd, which does not exist"),
-        ({"metadata": {"project": "nowhere"}}, 'project "nowhere", which does not exist; create it'),
     ],
 )
 def test_unknown_project_is_a_sentence(session: Session, data: dict[str, Any], sentence: str) -> None:
     row = make_import(session, JUNIT, data=data)
     with pytest.raises(InvalidImportError, match=sentence):
         import_now(session, row)
+
+
+@pytest.mark.parametrize("content", [JUNIT, ARCHIVE])
+@pytest.mark.parametrize("name", ["nowhere", str(RUN_ID), "odd \x1b"])
+def test_project_that_the_file_names_and_that_is_not_there_is_a_warning(
+    session: Session, content: bytes, name: str
+) -> None:
+    summary = import_now(session, make_import(session, content, data={"metadata": {"project": name}}))
+    assert session.scalars(select(Run.project_id)).all() == [None]
+    assert summary.results == 3
+    (warning,) = summary.warnings
+    shown_name = name.replace("\x1b", "\ufffd")
+    assert f'The file names the project "{shown_name}", which does not exist' in warning
 
 
 def test_file_without_cases_keeps_the_counts_it_claims(session: Session) -> None:
