@@ -216,7 +216,10 @@ class RowWriter:
             self.written.results += len(existing)
         elif existing:
             replaced = among(existing)
-            self._execute(delete(Artifact).where(replaced(Artifact.result_id)))
+            of_replaced = replaced(Artifact.result_id)
+            of_another_run = Artifact.run_id != self._target.run_id
+            self._execute(update(Artifact).where(of_replaced, of_another_run).values(result_id=None))
+            self._execute(delete(Artifact).where(of_replaced))
             self._execute(delete(Result).where(replaced(Result.id)))
 
     def _move(self, elsewhere: Sequence[Row[Any]]) -> None:

@@ -182,6 +182,18 @@ def test_a_report_does_not_replace_results_that_another_run_has(session: Session
     assert f"Another run has the results {result_id}: " in second.warnings[0]
 
 
+def test_a_file_of_another_run_outlives_the_result_it_also_hangs_on(session: Session) -> None:
+    upload(session, JUNIT)
+    other = make_run(session)
+    result = session.scalars(select(Result).where(Result.test_id == "TestCart.test_add")).one()
+    kept = make_artifact(session, result, other, content=b"of the other run, too")
+    session.commit()
+    upload(session, JUNIT)
+    session.refresh(kept)
+    assert (kept.run_id, kept.result_id) == (other.id, None)
+    assert (count(session, Result), count(session, Artifact)) == (3, 3)
+
+
 @pytest.mark.parametrize("content", [JUNIT, ARCHIVE])
 def test_who_foresees_the_ids_of_an_import_gets_a_sentence_not_a_row(
     session: Session, ours: Project, theirs: Project, content: bytes
