@@ -18,4 +18,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        # With `-m` the working directory comes first; a redis.py there is not the library.
+        del sys.path[0]
     main()

@@ -14,6 +14,7 @@ from celery.schedules import crontab
 from kombu.transport import TRANSPORT_ALIASES
 
 from ibutsu_tasks.broker import tls_options
+from ibutsu_tasks.loader import FROM_THE_PATH
 from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.schedule import SCHEDULE
@@ -47,7 +48,7 @@ def create_broker_celery_app(name: str = FLOWER_NAME, settings: Settings | None 
     """
     settings = settings or load_settings()
     settings.require_broker()
-    app = Celery(name, set_as_current=True)
+    app = Celery(name, set_as_current=True, **FROM_THE_PATH)
     _configure(app, settings, _broker_conf(settings))
     return app
 
@@ -71,6 +72,7 @@ def build_database_app(name: str, settings: Settings) -> DatabaseCelery:
         resources=Resources(settings, role),
         include=list(TASK_MODULES),
         set_as_current=True,
+        **FROM_THE_PATH,
     )
     conf = _broker_conf(settings) | _worker_conf(settings) | _scheduler_conf()
     _configure(app, settings, conf)
@@ -85,7 +87,9 @@ def create_client_app(settings: Settings) -> DatabaseCelery:
     Raises SettingsError when no broker is named.
     """
     settings.require_broker()
-    app = DatabaseCelery(CLIENT_NAME, resources=Resources(settings, "client"), set_as_current=True)
+    app = DatabaseCelery(
+        CLIENT_NAME, resources=Resources(settings, "client"), set_as_current=True, **FROM_THE_PATH
+    )
     once = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
     conf = {"task_publish_retry_policy": once, "task_send_sent_event": True}
     _configure(app, settings, _broker_conf(settings, CLIENT_TIMEOUT_SECONDS) | conf)

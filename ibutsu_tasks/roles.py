@@ -123,7 +123,12 @@ def _quiet(settings: Settings) -> list[str]:
 
 def _run(app: Celery, arguments: list[str]) -> int:
     """Hand over to Celery's own command line, which parses, reports wrong options and handles signals."""
-    celery_command.params[0].default = app
+    for option in celery_command.params:
+        if option.name == "app":
+            option.default = app
+        # Variables that many containers have, APP, LOADER or CONFIG_MODULE, would name modules to run.
+        if option.name != "no_color":
+            option.envvar = None
     # The warning about root is about pickled messages; these applications accept JSON alone.
     warnings.simplefilter("ignore", SecurityWarning)
     try:
