@@ -2,7 +2,7 @@
 
 `ibutsu-tasks up` holds an exclusive lock on `stack.lock` for as long as it lives and keeps
 `stack.json` beside it. The kernel drops the lock when the process dies, however it dies, so a record
-without a held lock is a leftover and never believed.
+without a held lock is a leftover and never believed. Nor is one that others could have written.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
+from ibutsu_tasks.own_files import NotOurOwnError, check_own_directory, open_own, read_own, write_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +40,10 @@ class StackRecord:
 def hold_stack_lock(data_dir: Path) -> Iterator[None]:
     """Be the one stack on `data_dir` until the block ends.
 
-    Raises LocalServersError, naming what the other stack serves, when there is one.
+    Raises LocalServersError, naming what the other stack serves, when there is one, and OSError for a lock
+    that is not our own.
     """
-    descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = open_own(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,10 +58,7 @@ def hold_stack_lock(data_dir: Path) -> Iterator[None]:
 
 def write_record(data_dir: Path, record: StackRecord) -> None:
     """Publish `record`, readable by this user alone, in one step."""
-    draft = data_dir / f"{RECORD_NAME}.new"
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(asdict(record)), encoding="utf-8")
-    draft.replace(data_dir / RECORD_NAME)
+    write_own(data_dir / RECORD_NAME, json.dumps(asdict(record)))
 
 
 def remove_record(data_dir: Path) -> None:
@@ -68,15 +67,14 @@ def remove_record(data_dir: Path) -> None:
 
 
 def read_record(data_dir: Path) -> StackRecord | None:
-    """Give the addresses of the stack that runs on `data_dir` now, or None."""
-    if not _is_lock_held(data_dir / LOCK_NAME):
-        return None
-    return _load(data_dir / RECORD_NAME)
+    """Give the addresses of this user's stack that runs on `data_dir` now, or None."""
+    return _load(data_dir / RECORD_NAME) if is_running(data_dir) and not why_foreign(data_dir) else None
 
 
-def _is_lock_held(path: Path) -> bool:
+def is_running(data_dir: Path) -> bool:
+    """Tell whether somebody's stack runs on `data_dir` now."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(data_dir / LOCK_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -88,9 +86,26 @@ def _is_lock_held(path: Path) -> bool:
     return False
 
 
+def check_data_directory(data_dir: Path) -> None:
+    """Check that `data_dir` and its files are this user's own. Raises NotOurOwnError and OSError."""
+    # PostgreSQL's data may be those of another account, which root runs it as.
+    check_own_directory(data_dir, but=("postgresql", "postgresql.new"))
+
+
+def why_foreign(data_dir: Path) -> str:
+    """Say what keeps the record of `data_dir` from being believed; empty when it is this user's own."""
+    try:
+        check_data_directory(data_dir)
+    except NotOurOwnError as error:
+        return f"{error.filename} {error.strerror}"
+    except OSError as error:
+        return f"{data_dir} cannot be read ({error.strerror})"
+    return ""
+
+
 def _load(path: Path) -> StackRecord | None:
     try:
-        return StackRecord(**json.loads(path.read_text(encoding="utf-8")))
+        return StackRecord(**json.loads(read_own(path)))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -37,7 +37,7 @@ LAYERS = (
     ("schedule", "logs"),
     ("settings",),
     ("stack_record", "retention"),
-    ("storable", "wire_names"),
+    ("storable", "wire_names", "own_files"),
     ("errors", "clock"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

@@ -21,6 +21,7 @@ from ibutsu_tasks.local.processes import ProcessMark, end_sessions, how_it_ended
 from ibutsu_tasks.local.role_processes import python_command
 from ibutsu_tasks.local.servers.directories import open_log
 from ibutsu_tasks.local.servers.shared import stop_unused
+from ibutsu_tasks.own_files import read_own, write_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -73,9 +74,7 @@ class Guard:
 def write_roles(data_dir: Path, owner: ProcessMark, roles: Iterable[ProcessMark]) -> None:
     """Write down that `owner` has started `roles`."""
     note = {"owner": asdict(owner), "roles": [asdict(role) for role in roles]}
-    draft = data_dir / f"{ROLES_NAME}.new"
-    draft.write_text(json.dumps(note), encoding="utf-8")
-    draft.replace(data_dir / ROLES_NAME)
+    write_own(data_dir / ROLES_NAME, json.dumps(note))
 
 
 def remove_roles(data_dir: Path) -> None:
@@ -98,7 +97,7 @@ def end_leftover_roles(data_dir: Path, owner: ProcessMark | None = None) -> int:
 
 def _read_roles(data_dir: Path) -> tuple[ProcessMark, list[ProcessMark]] | None:
     try:
-        note = json.loads((data_dir / ROLES_NAME).read_text(encoding="utf-8"))
+        note = json.loads(read_own(data_dir / ROLES_NAME))
         return ProcessMark(**note["owner"]), [ProcessMark(**role) for role in note["roles"]]
     except (OSError, ValueError, TypeError, KeyError):
         return None

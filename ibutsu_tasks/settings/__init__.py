@@ -19,7 +19,7 @@ from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.retention import ProjectAge, parse_project_ages
 from ibutsu_tasks.settings import values
 from ibutsu_tasks.settings.masking import MASK, Masker, mask_url_passwords
-from ibutsu_tasks.settings.sources import SettingReader, default_data_dir, read_env_file
+from ibutsu_tasks.settings.sources import SettingReader, default_data_dir, read_env_file, unused_stack
 from ibutsu_tasks.settings.values import Row, as_text, duration, number, secret, setting
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class Settings:
         if missing:
             raise SettingsError(
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
-                f" and no local stack runs on {self.data_dir}.",
+                f" and {unused_stack(self.data_dir, self.sources)}.",
                 "Set them in the environment or in .env, or start everything here with `ibutsu-tasks up`.",
             )
 

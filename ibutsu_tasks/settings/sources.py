@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from ibutsu_tasks.settings.values import Row
 
 
+INSTEAD_OF_A_STACK = frozenset(
+    ("broker_url", "result_backend", "database_url", "postgresql_host", "postgresql_database")
+)
+"""Settings any of which keeps a running local stack from being used."""
+
+
+def unused_stack(data_dir: Path, sources: Mapping[str, str]) -> str:
+    """Say why no stack on `data_dir` supplied the services."""
+    if not stack_record.is_running(data_dir):
+        return f"no local stack runs on {data_dir}"
+    if reason := stack_record.why_foreign(data_dir):
+        return f"the local stack on {data_dir} is not trusted: {reason}"
+    given = [source.rpartition(" ")[2] for name, source in sources.items() if name in INSTEAD_OF_A_STACK]
+    reason = f"because {' and '.join(given)} {'is' if len(given) == 1 else 'are'} set" if given else "yet"
+    return f"the local stack on {data_dir} is not used {reason}"
+
+
 def default_data_dir(environ: Mapping[str, str]) -> Path:
     """Give where `up` keeps its data when nothing says so; without a home, a directory of the user's."""
     base = environ.get("XDG_DATA_HOME") or (f"{environ['HOME']}/.local/share" if environ.get("HOME") else "")
@@ -89,8 +106,7 @@ class SettingReader:
 
     def add_local_stack(self) -> None:
         """Use a running stack only when neither service is set: half of each would mix two systems."""
-        explicit = {"broker_url", "result_backend", "database_url", "postgresql_host", "postgresql_database"}
-        if explicit & self.values.keys():
+        if INSTEAD_OF_A_STACK & self.values.keys():
             return
         record = stack_record.read_record(self.values["data_dir"])
         if record is None:

@@ -178,9 +178,31 @@ def test_a_running_stack_is_found_and_explicit_variables_win(tmp_path: Path) -> 
         assert found.source("broker_url") == "local stack"
         explicit = load(**environ, CELERY_BROKER_URL=BROKER)
         assert (explicit.broker_url, explicit.database_uri) == (BROKER, None), "never half of each"
+        with pytest.raises(SettingsError, match="is not used because CELERY_BROKER_URL is set"):
+            explicit.require_services()
         with pytest.raises(LocalServersError, match="already runs"), stack_record.hold_stack_lock(data_dir):
             pass
     assert load(**environ).broker_url is None
+
+
+def test_a_stack_that_others_could_have_put_there_is_not_trusted(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    environ = {"IBUTSU_TASKS_DATA_DIR": str(data_dir)}
+    with stack_record.hold_stack_lock(data_dir):
+        stack_record.write_record(data_dir, stack_record.StackRecord(1, BROKER, DATABASE))
+        assert load(**environ).broker_url == BROKER
+        for path in (data_dir, data_dir / "stack.json", data_dir / "stack.lock"):
+            mode = path.stat().st_mode
+            path.chmod(mode | 0o002)
+            found = load(**environ)
+            assert found.broker_url is None
+            with pytest.raises(SettingsError, match=f"not trusted: {path} may be written by others"):
+                found.require_broker()
+            path.chmod(mode)
+        (data_dir / "stack.json").rename(data_dir / "elsewhere")
+        (data_dir / "stack.json").symlink_to("elsewhere")
+        assert load(**environ).broker_url is None
 
 
 def test_the_default_data_directory_follows_the_xdg_rules() -> None:

@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ibutsu_tasks.errors import LocalServersError, SettingsError
+from ibutsu_tasks.own_files import NotOurOwnError, check_own_directory, open_own, read_own, write_own
 from ibutsu_tasks.settings import load_settings
+from ibutsu_tasks.stack_record import check_data_directory
 
 RECORD_NAME = "servers.json"
 SOCKET_DIRECTORY_PREFIX = "ibutsu-tasks-"
@@ -41,14 +43,23 @@ class ServersRecord:
 def prepare_data_directory(data_dir: Path) -> Path:
     """Create `data_dir` (0700) with its `logs` and give its resolved path.
 
-    Raises LocalServersError when it cannot be written.
+    Raises LocalServersError when it cannot be written, or when it or what is used of it is not this user's
+    own: what lies there names processes to end and directories to remove.
     """
     try:
-        data_dir = data_dir.expanduser().resolve()
+        data_dir = data_dir.expanduser()
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        check_data_directory(data_dir)
+        data_dir = data_dir.resolve()
         (data_dir / "logs").mkdir(exist_ok=True, mode=0o700)
+        check_own_directory(data_dir / "logs")
         with tempfile.TemporaryFile(dir=data_dir):
             pass
+    except NotOurOwnError as error:
+        raise LocalServersError(
+            f"The data directory {data_dir} cannot be used: {error.filename} {error.strerror}.",
+            "Choose another with --data-dir. Is it your own all the same, use `chown` and `chmod go-w`.",
+        ) from None
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise LocalServersError(
@@ -63,7 +74,7 @@ def open_log(data_dir: Path, server: str) -> Path:
     log = data_dir / "logs" / f"{server}.log"
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    log.touch(mode=0o600)
+    os.close(open_own(log, os.O_WRONLY | os.O_CREAT))
     return log
 
 
@@ -89,7 +100,7 @@ def process_namespace() -> str:
 def read_servers_record(data_dir: Path) -> ServersRecord | None:
     """Give what the last start wrote down, or None."""
     try:
-        return ServersRecord(**json.loads((data_dir / RECORD_NAME).read_text(encoding="utf-8")))
+        return ServersRecord(**json.loads(read_own(data_dir / RECORD_NAME)))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -133,9 +144,7 @@ def forget_servers(data_dir: Path) -> None:
 
 
 def _write(data_dir: Path, record: ServersRecord) -> None:
-    draft = data_dir / f"{RECORD_NAME}.new"
-    draft.write_text(json.dumps(asdict(record)), encoding="utf-8")
-    draft.replace(data_dir / RECORD_NAME)
+    write_own(data_dir / RECORD_NAME, json.dumps(asdict(record)))
 
 
 def has_cluster(directory: Path) -> bool:

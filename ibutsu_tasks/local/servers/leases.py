@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError
 from ibutsu_tasks.local.processes import wait_until
+from ibutsu_tasks.own_files import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ def start_lock(data_dir: Path) -> Iterator[None]:
 
     Raises LocalServersError when another process holds it for longer than LOCK_TIMEOUT_SECONDS.
     """
-    descriptor = _open(data_dir / "start.lock")
+    descriptor = open_own(data_dir / "start.lock", os.O_RDWR | os.O_CREAT)
     try:
         if not wait_until(lambda: _try_lock(descriptor, fcntl.LOCK_EX), LOCK_TIMEOUT_SECONDS):
             raise LocalServersError(
@@ -45,7 +46,7 @@ class Lease:
     """A share in the servers of one data directory. Take and give it up only under the start lock."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._descriptor = _open(data_dir / "lease.lock")
+        self._descriptor = open_own(data_dir / "lease.lock", os.O_RDWR | os.O_CREAT)
 
     def is_only_one(self) -> bool:
         """Tell whether nobody else uses the servers; on True the lease is exclusive until `take`."""
@@ -58,10 +59,6 @@ class Lease:
     def close(self) -> None:
         """Stop using the servers."""
         os.close(self._descriptor)
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:
