@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from celery.beat import ScheduleEntry, Scheduler
@@ -36,6 +36,24 @@ STANDBY_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 LEADER_TTL_SECONDS = 30
 """Six missed heartbeats: `doctor` then says that no beat leads."""
+
+
+LONGEST_PERIOD = timedelta(days=366)
+"""No entry is sent more seldom; one that ran longer ago is due all the same."""
+
+
+def read_last_run(written: bytes, now: datetime) -> datetime | None:
+    """Read when an entry last ran, from what any client of Redis may have written; None for no time at all.
+
+    A time to come would keep the entry from being sent until then: it counts as now.
+    """
+    try:
+        moment = datetime.fromisoformat(written.decode())
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+        return min(max(moment, now - LONGEST_PERIOD), now).astimezone(UTC)
+    except (ValueError, OverflowError):
+        logger.warning("this is no time at which an entry last ran: %.100r", written)
+        return None
 
 
 class LeaderScheduler(Scheduler):
@@ -123,8 +141,8 @@ class LeaderScheduler(Scheduler):
             logger.warning("could not read when entries last ran: %s", error)
             return
         for name, moment in known.items():
-            if entry := self.schedule.get(str(name, "utf-8")):
-                entry.last_run_at = datetime.fromisoformat(str(moment, "utf-8"))
+            if entry := self.schedule.get(name.decode(errors="replace")):
+                entry.last_run_at = read_last_run(moment, datetime.now(UTC)) or entry.last_run_at
         self._heap = None
 
     def _beat_heart(self) -> None:

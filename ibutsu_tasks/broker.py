@@ -111,6 +111,12 @@ def redis_lists(queue: str) -> tuple[str, ...]:
     return (queue, *(f"{queue}{SEPARATOR}{step}" for step in PRIORITY_STEPS if step))
 
 
+def queue_names(answer: object) -> frozenset[str]:
+    """Name the queues in a worker's answer; none in any other's, such as that of beat, which is an error."""
+    queues = answer if isinstance(answer, list) else []
+    return frozenset(str(queue["name"]) for queue in queues if isinstance(queue, dict) and "name" in queue)
+
+
 def queue_depth(client: redis.Redis, queue: str) -> int:
     """Count the messages waiting in a queue, over all its priorities."""
     pipeline = client.pipeline(transaction=False)

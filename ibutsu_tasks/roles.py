@@ -5,30 +5,23 @@ The same applications serve `celery -A ibutsu_tasks:worker_app worker`.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery.bin.celery import celery as celery_command
 from celery.exceptions import SecurityWarning
-from flower.app import Flower  # type: ignore[import-untyped]
-from flower.views.monitor import Metrics  # type: ignore[import-untyped]
-from tornado.web import authenticated
 
+from ibutsu_tasks import flower_page
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import load_settings
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from celery import Celery
 
     from ibutsu_tasks.settings import Settings
-
-SET_AUTH = "Set FLOWER_BASIC_AUTH=user:password, or leave the address at 127.0.0.1."
 
 FLOWER_LIMITS = ("--max_tasks=10000", "--purge_offline_workers=300")
 """A tenth of Flower's default, which grows past a gigabyte; workers gone for five minutes leave the page."""
@@ -65,8 +58,8 @@ def run_flower(settings: Settings, flower_args: list[str]) -> int:
     Raises SettingsError when no broker is named, or when it would be open to other machines without a
     password: its pages show arguments and results, and its API can stop workers.
     """
-    if not settings.flower_basic_auth and not _is_loopback(settings.flower_address):
-        raise SettingsError(_open_to_all(settings.flower_address), SET_AUTH)
+    if not settings.flower_basic_auth and not flower_page.is_loopback(settings.flower_address):
+        raise SettingsError(flower_page.open_to_all(settings.flower_address), flower_page.SET_AUTH)
     app = create_flower_app(settings)
     options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", *FLOWER_LIMITS]
     # Flower executes a flowerconfig.py of the working directory unless told of another file.
@@ -80,40 +73,8 @@ def create_flower_app(settings: Settings | None = None) -> Celery:
     """
     settings = settings or load_settings()
     app = create_app_variant("flower", settings)
-    # Flower leaves /metrics open behind a password; task and worker names are nobody's business either.
-    Metrics.get = authenticated(Metrics.get)
-    start = Flower.start_http_server
-    Flower.start_http_server = lambda flower: _start_guarded(flower, start, settings)
+    flower_page.guard(settings)
     return app
-
-
-def _start_guarded(flower: Any, start: Callable[[Any], int | None], settings: Settings) -> int | None:
-    """Start Flower's server at our address and behind our password by default, and never open to all."""
-    options = flower.options
-    options.address = options.address or settings.flower_address
-    if settings.flower_basic_auth and not options.basic_auth:
-        options.basic_auth = [settings.flower_basic_auth]
-    place = options.unix_socket or options.address
-    if not options.basic_auth and not _is_loopback(place):
-        raise SystemExit(f"Error: {_open_to_all(place)}\nTry: {SET_AUTH}")
-    try:
-        return start(flower)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SystemExit(
-            f"Error: Flower cannot listen on {place} port {options.port}: {reason}.\nTry: another --port."
-        ) from None
-
-
-def _open_to_all(place: str) -> str:
-    return f"FLOWER_BASIC_AUTH is not set: Flower would be open to all who reach {place}."
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
 
 
 def _quiet(settings: Settings) -> list[str]:

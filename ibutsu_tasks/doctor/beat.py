@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ def judge(note: bytes | str | None, now: float) -> Finding:
 def _parse(note: bytes | str | None) -> tuple[str, int, float] | None:
     try:
         leader = json.loads(note or b"")
-        return str(leader["host"]), int(leader["pid"]), float(leader["time"])
-    except (ValueError, TypeError, LookupError, OverflowError):
+        host, pid, moment = str(leader["host"]), int(leader["pid"]), float(leader["time"])
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None
+    return (host, pid, moment) if math.isfinite(moment) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kombu import Connection
 from kombu.exceptions import KombuError
@@ -15,6 +15,7 @@ from ibutsu_tasks.broker import (
     count_listening_workers,
     declared_queues,
     queue_depth,
+    queue_names,
     tls_options,
 )
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
@@ -85,11 +86,8 @@ def _ask_workers(settings: Settings, client: Redis) -> dict[str, frozenset[str]]
         # All that are known having answered ends the wait early.
         most = count_listening_workers(client) or None
         replies = mailbox.multi_call("active_queues", timeout=REPLY_SECONDS, limit=most)
-    return {node: _queue_names(queues) for reply in replies or () for node, queues in reply.items()}
-
-
-def _queue_names(reply: Any) -> frozenset[str]:
-    return frozenset(str(queue["name"]) for queue in reply) if isinstance(reply, list) else frozenset()
+    answers = [reply for reply in replies or () if isinstance(reply, dict)]
+    return {str(node): queue_names(queues) for reply in answers for node, queues in reply.items()}
 
 
 def _waiting(client: Redis, wanted_queues: Iterable[str]) -> dict[str, int]:

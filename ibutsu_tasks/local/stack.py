@@ -15,7 +15,7 @@ from sqlalchemy import inspect
 from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
 from ibutsu_tasks.database.models import TABLES, create_tables
-from ibutsu_tasks.errors import BrokerUnreachableError, LocalServersError
+from ibutsu_tasks.errors import BrokerUnreachableError, IbutsuTasksError, LocalServersError
 from ibutsu_tasks.local.guard import Guard, end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, wait_until
 from ibutsu_tasks.local.readiness import choose_flower_port, readiness_checks
@@ -79,12 +79,12 @@ class LocalStack:
         self._exit.close()
 
     @property
-    def failure(self) -> LocalServersError | None:
+    def failure(self) -> IbutsuTasksError | None:
         """Why a role cannot be kept running, once it is so."""
         return self._supervisor.failure
 
     def serve(self) -> None:
-        """Stay until a signal asks to stop. Raises LocalServersError when a role cannot be kept running."""
+        """Stay until a signal asks to stop. Raises IbutsuTasksError when a role cannot be kept running."""
         while not self._stop_signals.requested:
             if self.failure is not None:
                 raise self.failure

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.errors import LocalServersError
+from ibutsu_tasks.errors import IbutsuTasksError, LocalServersError
 from ibutsu_tasks.local.guard import remove_roles, write_roles
 from ibutsu_tasks.local.processes import how_it_ended
 
@@ -41,7 +41,8 @@ class Supervisor:
 
     `start_role` starts one. `say` receives sentences, `before_restart` the role about to be started again;
     `restart_servers`, called at every look, starts ended servers again.
-    When a role cannot be kept running, `failure` says so and `on_failure` is called, from another thread.
+    When a role cannot be kept running, whatever the error, `failure` says so and `on_failure` is called,
+    from another thread.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Supervisor:
         before_restart: Callable[[Role], None],
         on_failure: Callable[[], None],
     ) -> None:
-        self.failure: LocalServersError | None = None
+        self.failure: IbutsuTasksError | None = None
         self._data_dir, self._owner = data_dir, owner
         self._start_role, self._say = start_role, say
         self._restart_servers, self._before_restart = restart_servers, before_restart
@@ -87,8 +88,8 @@ class Supervisor:
                 self._restart_servers()
                 for watched in self._watched:
                     self._look_after(watched)
-            except LocalServersError as error:
-                self.failure = error
+            except Exception as error:  # noqa: BLE001 - a thread that ends unseen leaves the stack unwatched
+                self.failure = _as_failure(error)
                 self._on_failure()
                 return
 
@@ -118,6 +119,16 @@ class Supervisor:
             raise _give_up(ended, process)
         watched.restart_at = time.monotonic() + pause_seconds
         self._say(f"{ended}; starting it again in {pause_seconds:.1f} s")
+
+
+def _as_failure(error: Exception) -> IbutsuTasksError:
+    if isinstance(error, IbutsuTasksError):
+        return error
+    reason = " ".join(str(error).split())
+    return LocalServersError(
+        f"The stack cannot be kept running: {type(error).__name__}{': ' if reason else ''}{reason}.",
+        "Mend what it complains of, then run `ibutsu-tasks up` again.",
+    )
 
 
 def _give_up(ended: str, process: RoleProcess) -> LocalServersError:

@@ -15,7 +15,7 @@ from celery.exceptions import BackendError
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker import describe, unreachable
+from ibutsu_tasks.broker import describe, queue_names, unreachable
 from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, WaitTimeoutError
 from ibutsu_tasks.settings.masking import Masker
 
@@ -74,9 +74,7 @@ def consumed_queues(app: Celery) -> frozenset[str]:
     """
     with _broker_errors(app):
         answers: dict[str, Any] = app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
-    # Beat answers too, with an error: it consumes nothing.
-    lists = [queues for queues in answers.values() if isinstance(queues, list)]
-    return frozenset(queue["name"] for queues in lists for queue in queues)
+    return frozenset().union(*map(queue_names, answers.values()))
 
 
 def outcome_of(task_id: str, result: Any, traceback: object, *, succeeded: bool) -> TaskOutcome:

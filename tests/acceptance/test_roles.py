@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from kombu import Producer
 from sqlalchemy import text
 
-from ibutsu_tasks.broker import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
-from ibutsu_tasks.celery_app import create_celery_app
+from ibutsu_tasks.beat import read_last_run
+from ibutsu_tasks.broker import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY, build_client
+from ibutsu_tasks.celery_app import create_broker_celery_app, create_celery_app
 from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.settings import load_settings
 from tests.commands import CELERY, Running, role, run, services, until
 from tests.factories import make_result, make_run
 
@@ -175,8 +178,34 @@ def test_a_run_missed_while_no_beat_was_up_is_caught_up_once(
         assert "sending" not in again.output
 
 
-def status_of(url: str, credentials: str = "") -> int:
+GARBLED = [b"", b"soon", b"\xff\xfe", b"2026-13-45", b"NaN", b"1" * 5000, b"0001-01-01T00:00:00-14:00"]
+
+
+@pytest.mark.parametrize("written", [*GARBLED, b"9999-12-31T23:59:59+00:00", b"2020-01-01"])
+def test_when_an_entry_last_ran_may_be_garbled(written: bytes) -> None:
+    now = datetime.now(UTC)
+    moment = read_last_run(written, now)
+    # Naive ones cannot be compared, and one to come would keep the entry from ever being sent.
+    assert moment is None or (moment.tzinfo is UTC and now - timedelta(days=366) <= moment <= now)
+
+
+def test_beat_leads_whatever_stands_in_redis(env: dict[str, str], resources: Resources) -> None:
+    for row, written in zip(SCHEDULE, GARBLED, strict=False):
+        resources.redis.hset(BEAT_LAST_RUNS_KEY, row.name, written)
+    resources.redis.hset(BEAT_LAST_RUNS_KEY, b"\xff", b"\xff")
+    resources.redis.lpush(BEAT_LEADER_KEY, b"no string")
+    with role("beat", env=env) as beat:
+        beat.wait_for("this beat leads now")
+        until(lambda: resources.redis.type(BEAT_LEADER_KEY) == b"string")
+        assert run("doctor", "--only", "beat", env=env).returncode == 0
+        assert beat.stop() == 0
+    assert "Traceback" not in beat.output
+
+
+def status_of(url: str, credentials: str = "", host: str = "") -> int:
     request = urllib.request.Request(url)  # noqa: S310 - the page this test started
+    if host:
+        request.add_header("Host", host)
     if credentials:
         request.add_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
     try:
@@ -217,6 +246,58 @@ def test_celerys_own_flower_is_as_guarded(broker_url: str, tmp_path: Path) -> No
         flower.wait_for("Visit me at")
         until(lambda: status_of(f"http://127.0.0.1:{port}/healthcheck") == 200)
         assert status_of(f"http://127.0.0.1:{port}/metrics") == 401
+
+
+@pytest.mark.parametrize("password", ["", "operator:s3cret"])
+def test_without_a_password_flower_answers_to_its_machines_names_alone(
+    broker_url: str, password: str
+) -> None:
+    port = free_port()
+    env = {"CELERY_BROKER_URL": broker_url, "FLOWER_ADDRESS": "127.0.0.2"}
+    env |= {"FLOWER_BASIC_AUTH": password} if password else {}
+    with role("flower", "--port", str(port), env=env) as flower:
+        flower.wait_for("Visit me at")
+        base = f"http://127.0.0.2:{port}"
+        until(lambda: status_of(f"{base}/healthcheck") == 200)
+        for host in ("localhost", f"LOCALHOST:{port}", "127.0.0.1:1", f"[::1]:{port}", "[::1]", "127.0.0.2"):
+            assert status_of(base, password, host) == 200, host
+        for host in ("evil.example", f"127.0.0.1.evil.example:{port}", "localhost.evil.example", "127.0.0.3"):
+            for page in ("/", "/tasks", "/api/tasks", "/metrics", "/healthcheck", "/static/js/flower.js"):
+                # Behind a password a proxy may give it any name.
+                assert (status_of(base + page, password, host) == 403) == (not password), (host, page)
+        assert flower.stop() == 0
+
+
+def test_flowers_pages_live_through_garbled_events(broker_url: str) -> None:
+    port, now = free_port(), time.time()
+    good = {"type": "worker-heartbeat", "hostname": "good@host", "timestamp": now, "clock": 1, "utcoffset": 0}
+    good |= {"pid": 1, "freq": 2.0, "active": 0, "processed": 3, "loadavg": [0.1, 0.2, 0.3]}
+    odd = ("x", None, [], {}, True, float("nan"), float("inf"), 10**400, -1e300)
+    bad = [good | {"hostname": "bad@host", name: value} for name in good for value in odd]
+    bad += [{"type": "task-received", "uuid": "u", "hostname": "h", "timestamp": value} for value in odd]
+    bad += [good | {"hostname": "bad@host", name: 1} for name in ("heartbeats", "event", "alive", "id")]
+    with role("flower", "--port", str(port), env={"CELERY_BROKER_URL": broker_url}) as flower:
+        flower.wait_for("Visit me at")
+        base = f"http://127.0.0.1:{port}"
+        until(lambda: status_of(f"{base}/healthcheck") == 200)
+        with build_client(broker_url) as client:
+            until(lambda: client.pubsub_channels("*celeryev*"))
+        app = create_broker_celery_app(settings=load_settings({"broker_url": broker_url}, environ={}))
+        with app.connection_for_write() as connection:
+            events = Producer(connection, app.events.Receiver(connection).exchange)
+            for event in [*bad, ["no", {}], 7, good]:
+                events.publish(event, routing_key="worker.heartbeat", serializer="json")
+        until(lambda: "good@host" in page_at(f"{base}/"), 20)
+        assert "good@host" in page_at(f"{base}/"), flower.output
+        for page in ("/", "/workers?json=1", "/tasks", "/worker/bad@host", "/metrics"):
+            assert status_of(base + page) in {200, 404}, page
+        assert flower.stop() == 0
+    assert "Traceback" not in flower.output
+
+
+def page_at(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the page this test started
+        return str(answer.read(), "utf-8")
 
 
 def test_flower_says_that_its_port_is_taken(broker_url: str) -> None:

@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from typing import TYPE_CHECKING
 
+import psycopg2
+import pytest
+
+from ibutsu_tasks.cli.exit_codes import exit_code_of
+from ibutsu_tasks.errors import DatabaseUnreachableError
 from ibutsu_tasks.local import supervisor as supervisor_module
 from ibutsu_tasks.local.guard import end_leftover_roles, write_roles
 from ibutsu_tasks.local.processes import ProcessMark
@@ -14,8 +20,6 @@ from .conftest import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from ibutsu_tasks.local.role_processes import Role
 
@@ -45,6 +49,42 @@ def test_gives_up_on_a_role_that_dies_at_once(tmp_path: Path, monkeypatch: pytes
     assert [line.rpartition(" in ")[2] for line in said] == ["0.1 s", "0.2 s", "0.4 s", "0.8 s"]
     assert restarted == [BEAT] * 4
     assert not (tmp_path / "roles.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "OSError: .*No space left on device"),
+        (
+            psycopg2.OperationalError("the database system is\nshutting down"),
+            "OperationalError: .* is shut",
+        ),
+        (RuntimeError(), r"The stack cannot be kept running: RuntimeError\."),
+        (DatabaseUnreachableError("PostgreSQL is gone."), r"^PostgreSQL is gone\.$"),
+    ],
+)
+def test_whatever_goes_wrong_while_it_watches_is_said(tmp_path: Path, error: Exception, said: str) -> None:
+    failed = threading.Event()
+
+    def break_down() -> None:
+        raise error
+
+    supervisor = Supervisor(
+        tmp_path,
+        ProcessMark.of(os.getpid()),
+        [],
+        lambda _: pytest.fail("no role is started"),
+        say=lambda _: None,
+        restart_servers=break_down,
+        before_restart=lambda _: None,
+        on_failure=failed.set,
+    )
+    supervisor.start()
+    assert failed.wait(60)
+    supervisor.stop(lambda: False)
+    assert re.search(said, str(supervisor.failure))
+    assert supervisor.failure is not None
+    assert exit_code_of(supervisor.failure) in {1, 4}
 
 
 def test_leftovers_are_ended_only_when_their_owner_is_dead(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.doctor import beat, broker, database, workers
@@ -66,6 +66,9 @@ def test_a_large_fleet_stays_readable() -> None:
 
 
 @given(st.none() | st.binary() | st.text())
+@example(b"[" * 200_000)
+@example(b'{"host": "h", "pid": 1, "time": NaN}')
+@example(b'{"host": "h", "pid": 1, "time": Infinity}')
 def test_any_note_of_beat_gives_a_finding(note: bytes | str | None) -> None:
     assert beat.judge(note, 0.0).code in {"IBT-T00", "IBT-T01", "IBT-T02"}
 
