@@ -364,6 +364,27 @@ def test_a_worker_runs_what_enqueue_sent(
     assert counts(engine) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("own", ["demo:runs=never", "demo:files=70d, x y:runs=400d"])
+@pytest.mark.parametrize("rule", ["runs", "all"])
+def test_enqueue_refuses_ages_of_projects_that_the_workers_might_not_know(
+    environment: dict[str, str], broker_url: str, rule: str, own: str
+) -> None:
+    variables = environment | {"CELERY_BROKER_URL": broker_url, "IBUTSU_TASKS_RETENTION": own}
+    ended = run_here("prune", rule, "--enqueue", "--yes", env=variables)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "where the workers run" in ended.stderr
+    assert "runs=" in ended.stderr
+    assert _queued(broker_url) == []
+
+
+def test_enqueue_sends_a_rule_without_ages_of_projects(
+    environment: dict[str, str], broker_url: str
+) -> None:
+    variables = environment | {"CELERY_BROKER_URL": broker_url, "IBUTSU_TASKS_RETENTION": "demo:runs=never"}
+    assert run_here("prune", "files", "--enqueue", "--yes", env=variables).returncode == 0
+    assert len(_queued(broker_url)) == 1
+
+
 def test_enqueue_asks_too(environment: dict[str, str], broker_url: str) -> None:
     done = prune(environment | {"CELERY_BROKER_URL": broker_url}, "files", "--enqueue")
     assert done.returncode == 2

@@ -41,7 +41,11 @@ OlderThanOption = Annotated[
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and stop.")]
 EnqueueOption = Annotated[
-    bool, typer.Option("--enqueue", help="Send the task to the workers instead, without counting.")
+    bool,
+    typer.Option(
+        "--enqueue",
+        help="Send the task to the workers instead, without counting; ages of projects are those set there.",
+    ),
 ]
 VacuumOption = Annotated[
     bool, typer.Option("--vacuum", help="Vacuum the tables afterwards, so that new rows take the room.")

@@ -29,7 +29,7 @@ from ibutsu_tasks.retention import RULES_BY_NAME, task_argument
 from ibutsu_tasks.sending import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -220,9 +220,10 @@ def _result_of(
 def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
     """Ask, then send the task of each rule and give its id; nothing is counted.
 
-    Raises UsageError when an age is no whole number of months, BrokerUnreachableError, and
-    UsageError when nobody can be asked.
+    Raises UsageError when projects have ages of their own here, when an age is no whole number of months,
+    and when nobody can be asked; and BrokerUnreachableError.
     """
+    _refuse_ages_of_projects(state, {rule.name for rule, _ in ages})
     asked = [(rule, task_argument(rule, age_days)) for rule, age_days in ages]
     state.settings.require_broker()
     ages_named = ", ".join(f"{rule.name} older than {age_days} days" for rule, age_days in ages)
@@ -236,3 +237,13 @@ def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
         for (rule, argument), task_id in zip(asked, ids, strict=True)
     ]
     return Result({"sent": sent}, ids)
+
+
+def _refuse_ages_of_projects(state: CliState, rules: Collection[str]) -> None:
+    """Raise UsageError for ages that a message cannot carry: the workers would delete what these protect."""
+    own = [str(one) for one in state.settings.retention if one.rule in rules]
+    if own:
+        raise UsageError(
+            f"IBUTSU_TASKS_RETENTION is set here ({', '.join(own)}), and workers obey their own alone.",
+            "Set these ages where the workers run and unset them here, or prune without --enqueue.",
+        )

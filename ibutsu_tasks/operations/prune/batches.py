@@ -42,9 +42,6 @@ LEAST_DEPENDANTS = 500
 BYTES_PER_WEIGHT = 8192
 """Content is kept in pieces of 2 KB, each deleted as a row without indexes: four cost as much as a row."""
 
-BYTES_PER_WEIGHT = 8192
-"""Content is kept in pieces of 2 KB, each deleted as a row without indexes: four cost as much as a row."""
-
 
 @dataclass(slots=True)
 class BatchTuner:
