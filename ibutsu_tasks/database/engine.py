@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+from psycopg2 import extensions
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -16,6 +18,8 @@ from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError
 from ibutsu_tasks.settings.masking import Masker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.orm import Session
 
@@ -101,6 +105,31 @@ class KeptConnection:
     def _set_autocommit(self, *, is_on: bool) -> None:
         driver_connection: Any = self._connection and self._connection.driver_connection
         driver_connection.autocommit = is_on
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let KeyboardInterrupt end the statement of the block that runs, here and on the server.
+
+    Otherwise it is raised when the statement has ended. Holds for every connection of the process; none of
+    them can COPY meanwhile.
+    """
+    extensions.set_wait_callback(_wait)
+    try:
+        yield
+    finally:
+        extensions.set_wait_callback(None)
+
+
+def _wait(connection: Any) -> None:
+    """Wait until a statement has ended, as psycopg2 asks; an exception closes the connection."""
+    try:
+        while (state := connection.poll()) != extensions.POLL_OK:
+            is_read = state == extensions.POLL_READ
+            select.select([connection] if is_read else [], [] if is_read else [connection], [])
+    except KeyboardInterrupt:
+        connection.cancel()
+        raise
 
 
 def limit_lock_wait(session: Session) -> None:

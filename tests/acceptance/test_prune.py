@@ -6,6 +6,7 @@ import pty
 import re
 import signal
 import subprocess
+import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,10 @@ from tests.slow_files import files_left, store_slow_files
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+
+PROMPT_SECONDS = 10
+"""What it waits for here never comes; beside other tests, its mere end takes a second or two."""
 
 
 @pytest.fixture
@@ -197,6 +202,49 @@ def test_a_signal_stops_it_between_batches_and_the_same_command_goes_on(
     session.commit()
     assert prune(environment, "files", "--yes").returncode == 0
     assert files_left(session) == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_counting_at_once(
+    environment: dict[str, str], engine: Engine, session: Session, number: int, code: int
+) -> None:
+    store_slow_files(session, 1)
+    with Session(engine) as other:
+        other.execute(text("lock table artifacts in access exclusive mode"))
+        with role("prune", "files", "--yes", "--json", env=environment) as command:
+            until(lambda: _waits_for_a_lock(engine))
+            began = time.monotonic()
+            assert command.stop(number) == code
+            assert time.monotonic() - began < PROMPT_SECONDS
+        assert not _waits_for_a_lock(engine)
+    assert '"plan": []' in command.output
+    assert "Nothing was deleted." in command.output
+    assert "Traceback" not in command.output
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_vacuum_at_once(
+    environment: dict[str, str], engine: Engine, session: Session, number: int, code: int
+) -> None:
+    make_import(session, b"x" * 10, created=utc_now() - timedelta(days=30))
+    session.commit()
+    with Session(engine) as other:
+        with role("prune", "imports", "--yes", "--vacuum", env=environment) as command:
+            # What a VACUUM waits for, and a deletion does not.
+            other.execute(text("lock table import_files in share update exclusive mode"))
+            until(lambda: "Vacuuming import_files" in command.output and _waits_for_a_lock(engine))
+            began = time.monotonic()
+            assert command.stop(number) == code
+            assert time.monotonic() - began < PROMPT_SECONDS
+        assert not _waits_for_a_lock(engine)
+    assert "Vacuumed imports (" in command.output
+    assert "Stopped." in command.output
+    assert "Traceback" not in command.output
+
+
+def _waits_for_a_lock(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.scalar(text("select count(*) from pg_locks where not granted")))
 
 
 def test_a_second_prune_is_told_that_one_is_running(
@@ -377,9 +425,7 @@ def test_enqueue_refuses_ages_of_projects_that_the_workers_might_not_know(
     assert _queued(broker_url) == []
 
 
-def test_enqueue_sends_a_rule_without_ages_of_projects(
-    environment: dict[str, str], broker_url: str
-) -> None:
+def test_enqueue_sends_a_rule_without_ages_of_projects(environment: dict[str, str], broker_url: str) -> None:
     variables = environment | {"CELERY_BROKER_URL": broker_url, "IBUTSU_TASKS_RETENTION": "demo:runs=never"}
     assert run_here("prune", "files", "--enqueue", "--yes", env=variables).returncode == 0
     assert len(_queued(broker_url)) == 1

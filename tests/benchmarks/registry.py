@@ -40,6 +40,7 @@ BENCHMARKS = (
     Benchmark("sync-runs", "500 recent runs of 200 results, none and all out of step"),
     Benchmark("update-storm", "500 update_run messages for 5 runs while results are added"),
     Benchmark("prune", "1,050,000 results, 550,000 of them due"),
+    Benchmark("prune-kept", "100,000 due results beside 1,000,000 of a project that keeps its own"),
     Benchmark("query", "query_task with pages of 501 and 20,000 results"),
     Benchmark("throughput", "5,000 messages that find nothing to do"),
     Benchmark("worker-start", "start to ready; memory of parent and child"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.prune import view
 from ibutsu_tasks.cli.result import Note, Result
 from ibutsu_tasks.clock import utc_now
+from ibutsu_tasks.database.engine import interruptible
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.local.stop_signals import StopSignals
@@ -29,7 +30,7 @@ from ibutsu_tasks.retention import RULES_BY_NAME, task_argument
 from ibutsu_tasks.sending import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -65,14 +66,17 @@ def delete_rows(
             "Leave --archive out for the rule imports.",
         )
     # One moment for all: what is shown is what goes, however long the answer takes.
-    now = utc_now()
+    now, signals = utc_now(), StopSignals(EXIT_CODES, only_first=True)
+    plans: list[PrunePlan] = []
+    vacuumed: list[Vacuumed] = []
     with closing(Resources(state.settings, "prune")) as resources:
         archives = prepare(archive) if archive else None
-        plans = [_plan(resources, rule, age_days, now) for rule, age_days in ages]
+        with signals, ended_by(signals):
+            plans.extend(_plan(resources, rule, age_days, now) for rule, age_days in ages)
         state.output.show_now(view.plan_blocks(plans))
-        if dry_run:
-            return _result_of(plans, [], [], None, ExitCode.DONE)
-        deleter = Deleter(state, resources, now, archives)
+        if dry_run or signals.requested:
+            return _result_of(plans, [], [], None, _code(signals))
+        deleter = Deleter(state, resources, now, archives, signals)
         deleter.refuse_without_indexes(plans)
         if not any(plan.rows for plan in plans):
             deleter.record_nothing_due(plans)
@@ -80,10 +84,21 @@ def delete_rows(
             deleter.delete_all(plans)
         else:
             return Result(messages=["Nothing was deleted."], exit_code=ExitCode.BAD_NEWS)
-        wants_vacuum = vacuum and not deleter.signals.requested
-        vacuumed = _vacuum(state, resources, deleter.summaries) if wants_vacuum else []
-    code = EXIT_CODES[deleter.signals.first] if deleter.signals.first else ExitCode.DONE
-    return _result_of(plans, deleter.summaries, vacuumed, archives, code)
+        if vacuum and not signals.requested:
+            with signals, ended_by(signals):
+                vacuumed.extend(_vacuum(state, resources, deleter.summaries))
+    return _result_of(plans, deleter.summaries, vacuumed, archives, _code(signals))
+
+
+@contextmanager
+def ended_by(signals: StopSignals) -> Iterator[None]:
+    """End the block, and its statement in the database, at the first signal."""
+    with suppress(KeyboardInterrupt), signals.interrupting(), interruptible():
+        yield
+
+
+def _code(signals: StopSignals) -> ExitCode:
+    return EXIT_CODES[signals.first] if signals.first else ExitCode.DONE
 
 
 def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> PrunePlan:
@@ -114,15 +129,26 @@ class CommandMonitor(PruneMonitor):
         """Say whether a signal came."""
         return self.signals.requested
 
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Give a block that the first signal ends, with its statement in the database."""
+        with self.signals.interrupting(), interruptible():
+            yield
+
 
 class Deleter:
-    """Deletes what was due at `now` (naive UTC) until a signal comes, and keeps a record of each prune.
+    """Deletes what was due at `now` (naive UTC) until one of `signals` comes; keeps a record of each.
 
     `archives` take what goes, if given.
     """
 
     def __init__(
-        self, state: CliState, resources: Resources, now: datetime, archives: Archives | None
+        self,
+        state: CliState,
+        resources: Resources,
+        now: datetime,
+        archives: Archives | None,
+        signals: StopSignals,
     ) -> None:
         self._output, self._resources, self._now, self._archives = state.output, resources, now, archives
         self._history = PruneHistory(
@@ -131,7 +157,7 @@ class Deleter:
             by="command",
             where=socket.gethostname(),
         )
-        self.signals = StopSignals(EXIT_CODES, only_first=True)
+        self._signals = signals
         self.summaries: list[PruneSummary] = []
 
     def refuse_without_indexes(self, plans: Sequence[PrunePlan]) -> None:
@@ -149,9 +175,9 @@ class Deleter:
 
     def delete_all(self, plans: Sequence[PrunePlan]) -> None:
         """Prune by each rule in order. Raises what `run_prune.prune` raises."""
-        with self.signals:
+        with self._signals:
             for plan in plans:
-                if not self.signals.requested:
+                if not self._signals.requested:
                     self._delete(plan)
 
     def _delete(self, plan: PrunePlan) -> None:
@@ -160,7 +186,7 @@ class Deleter:
             self._output.progress(f"deleting {rule.name}", plan.rows) as update_bar,
             self._history.recorded(rule.name, plan.older_than_days) as recording,
         ):
-            monitor = CommandMonitor(rule.name, update_bar, recording, self.signals)
+            monitor = CommandMonitor(rule.name, update_bar, recording, self._signals)
             archiver = None
             if self._archives and rule.table == NOT_ARCHIVED:
                 self._output.say("[dim]Import records are deleted without an archive.[/]")
@@ -180,11 +206,11 @@ class Deleter:
         self.summaries.append(summary)
 
 
-def _vacuum(state: CliState, resources: Resources, summaries: Sequence[PruneSummary]) -> list[Vacuumed]:
+def _vacuum(state: CliState, resources: Resources, summaries: Sequence[PruneSummary]) -> Iterator[Vacuumed]:
     tables = dict.fromkeys(table for one in summaries for table, rows in one.deleted.items() if rows)
     if not tables:
         state.output.say("Nothing was deleted, so nothing is vacuumed.")
-        return []
+        return iter(())
     return vacuuming.vacuum(resources.engine, tables, lambda table: state.output.say(f"Vacuuming {table}"))
 
 
@@ -212,7 +238,8 @@ def _result_of(
         *(view.archive_messages(archives) if archives else ()),
     ]
     if code:
-        messages.append("[yellow]Stopped.[/] What is deleted stays so; the same command continues there.")
+        after = "What is deleted stays so; the same command continues there."
+        messages.append(f"[yellow]Stopped.[/] {after if summaries else 'Nothing was deleted.'}")
         return Result(data, blocks, messages, code)
     return Result(data, blocks, messages, ExitCode.BAD_NEWS if messages else ExitCode.DONE)
 

@@ -42,6 +42,9 @@ LEAST_DEPENDANTS = 500
 BYTES_PER_WEIGHT = 8192
 """Content is kept in pieces of 2 KB, each deleted as a row without indexes: four cost as much as a row."""
 
+PASSED_PER_WEIGHT = 20
+"""To look at so many rows and keep them takes as long as to delete one."""
+
 
 @dataclass(slots=True)
 class BatchTuner:
@@ -64,6 +67,11 @@ class BatchTuner:
         return max(1, int(self.weight / self.root_weight))
 
     @property
+    def window(self) -> int:
+        """The number of rows of the rule's table to look at, where some of them are kept."""
+        return self.weight * PASSED_PER_WEIGHT
+
+    @property
     def dependants_limit(self) -> int:
         """The number of rows of one table that a batch gives up at."""
         return min(max(LEAST_DEPENDANTS, self.weight), self.highest_weight) * DEPENDANTS_FACTOR
@@ -72,10 +80,14 @@ class BatchTuner:
         """Choose fewer rows next, as some of these were in use or had too many dependants; in the end one."""
         self.weight = max(1, int(self.roots * self.root_weight * DEEPEST_CUT))
 
-    def learn(self, roots: int, weight: float, seconds: float) -> None:
-        """Learn from a batch that deleted `roots` of the rule's table, weighed `weight`, took `seconds`."""
+    def learn(self, roots: int, weight: float, seconds: float, passed: int = 0) -> None:
+        """Learn from a batch that deleted `roots` of the rule's table, weighed `weight`, took `seconds`.
+
+        It `passed` over so many that are kept.
+        """
         if weight:
             self.root_weight = max(1.0, weight / max(1, roots))
+        weight += passed / PASSED_PER_WEIGHT
         factor = TARGET_SECONDS / max(seconds, 0.001)
         # What a batch far from full says of time is mostly its fixed part: no reason to grow.
         if factor > 1 and weight < self.weight / 2:
@@ -113,6 +125,15 @@ class BatchPruner:
 
         Rows the archiver refused are none of them.
         """
+        try:
+            return self._run()
+        except KeyboardInterrupt:
+            if not self.watch.should_stop():
+                raise
+            self.stopped = True
+            return 0
+
+    def _run(self) -> int:
         for number in range(PASSES):
             if number:
                 time.sleep(self.tuner.pause_seconds)
@@ -127,7 +148,7 @@ class BatchPruner:
     def _archive_and_delete(self, archiver: Archiver) -> None:
         after: RowKey | None = None
         while not self.stopped:
-            with self.open_session() as session:
+            with self.watch.interrupting(), self.open_session() as session:
                 chosen = self.due.choose(session, after, self.tuner.roots)
             if not chosen:
                 return
@@ -138,7 +159,7 @@ class BatchPruner:
     def _delete_unchanged(self, archiver: Archiver, root_ids: Collection[UUID]) -> None:
         """Delete these rows, except those that were written since they were archived."""
         while root_ids and not self.stopped:
-            with self.open_session() as session:
+            with self.watch.interrupting(), self.open_session() as session:
                 allow_counting(session)
                 root_ids = archiver.find_unchanged(session, root_ids)
             try:
@@ -153,7 +174,8 @@ class BatchPruner:
         is_unexpected = self.archiver.is_written_since if self.archiver else nothing
         skip_locked = False
         while not self.stopped:
-            sweeper = Sweeper(rows, self.tuner.dependants_limit, skip_locked, is_unexpected=is_unexpected)
+            tuned = (self.tuner.dependants_limit, skip_locked, self.tuner.window)
+            sweeper = Sweeper(rows, *tuned, is_unexpected=is_unexpected)
             try:
                 swept = self._sweep(sweeper, after, self.tuner.roots)
             except SweepConflictError:
@@ -170,7 +192,7 @@ class BatchPruner:
 
     def _take_apart(self, sweeper: Sweeper, after: RowKey | None) -> Sweep:
         """Delete the dependants of the next row, then this row, if nobody is in the way any more."""
-        with self.open_session() as session:
+        with self.watch.interrupting(), self.open_session() as session:
             chosen = sweeper.rows.choose(session, after, 1)
         for key in chosen:
             for dependants in sweeper.rows.dependants(key.id):
@@ -192,8 +214,9 @@ class BatchPruner:
     def _end_batch(self, root: Table, swept: Sweep, seconds: float) -> None:
         rows = sum(one.rows for one in swept.deleted.values())
         size_bytes = sum(one.size_bytes for one in swept.deleted.values())
-        if swept.found:
-            self.tuner.learn(swept.rows_of(root), rows + size_bytes / BYTES_PER_WEIGHT, seconds)
+        if swept.last:
+            weight = rows + size_bytes / BYTES_PER_WEIGHT
+            self.tuner.learn(swept.rows_of(root), weight, seconds, swept.passed)
         if rows:
             self.deleted.update({table.name: one.rows for table, one in swept.deleted.items()})
             self.size_bytes += size_bytes
@@ -201,7 +224,7 @@ class BatchPruner:
         self.stopped = self.watch.should_stop()
 
     def _count_due(self) -> int:
-        with self.open_session() as session:
+        with self.watch.interrupting(), self.open_session() as session:
             allow_counting(session)
             root = self.due.select_all(self.due.root).subquery()
             return session.scalar(select(func.count()).select_from(root)) or 0

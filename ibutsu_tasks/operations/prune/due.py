@@ -33,8 +33,10 @@ from sqlalchemy import (
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.models import Base, Project, among
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.prune.rows import Rows, chosen_by, tables_with_keys
+from ibutsu_tasks.operations.prune.rows import Rows, chosen_by, place_of, tables_with_keys
 from ibutsu_tasks.retention import RETENTION_RULES
+
+_UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,19 +86,25 @@ class DueRows(Rows):
         """The date that decides."""
         return self.root.c[self.rule.date_column]
 
+    @property
+    def keeps_some(self) -> bool:
+        """Whether rows of some projects are passed over."""
+        return bool(self.own_cutoffs)
+
     def are_taken(self) -> ColumnElement[bool]:
         """Give the condition on a row of the rule's table."""
-        is_due = self._are_due()
-        return is_due if self.ids is None else and_(among(self.ids)(self.root.c.id), is_due)
+        return and_(self._may_be_due(), self._is_due()) if self.keeps_some else self._may_be_due()
 
-    def _are_due(self) -> ColumnElement[bool]:
-        if not self.own_cutoffs:
-            return self.root_date < self.cutoff
-        own = {str(project_id): moment for project_id, moment in self.own_cutoffs.items()}
-        cutoff = case(own, value=_project_of(self.root), else_=self.cutoff)
-        # The first half is what an index on the date can serve.
-        latest = max([self.cutoff, *(moment for moment in own.values() if moment)])
-        return and_(self.root_date < latest, self.root_date < cutoff)
+    def _may_be_due(self) -> ColumnElement[bool]:
+        """Give the part of the condition that an index serves."""
+        own = (moment for moment in self.own_cutoffs.values() if moment)
+        is_old = self.root_date < max([self.cutoff, *own])
+        return is_old if self.ids is None else and_(among(self.ids)(self.root.c.id), is_old)
+
+    def _is_due(self) -> ColumnElement[bool]:
+        """Give the part that only the row itself tells, by its project."""
+        cutoff = case(dict(self.own_cutoffs), value=_project_of(self.root), else_=self.cutoff)
+        return self.root_date < cutoff
 
     def select_all(self, table: Table) -> Select[UUID]:
         """Select the ids of every row of `table` the rule takes."""
@@ -109,29 +117,47 @@ class DueRows(Rows):
         return select(either.c.id)
 
     def next_roots(
-        self, after: RowKey | None, limit: int, *columns: ColumnElement[Any]
+        self, after: RowKey | None, limit: int, window: int | None = None
     ) -> Select[*tuple[Any, ...]]:
-        """Select these columns of the next rows of the rule's table, oldest first."""
+        """Select `place`, `date` and `id` of the next rows of the rule's table, oldest first.
+
+        With a `window` no more rows are looked at.
+        """
+        columns = (place_of(self.root).label("place"), self.root_date.label("date"), self.root.c.id)
+        if not self.keeps_some:
+            return self._looked_at(after, *columns).limit(limit)
+        seen = self._looked_at(after, *columns, self._is_due().label("is_due")).limit(window).subquery("seen")
+        query = select(seen.c.place, seen.c.date, seen.c.id).where(seen.c.is_due)
+        return query.order_by(seen.c.date, seen.c.id).limit(limit)
+
+    def end_of_window(self, after: RowKey | None, window: int) -> Select[*tuple[Any, ...]]:
+        """Select `date` and `id` of the last row that `next_roots` looks at; none where the rows end."""
+        columns = (self.root_date.label("date"), self.root.c.id)
+        return self._looked_at(after, *columns).offset(window - 1).limit(1)
+
+    def _looked_at(self, after: RowKey | None, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
         key = (self.root_date, self.root.c.id)
-        query = select(*columns).where(self.are_taken())
+        query = select(*columns).where(self._may_be_due())
         if after is not None:
             date = cast(literal(after.date), self.root_date.type)
             query = query.where(tuple_(*key) > tuple_(date, literal(after.id, Uuid())))
-        return query.order_by(*key).limit(limit)
+        return query.order_by(*key)
 
 
-def _project_of(table: Table) -> ColumnElement[str]:
-    """Give the id, as text, of the project a row of a rule's table belongs to; null where there is none."""
+def _project_of(table: Table) -> ColumnElement[Any]:
+    """Give the id of the project a row of a rule's table belongs to; null where there is none."""
     if "project_id" in table.c:
-        return cast(table.c.project_id, Text)
+        return table.c.project_id
     if table is Base.metadata.tables["imports"]:
-        return func.lower(table.c.data["project_id"].astext)
+        # What is no id is no project's; a cast to uuid would fail on it.
+        text = func.lower(table.c.data["project_id"].astext)
+        return case((text.regexp_match(_UUID), cast(text, Uuid())))
     parents = ((key.parent, key.column.table) for key in table.foreign_keys)
     projects = (
         select(parent.c.project_id).where(parent.c.id == column).scalar_subquery()
         for column, parent in sorted(parents, key=lambda pair: pair[0].name)
     )
-    return cast(func.coalesce(*projects), Text)
+    return func.coalesce(*projects)
 
 
 def cutoff_at(age_days: int, now: datetime) -> datetime:

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Select, Table, Text, cast, func, null, select
+from sqlalchemy import (
+    Column,
+    ColumnClause,
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+)
 
 from ibutsu_tasks.database.models import AmongKeys, Base
 
@@ -51,6 +63,11 @@ class Rows(ABC):
     """Whether `next_roots` gives rows after a given one."""
 
     @property
+    def keeps_some(self) -> bool:
+        """Whether `next_roots` passes over rows."""
+        return False
+
+    @property
     @abstractmethod
     def root(self) -> Table:
         """The table that decides."""
@@ -66,9 +83,16 @@ class Rows(ABC):
 
     @abstractmethod
     def next_roots(
-        self, after: RowKey | None, limit: int, *columns: ColumnElement[Any]
+        self, after: RowKey | None, limit: int, window: int | None = None
     ) -> Select[*tuple[Any, ...]]:
-        """Select these columns of the next rows of the table that decides."""
+        """Select `place`, `date` and `id` of the next rows of the table that decides.
+
+        With a `window` no more rows are looked at.
+        """
+
+    def end_of_window(self, after: RowKey | None, window: int) -> Select[*tuple[Any, ...]]:
+        """Select `date` and `id` of the last row that `next_roots` looks at; none where the rows end."""
+        raise NotImplementedError
 
     @cached_property
     def keys(self) -> Mapping[Table, Sequence[tuple[Column[Any], Table]]]:
@@ -88,7 +112,8 @@ class Rows(ABC):
 
     def choose(self, session: Session, after: RowKey | None, limit: int) -> list[RowKey]:
         """Give the next rows of the table that decides, without locking them."""
-        query = self.next_roots(after, limit, cast(self.root_date, Text), self.root.c.id)
+        found = self.next_roots(after, limit).subquery()
+        query = select(cast(found.c.date, Text), found.c.id).order_by(found.c.date, found.c.id)
         return [RowKey(*row) for row in session.execute(query).all()]
 
     def dependants(self, root_id: UUID) -> list[Dependants]:
@@ -134,15 +159,21 @@ class Dependants(Rows):
         self,
         after: RowKey | None,  # noqa: ARG002 - they have no order
         limit: int,
-        *columns: ColumnElement[Any],
+        window: int | None = None,  # noqa: ARG002 - and none is passed over
     ) -> Select[*tuple[Any, ...]]:
-        """Select these columns of some of them."""
+        """Select `place`, `date` and `id` of some of them."""
+        columns = (place_of(self.root).label("place"), self.root_date.label("date"), self.root.c.id)
         return select(*columns).where(self.are_taken()).limit(limit)
 
 
 def chosen_by(query: Select[UUID]) -> AmongKeys:
     """Take the parents whose ids this query gives."""
     return lambda column: column.in_(query)
+
+
+def place_of(table: Table) -> ColumnClause[Any]:
+    """Give the place of a row of `table`, which holds while nobody changes the row."""
+    return literal_column(f"{table.name}.ctid")
 
 
 def size_bytes(table: Table) -> ColumnElement[int]:

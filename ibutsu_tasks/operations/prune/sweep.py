@@ -10,6 +10,7 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Select,
     Text,
     any_,
@@ -17,13 +18,13 @@ from sqlalchemy import (
     delete,
     false,
     func,
-    literal_column,
     select,
     union,
+    union_all,
 )
 from sqlalchemy.exc import DBAPIError
 
-from ibutsu_tasks.operations.prune.rows import RowKey, chosen_by, size_bytes
+from ibutsu_tasks.operations.prune.rows import RowKey, chosen_by, place_of, size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,13 +66,14 @@ class Deleted(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What came of one: the last row found, None when there was none, how many, and what was deleted.
+    """What came of one: the last row looked at, None when there was none, how many were found or passed over.
 
-    `unexpected` of the deleted rows are such as the caller did not expect.
+    Of the `deleted` rows `unexpected` are such as the caller did not expect.
     """
 
     last: RowKey | None = None
     found: int = 0
+    passed: int = 0
     unexpected: int = 0
     deleted: Mapping[Table, Deleted] = MappingProxyType({})
 
@@ -89,12 +91,14 @@ class Sweeper(NamedTuple):
     """Deletes of `rows`. With `skip_locked` a row of the first table that others have locked is passed over.
 
     That costs a fifth more (benchmark `prune`), and without it such a row is a conflict. One table may have
-    `dependants_limit` rows; `is_unexpected` gives the condition on a row for `Sweep.unexpected`.
+    `dependants_limit` rows. Where rows are kept, one sweep looks at `window` of them, so that a million in a
+    row take no longer than the others. `is_unexpected` gives the condition on a row for `Sweep.unexpected`.
     """
 
     rows: Rows
     dependants_limit: int
     skip_locked: bool = False
+    window: int = 10_000
     timeout: str = TIMEOUT
     is_unexpected: Callable[[Table], ColumnElement[bool]] = nothing
 
@@ -109,12 +113,14 @@ class Sweeper(NamedTuple):
         with self.raising_conflicts():
             session.execute(select(*(func.set_config(*setting, True) for setting in settings.items())))
             row = session.execute(self._statement(after, limit)).one()
-        _, date, row_id, found, unexpected, *counted = row
+        _, date, row_id, found, ends, unexpected, *counted = row
         deleted = {table: Deleted(*counted[2 * n : 2 * n + 2]) for n, table in enumerate(self.rows.tables)}
         # The keys alone do not say so: some take with them what was not chosen.
         if any(deleted[table].rows >= self.dependants_limit for table in self.rows.tables[1:]):
             raise SweepConflictError
-        return Sweep(None if row_id is None else RowKey(date, row_id), found, unexpected, deleted)
+        last = None if row_id is None else RowKey(date, row_id)
+        passed = max(self.window, limit) - found if ends > found else 0
+        return Sweep(last, found, passed, unexpected, deleted)
 
     @contextmanager
     def raising_conflicts(self) -> Iterator[None]:
@@ -137,31 +143,42 @@ class Sweeper(NamedTuple):
 
     def _statement(self, after: RowKey | None, limit: int) -> Select[*tuple[Any, ...]]:
         root = self.rows.root
-        columns = (_place(root), self.rows.root_date.label("date"), root.c.id)
-        found = self.rows.next_roots(after, limit, *columns).cte("found")
+        found = self.rows.next_roots(after, limit, max(self.window, limit)).cte("found")
+        ends = self._ends(found, after, limit).cte("ends")
         conditions = self.rows.conditions(root, {})
         chosen = select(found.c.place)
         if self.skip_locked:
             # The search, which may be long, ends before the first row is locked.
-            rows = select(_place(root)).where(_is_at(root, chosen), *conditions)
+            rows = select(place_of(root).label("place")).where(_is_at(root, chosen), *conditions)
             chosen = select(rows.with_for_update(skip_locked=True).cte("chosen").c.place)
         gone = {root: self._delete(root, chosen, *conditions)}
         for table in self.rows.tables[1:]:
             gone[table] = self._delete(table, self._dependants(table, gone).limit(self.dependants_limit))
-        last = select(found.c.date, found.c.id).order_by(found.c.date.desc(), found.c.id.desc()).limit(1)
+        last = select(ends.c.date, ends.c.id).order_by(ends.c.date.desc(), ends.c.id.desc()).limit(1)
         unexpected = [_count(select(rows).where(rows.c.is_unexpected)) for rows in gone.values()]
         return select(
             func.set_config("statement_timeout", LONGEST_TIMEOUT, True),
-            last.with_only_columns(cast(found.c.date, Text)).scalar_subquery(),
-            last.with_only_columns(found.c.id).scalar_subquery(),
+            last.with_only_columns(cast(ends.c.date, Text)).scalar_subquery(),
+            last.with_only_columns(ends.c.id).scalar_subquery(),
             _count(select(found)),
+            _count(select(ends)),
             sum(unexpected[1:], start=unexpected[0]),
             *(column for rows in gone.values() for column in (_count(select(rows)), _total_bytes(rows))),
         )
 
+    def _ends(self, found: CTE, after: RowKey | None, limit: int) -> Select[Any] | CompoundSelect[Any]:
+        """Select the rows found, and the last one looked at where too few were found up to there."""
+        rows = select(found.c.date, found.c.id)
+        if not self.rows.keeps_some:
+            return rows
+        end = self.rows.end_of_window(after, max(self.window, limit)).subquery()
+        return union_all(rows, select(end.c.date, end.c.id).where(_count(select(found)) < limit))
+
     def _dependants(self, table: Table, gone: Mapping[Table, CTE]) -> Select[Any]:
         parents = {parent: chosen_by(select(rows.c.id)) for parent, rows in gone.items()}
-        found = [select(_place(table)).where(one) for one in self.rows.conditions(table, parents)]
+        found = [
+            select(place_of(table).label("place")).where(one) for one in self.rows.conditions(table, parents)
+        ]
         if len(found) == 1:
             return found[0]
         # Not OR, which no index serves.
@@ -184,13 +201,4 @@ def _total_bytes(rows: CTE) -> ColumnElement[int]:
 
 
 def _is_at(table: Table, places: Select[Any]) -> ColumnElement[bool]:
-    return _ctid(table) == any_(func.array(places.scalar_subquery()))
-
-
-def _place(table: Table) -> ColumnElement[Any]:
-    return _ctid(table).label("place")
-
-
-def _ctid(table: Table) -> ColumnElement[Any]:
-    """Give the place of a row of `table`, which holds while nobody changes the row."""
-    return literal_column(f"{table.name}.ctid")
+    return place_of(table) == any_(func.array(places.scalar_subquery()))

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from ibutsu_tasks.database.engine import unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy import Connection, Engine
 
@@ -47,26 +47,26 @@ def vacuum(
     *,
     lock_seconds: float = LOCK_TIMEOUT_SECONDS,
     limit_seconds: float = TIME_LIMIT_SECONDS,
-) -> list[Vacuumed]:
+) -> Iterator[Vacuumed]:
     """Run VACUUM (ANALYZE) on each of these tables of the contract; `on_table` hears of each beforehand.
 
     Raises DatabaseUnreachableError.
     """
-    done = []
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             # Not LOCAL, for there is no transaction; the connection is thrown away with its settings.
-            connection.execute(text(f"SET lock_timeout = {round(lock_seconds * 1000)}"))
-            connection.execute(text(f"SET statement_timeout = {round(limit_seconds * 1000)}"))
-            for table in tables:
-                on_table(table)
-                begun = time.monotonic()
-                problem = _vacuum(connection, table)
-                done.append(Vacuumed(table, round(time.monotonic() - begun, 3), problem))
-            connection.invalidate()
+            try:
+                connection.execute(text(f"SET lock_timeout = {round(lock_seconds * 1000)}"))
+                connection.execute(text(f"SET statement_timeout = {round(limit_seconds * 1000)}"))
+                for table in tables:
+                    on_table(table)
+                    begun = time.monotonic()
+                    problem = _vacuum(connection, table)
+                    yield Vacuumed(table, round(time.monotonic() - begun, 3), problem)
+            finally:
+                connection.invalidate()
     except (DBAPIError, psycopg2.Error) as error:
         raise unreachable(error, engine.url.render_as_string(hide_password=False)) from error
-    return done
 
 
 def _vacuum(connection: Connection, table: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ibutsu_tasks.errors import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy.orm import Session
 
@@ -95,6 +97,10 @@ class PruneMonitor:
         """Say whether the prune is to stop; asked between batches and every hundred rows of an archive."""
         return False
 
+    def interrupting(self) -> AbstractContextManager[object]:
+        """Give a block of mere reading, which KeyboardInterrupt may end when the prune is to stop."""
+        return nullcontext()
+
 
 class PruneWatch:
     """Decides between batches whether a prune continues. `lock_session` is the one that holds its lock."""
@@ -111,6 +117,10 @@ class PruneWatch:
     def should_stop(self) -> bool:
         """Say whether the prune is to stop."""
         return self._monitor.should_stop()
+
+    def interrupting(self) -> AbstractContextManager[object]:
+        """Give a block of mere reading, which KeyboardInterrupt may end when the prune is to stop."""
+        return self._monitor.interrupting()
 
     def end_batch(self, rows: int) -> None:
         """Report that a batch has ended, with `rows` deleted so far, and wait while others are behind."""

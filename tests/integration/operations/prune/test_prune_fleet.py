@@ -254,6 +254,42 @@ def test_a_project_has_its_own_age(
     assert plan.tables[0].rows == summary.deleted[rule.table] == len(rows) - len(stays)
 
 
+@pytest.mark.parametrize("kept_first", [True, False])
+@pytest.mark.parametrize("rows", [0, 19, 20, 21, 100])
+def test_rows_that_are_kept_are_passed_over_in_batches_of_their_own(
+    session: Session, resources: Resources, rows: int, *, kept_first: bool
+) -> None:
+    kept = make_project(session, "keep").id
+    for number in range(rows):
+        _store_result(session, kept, 300 - number if kept_first else 180)
+    for number in range(5):
+        _store_result(session, None, 200 + number * 20)
+    session.commit()
+    ages = parse_project_ages("keep:results=never")
+    monitor = Monitor()
+    # A window of twenty rows.
+    tuner = BatchTuner(1, 1, 1)
+    summary = run_prune.prune(
+        resources.session, RESULTS, 150, project_ages=ages, monitor=monitor, tuner=tuner
+    )
+    assert (summary.deleted["results"], summary.left, len(monitor.reports)) == (5, 0, 5)
+    assert session.scalars(select(Result.project_id)).all().count(kept) == rows
+
+
+@pytest.mark.parametrize("project_id", ["", "no id", 5, None, ["x"], "{}", "a" * 36])
+def test_an_import_whose_project_is_no_id_goes_like_all_others(
+    session: Session, resources: Resources, project_id: Any
+) -> None:
+    make_project(session, "keep")
+    old = utc_now() - timedelta(days=30)
+    make_import(session, b"x", data={"project_id": project_id}, created=old)
+    session.commit()
+    ages = parse_project_ages("keep:imports=never")
+    assert prune_plan.plan(session, IMPORTS, 7, project_ages=ages).tables[0].rows == 1
+    session.commit()
+    assert run_prune.prune(resources.session, IMPORTS, 7, project_ages=ages).deleted["imports"] == 1
+
+
 def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Resources) -> None:
     store_files(session, 1)
     ages = parse_project_ages("dmeo:files=never")

@@ -28,7 +28,7 @@ def test_the_tables_are_vacuumed_and_analyzed_and_told(engine: Engine, session: 
     assert rows_known(session) == -1
     session.commit()
     told: list[str] = []
-    done = vacuum(engine, ["results", "runs"], told.append)
+    done = list(vacuum(engine, ["results", "runs"], told.append))
     assert [(one.table, one.problem) for one in done] == [("results", None), ("runs", None)]
     assert told == ["results", "runs"]
     assert rows_known(session) == 3
@@ -54,7 +54,7 @@ def test_who_may_not_is_told(engine: Engine, database_url: str) -> None:
 
 def test_it_waits_for_nobody_for_long(engine: Engine, session: Session) -> None:
     session.execute(text("lock table results in share update exclusive mode"))
-    limited = vacuum(engine, ["results"], print, limit_seconds=0.05)
+    limited = list(vacuum(engine, ["results"], print, limit_seconds=0.05))
     held, free = vacuum(engine, ["results", "runs"], print, lock_seconds=0.05)
     assert [limited[0].problem, held.problem, free.problem] == [*PROBLEMS.values(), None]
 
@@ -62,6 +62,6 @@ def test_it_waits_for_nobody_for_long(engine: Engine, session: Session) -> None:
 def test_a_database_out_of_reach() -> None:
     engine = create_engine(f"postgresql+psycopg2://u:hunter2@127.0.0.1:{dead_port()}/ibutsu")
     with pytest.raises(DatabaseUnreachableError) as caught:
-        vacuum(engine, ["results"], print)
+        list(vacuum(engine, ["results"], print))
     assert "hunter2" not in str(caught.value)
     engine.dispose()
