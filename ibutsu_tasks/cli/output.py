@@ -142,7 +142,8 @@ class Output:
         from ibutsu_tasks.cli.tables import draw
 
         width = min(self.stdout.width, table.width_limit or PIPE_WIDTH)
-        self.stdout.print(draw(table, width), width=width)
+        # What is too wide nevertheless is left to the terminal, whole.
+        self.stdout.print(draw(table, width), width=width, overflow="ignore", crop=False)
 
     def _write_json(self, document: Any) -> None:
         text = json.dumps(document, ensure_ascii=False, indent=2, default=_as_json)

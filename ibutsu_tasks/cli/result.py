@@ -16,7 +16,7 @@ from ibutsu_tasks.cli.exit_codes import ExitCode
 class Table:
     """A table on stdout. Cells are markup; columns in `right` are numbers, those in `fold` may wrap.
 
-    Where it is wider than the terminal, the first `heads` columns, if any, stand on a line above the others.
+    Where it is wider than the terminal, the first `heads` columns stand on a line above the others.
     """
 
     columns: Sequence[str]
@@ -25,7 +25,7 @@ class Table:
     right: Sequence[str] = ()
     fold: Sequence[str] = ()
     width_limit: int | None = None
-    heads: int = 0
+    heads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How a table is drawn: one line a row, or two where the width does not suffice."""
+"""How a table is drawn: one line a row, or several where the width does not suffice. No cell is cut."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ibutsu_tasks.cli.formats import safe_markup, shorten, without_stand_ins
+from ibutsu_tasks.cli.formats import safe_markup, without_stand_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 GAP = 2
 INDENT = "  "
-MIN_NAME_WIDTH = 12
 
 
 def read_markup(markup: str) -> Text:
@@ -29,47 +28,88 @@ def read_markup(markup: str) -> Text:
 
 
 def draw(table: Table, width: int) -> RenderableType:
-    """Give a table that fits `width` columns, as far as its own columns may be cut or wrapped."""
+    """Give a table that fits `width` columns, as far as no word is wider."""
+    head = [Text(name) for name in table.columns]
     rows = [[read_markup(cell) for cell in row] for row in table.rows]
-    if table.heads and _width([*map(Text, table.columns)], rows) > width:
-        return _two_lines_a_row(table, rows, width)
+    columns = list(zip(head, *rows, strict=True))
+    least = [
+        max(map(_longest_word if name in table.fold else _width, column))
+        for name, column in zip(table.columns, columns, strict=True)
+    ]
+    room = width - sum(least) - GAP * len(least)
+    if room < 0:
+        return _stack(table, [head, *rows], width)
     drawn = RichTable(
         title=table.title, title_justify="left", title_style="bold", header_style="bold", box=None
     )
-    for name in table.columns:
-        drawn.add_column(
-            name,
-            justify="right" if name in table.right else "left",
-            overflow="fold" if name in table.fold else "ellipsis",
-            no_wrap=name not in table.fold,
-        )
+    wanted = [max(map(_width, column)) for column in columns]
+    for name, size in zip(table.columns, _share(room, least, wanted), strict=True):
+        drawn.add_column(name, justify="right" if name in table.right else "left", width=size)
     for row in rows:
         drawn.add_row(*row)
     return drawn
 
 
-def _width(head: Sequence[Text], rows: Sequence[Sequence[Text]]) -> int:
-    return sum(max(cell.cell_len for cell in cells) + GAP for cells in zip(head, *rows, strict=True))
+def _width(text: Text) -> int:
+    return text.cell_len
 
 
-def _two_lines_a_row(table: Table, rows: Sequence[Sequence[Text]], width: int) -> Text:
-    """Give the first columns of each row on one line, the first of them cut to fit, and the others below."""
-    texts = [list(table.columns), *([cell.plain for cell in row] for row in rows)]
-    upper = [row[: table.heads] for row in texts]
-    lower = [row[table.heads :] if row is texts[0] else [*map(_tight, row[table.heads :])] for row in texts]
-    others = max(len(" ".join(["", *row[1:]])) for row in upper)
-    name_width = max(min(max(len(row[0]) for row in upper), width - others), MIN_NAME_WIDTH)
-    widths = [max(map(len, cells)) for cells in zip(*lower, strict=True)]
-    lines = []
-    for above, below in zip(upper, lower, strict=True):
-        lines.append(" ".join([shorten(above[0], name_width).ljust(name_width), *above[1:]]))
-        cells = (cell.rjust(size) for cell, size in zip(below, widths, strict=True))
-        lines.append(INDENT + " ".join(cells))
-    text = Text("\n").join(map(Text, lines))
-    text.stylize("bold", 0, len("\n".join(lines[:2])))
-    return text
+def _longest_word(text: Text) -> int:
+    return max((Text(word).cell_len for word in text.plain.split()), default=0)
 
 
-def _tight(cell: str) -> str:
+def _share(room: int, least: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """Give the widths of columns that share some room, those that want little first."""
+    widths = list(least)
+    by_need = sorted(range(len(widths)), key=lambda number: wanted[number] - least[number])
+    for done, number in enumerate(by_need):
+        more = min(wanted[number] - least[number], room // (len(widths) - done))
+        widths[number] += more
+        room -= more
+    return widths
+
+
+def _stack(table: Table, rows: Sequence[Sequence[Text]], width: int) -> Text:
+    """Give the first columns of each row on one line, and the others below, aligned if they fit on one."""
+    heads = table.heads
+    numbers = [name in table.right for name in table.columns[heads:]]
+    below = [
+        [
+            _tight(cell) if is_number else cell.copy()
+            for cell, is_number in zip(row[heads:], numbers, strict=True)
+        ]
+        for row in rows
+    ]
+    sizes = [max(map(_width, column)) for column in zip(*below, strict=True)]
+    is_aligned = len(INDENT) + sum(sizes) + len(sizes) - 1 <= width
+    lines = [Text(table.title, style="bold")] if table.title else []
+    for row, cells in zip(rows, below, strict=True):
+        for cell, size in zip(cells, sizes, strict=True):
+            if is_aligned:
+                cell.pad_left(size - cell.cell_len)
+        filled = [*_filled(row[:heads], width, ""), *_filled(cells, width, INDENT)]
+        if row is rows[0]:
+            for line in filled:
+                line.stylize("bold")
+        lines += filled
+    return Text("\n").join(lines)
+
+
+def _filled(cells: Sequence[Text], width: int, indent: str) -> Iterator[Text]:
+    """Give the cells on as few lines as they fit on; one that is wider than a line has its own."""
+    line = Text(indent)
+    for cell in cells:
+        if len(line) > len(indent):
+            if line.cell_len + 1 + cell.cell_len <= width:
+                line.append(" ")
+            else:
+                yield line
+                line = Text(indent)
+        line.append_text(cell)
+    if len(line) > len(indent):
+        yield line
+
+
+def _tight(cell: Text) -> Text:
     """Write `3 min 20 s` as `3m20s`."""
-    return cell.replace(" min ", "m").replace(" ", "")
+    return Text(cell.plain.replace(" min ", "m").replace(" ", ""))

@@ -69,10 +69,10 @@ def _blocks(ends: Sequence[tuple[PruneRecord, PruneState]]) -> Iterator[Block]:
         if record.sentence or end is PruneState.LOST:
             sentences.append([started, rule, f"[{COLOURS[end]}]{plain(record.sentence or NEVER_ENDED)}[/]"])
     columns = ["started (UTC)", "rule", "rows", "size", "took", "by", "end"]
-    yield Table(columns, cells, right=["rows", "size", "took"], width_limit=TABLE_WIDTH)
+    yield Table(columns, cells, right=["rows", "size", "took"], width_limit=TABLE_WIDTH, heads=2)
     if sentences:
         yield ""
         columns = ["started (UTC)", "rule", "what happened"]
-        yield Table(columns, sentences, fold=["what happened"], width_limit=TABLE_WIDTH)
+        yield Table(columns, sentences, fold=["what happened"], width_limit=TABLE_WIDTH, heads=2)
     if len(ends) > SHOWN_RECORDS:
         yield Note(f"[dim]{len(ends) - SHOWN_RECORDS} older ones: --json shows them all.[/]")

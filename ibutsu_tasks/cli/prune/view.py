@@ -33,7 +33,7 @@ def plan_blocks(plans: Sequence[PrunePlan]) -> Iterator[Block]:
         for table in plan.tables
     ]
     columns = ["rule", "table", "rows", "oldest (UTC)", "newest (UTC)", "size"]
-    yield Table(columns, cells, "What is due", right=["rows", "size"])
+    yield Table(columns, cells, "What is due", right=["rows", "size"], heads=2)
     if len(plans) > 1:
         yield Note("[dim]A row that several rules take is counted by each of them.[/]")
 

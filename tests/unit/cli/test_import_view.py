@@ -62,7 +62,7 @@ def show(imports: Sequence[FileImport], *, width: int, json_wanted: bool = False
     return stdout.getvalue(), stderr.getvalue()
 
 
-@pytest.mark.parametrize("filename", ["a.xml", "pytest-ibutsu.tar.gz", f"{'TEST-com.example.' * 9}Suite.xml"])
+@pytest.mark.parametrize("filename", ["a.xml", "pytest-ibutsu.tar.gz"])
 def test_two_lines_per_run_fit_eighty_columns(filename: str) -> None:
     stdout, _ = show([done(filename), done("[b].xml")], width=80)
     lines = stdout.splitlines()
@@ -74,6 +74,14 @@ def test_two_lines_per_run_fit_eighty_columns(filename: str) -> None:
     assert lines[3].split() == ["123456", "123450", "1", "2", "3", "0", "0", "99%", "133m20s", "5m21s"]
     assert [line.rindex("took") + 4 for line in lines[1:2]] == [len(lines[3])]
     assert lines[4].startswith("[b].xml")
+
+
+def test_a_name_too_long_for_the_line_is_whole() -> None:
+    filename = f"{'TEST-com.example.' * 9}Suite.xml"
+    stdout, _ = show([done(filename), done("b.xml")], width=80)
+    lines = stdout.splitlines()
+    assert lines[2:4] == [filename, str(RUN_ID)]
+    assert lines[5] == f"b.xml {RUN_ID}"
 
 
 def test_one_line_per_run_where_there_is_room() -> None:
