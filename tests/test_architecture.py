@@ -38,7 +38,7 @@ LAYERS = (
     ("settings",),
     ("stack_record", "retention"),
     ("storable", "wire_names", "own_files"),
-    ("errors", "clock"),
+    ("errors", "clock", "streams"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 

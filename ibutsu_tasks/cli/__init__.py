@@ -14,10 +14,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ibutsu_tasks import __version__
-from ibutsu_tasks.cli.exit_codes import ExitCode, exit_code_of
+from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.options import setting_option
 from ibutsu_tasks.cli.output import Output
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.result import Result, failure
 from ibutsu_tasks.cli.state import CliState
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
 
@@ -73,8 +73,13 @@ class LazyGroup(TyperGroup):
                 formatter.write_dl([(row.name.ljust(width), row.summary) for row in rows])
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, show what it came to, and end with its exit code."""
-        result = super().invoke(ctx)
+        """Run the command, show what it came to, be that a foreseen error, and end with its exit code."""
+        try:
+            result = super().invoke(ctx)
+        except IbutsuTasksError as error:
+            if ctx.obj is None:
+                raise
+            result = failure(error)
         if isinstance(result, Result):
             ctx.obj.output.render(result)
             raise typer.Exit(result.exit_code)
@@ -137,12 +142,13 @@ def root(
 
 
 def main() -> int:
-    """Run the command line and give its exit code. The only place that catches foreseen errors."""
+    """Run the command line and give its exit code. Foreseen errors end here or in `LazyGroup`."""
     try:
         app(prog_name=PROGRAM)
     except IbutsuTasksError as error:
-        Output().fail(error)
-        return exit_code_of(error)
+        result = failure(error)
+        Output().render(result)
+        return result.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except SystemExit as end:

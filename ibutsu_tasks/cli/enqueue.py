@@ -6,14 +6,22 @@ import json
 import logging
 import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.celery_app import build_database_app, create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.formats import plain
-from ibutsu_tasks.cli.result import Document, Result
-from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, TaskArgumentsError, UsageError
+from ibutsu_tasks.cli.queues import DOUBT_SECONDS, warn_if_unread
+from ibutsu_tasks.cli.result import Document, Result, failure
+from ibutsu_tasks.errors import (
+    IbutsuTasksError,
+    ServiceUnreachableError,
+    TaskArgumentsError,
+    UsageError,
+    WaitTimeoutError,
+)
 from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.sending import messages
 from ibutsu_tasks.sending.arguments import (
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.settings import Settings
-    from ibutsu_tasks.tasks.base import DatabaseCelery
 
 LOCAL_NAME = "ibutsu_server_local"
 
@@ -86,16 +93,25 @@ def send_call(
 ) -> Result:
     """Publish the message; give the task's id, or its result when it is waited for.
 
-    Raises BrokerUnreachableError, and while waiting ServiceUnreachableError and WaitTimeoutError.
+    Once it is sent, what happens is a result with its id. Raises BrokerUnreachableError before.
     """
     app, name = create_client_app(settings), call.task.wire_name
     task_id = messages.send(app, name, call.args, call.kwargs, countdown=countdown, queue=queue)
-    if queue not in {None, DEFAULT_QUEUE}:
-        _warn_of_unread_queue(output, app, queue or "")
+    sent = {"task": name, "task_id": task_id}
+    warn = partial(warn_if_unread, output, app, queue or DEFAULT_QUEUE, needs_worker=wait_seconds is not None)
+    is_default = queue in {None, DEFAULT_QUEUE}
+    if not is_default:
+        warn()
     if wait_seconds is None:
-        return Result({"task": name, "task_id": task_id}, [plain(task_id)])
+        return Result(sent, [plain(task_id)])
     output.say(f"[dim]Waiting for {call.task.short_name} {task_id}[/]")
-    outcome = messages.wait_for(app, settings.backend_url or "", task_id, wait_seconds)
+    try:
+        backend_url, doubt = settings.backend_url or "", (DOUBT_SECONDS, warn) if is_default else None
+        outcome = messages.wait_for(app, backend_url, task_id, wait_seconds, doubt)
+    except (ServiceUnreachableError, WaitTimeoutError) as error:
+        return failure(error, sent)
+    except KeyboardInterrupt:
+        return Result(sent, exit_code=ExitCode.INTERRUPTED)
     return _result_of(call.task, outcome, verbose=verbose)
 
 
@@ -143,16 +159,6 @@ def _read_text(document: str) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"--args {document} cannot be read: {reason}.") from None
     return document
-
-
-def _warn_of_unread_queue(output: Output, app: DatabaseCelery, queue: str) -> None:
-    try:
-        queues = messages.consumed_queues(app)
-    except ServiceUnreachableError:
-        return
-    if queues and queue not in queues:
-        names = ", ".join(sorted(queues))
-        output.say(f"[yellow]No worker that answers consumes {plain(queue)};[/] they consume {plain(names)}.")
 
 
 def _result_of(task: TaskSignature, outcome: messages.TaskOutcome, *, verbose: bool) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import IntEnum
 
 from ibutsu_tasks.errors import (
@@ -28,6 +29,9 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+"""The codes of `prune` and `import`, by the first of these signals that ended them."""
+
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done",
     ExitCode.BAD_NEWS: "it ran and the answer is bad news: a check, an import or a task failed",
@@ -36,7 +40,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.UNREACHABLE: "a service cannot be reached",
     ExitCode.TIMED_OUT: "timed out waiting",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C (`worker`, `beat` and `flower` end with their own codes)",
-    ExitCode.TERMINATED: "`prune` was stopped by SIGTERM, between two batches",
+    ExitCode.TERMINATED: "`prune` or `import` was ended by SIGTERM",
 }
 
 _BY_ERROR: tuple[tuple[type[IbutsuTasksError], ExitCode], ...] = (

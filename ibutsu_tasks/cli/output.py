@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.cli.formats import plain, plain_lines, terminal_safe_json, without_markup
+from ibutsu_tasks.cli.formats import plain, terminal_safe_json, without_markup
 from ibutsu_tasks.cli.result import Document, Note, Result, Table
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ibutsu_tasks.cli.result import Block
-    from ibutsu_tasks.errors import IbutsuTasksError
 
 JSON_VERSION = 1
 """Of every `--json` document: it grows when a key goes or changes its meaning, not when one is added."""
@@ -83,12 +82,6 @@ class Output:
         """Write a line of talk to stderr."""
         self._write_line("stderr", markup)
 
-    def fail(self, error: IbutsuTasksError) -> None:
-        """Write a foreseen error: what is wrong, then what to do."""
-        self.say(f"[bold red]Error:[/] {plain_lines(str(error))}")
-        if error.hint:
-            self.say(f"[bold]Try:[/] {plain_lines(error.hint)}")
-
     def confirm(self, question: str) -> bool:
         """Ask on stderr; anything but `y` or `yes` is no, and so is the end of the input."""
         self._write_line("stderr", f"[bold]{plain(question)}[/] {plain('[y/N]')} ", end="")
@@ -146,8 +139,9 @@ class Output:
         self.stdout.print(draw(table, width), width=width, overflow="ignore", crop=False)
 
     def _write_json(self, document: Any) -> None:
-        text = json.dumps(document, ensure_ascii=False, indent=2, default=_as_json)
         stream = self.stdout.file if "stdout" in self.__dict__ else sys.stdout
+        has_all = (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+        text = json.dumps(document, ensure_ascii=not has_all, indent=2, default=_as_json)
         stream.write(terminal_safe_json(text) + "\n")
         stream.flush()
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.exit_codes import ExitCode, exit_code_of
+from ibutsu_tasks.cli.formats import plain_lines
+
+if TYPE_CHECKING:
+    from ibutsu_tasks.errors import IbutsuTasksError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +62,12 @@ class Result:
     blocks: Sequence[Block] = ()
     messages: Sequence[str] = ()
     exit_code: ExitCode = ExitCode.DONE
+
+
+def failure(error: IbutsuTasksError, data: Mapping[str, Any] | None = None) -> Result:
+    """Give what a foreseen error comes to: what is wrong, then what to do; `data` is what was done before."""
+    messages = [f"[bold red]Error:[/] {plain_lines(str(error))}"]
+    if error.hint:
+        messages.append(f"[bold]Try:[/] {plain_lines(error.hint)}")
+    told = {"error": str(error), "hint": error.hint or None, **(data or {})}
+    return Result(told, messages=messages, exit_code=exit_code_of(error))

@@ -20,7 +20,7 @@ from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, WaitT
 from ibutsu_tasks.settings.masking import Masker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from celery import Celery
 
@@ -85,15 +85,23 @@ def outcome_of(task_id: str, result: Any, traceback: object, *, succeeded: bool)
     return TaskOutcome(task_id, succeeded=False, error=explain_failure(result), traceback=shown)
 
 
-def wait_for(app: Celery, backend_url: str, task_id: str, timeout_seconds: float) -> TaskOutcome:
+def wait_for(
+    app: Celery,
+    backend_url: str,
+    task_id: str,
+    timeout_seconds: float,
+    doubt: tuple[float, Callable[[], None]] | None = None,
+) -> TaskOutcome:
     """Wait for the end of a task, by asking and never by subscribing: a dead backend is met at once.
 
+    `doubt` is called once, when it has not come after so many seconds.
     Raises WaitTimeoutError when it does not come in time, ServiceUnreachableError when the result
     backend is gone.
     """
     backend_class, url = cast("Any", by_url)(backend_url, app.loader)
     backend = backend_class(app=app, url=url)
-    deadline = time.monotonic() + timeout_seconds
+    began = time.monotonic()
+    deadline = began + timeout_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
     while (meta := _read(backend, backend_url, task_id))["status"] not in ENDED:
         left_seconds = deadline - time.monotonic()
@@ -102,6 +110,9 @@ def wait_for(app: Celery, backend_url: str, task_id: str, timeout_seconds: float
                 f"Task {task_id} has not ended after {timeout_seconds:g} s; it may be queued or running.",
                 "Give --wait more seconds; `ibutsu-tasks doctor --only workers` says who works.",
             )
+        if doubt and time.monotonic() - began > doubt[0]:
+            doubt[1]()
+            doubt = None
         time.sleep(min(pause_seconds, left_seconds))
         pause_seconds = min(pause_seconds * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
     return outcome_of(task_id, meta["result"], meta.get("traceback"), succeeded=meta["status"] == "SUCCESS")

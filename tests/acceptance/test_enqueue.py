@@ -195,6 +195,42 @@ def test_waiting_ends_with_the_tasks_own_end(env: dict[str, str], session: Sessi
     assert "has not ended after 0.5 s" in done.stderr
 
 
+def test_time_that_runs_out_leaves_the_id_and_says_that_nobody_works(env: dict[str, str]) -> None:
+    done = run("enqueue", "update_run", "run_id=x", "--wait", "4.5", "--json", env=env)
+    assert done.returncode == 124
+    document = json.loads(done.stdout)
+    assert document["version"] == 1
+    assert document["task_id"] in document["error"]
+    assert "has not ended after 4.5 s" in document["error"]
+    assert done.stderr.count("No worker answers. Start one with `ibutsu-tasks worker`.") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("enqueue", "update_run", "run_id=x"), 4),
+        (("import", __file__), 4),
+        (("prune", "runs", "--enqueue", "--yes"), 4),
+        (("prune", "runs", "--history"), 4),
+        (("prune", "runs", "--dry-run"), 4),
+        (("prune", "runs", "--archive", "/dev/null/x", "--yes"), 1),
+        (("prune", "fils"), 2),
+        (("enqueue", "no_such_task"), 2),
+    ],
+)
+def test_a_failure_is_a_document_too(words: tuple[str, ...], code: int) -> None:
+    for variables, expected in (
+        (services("redis://127.0.0.1:1/0", "postgresql://127.0.0.1:1/x"), code),
+        ({}, 3),
+    ):
+        if code in {1, 2} and not variables:
+            continue
+        done = run_here(*words, "--json", env=variables)
+        assert done.returncode == expected, done.stderr
+        document = json.loads(done.stdout)
+        assert (document["version"], document["error"] in done.stderr) == (1, True)
+
+
 def test_local_needs_the_database_alone(database_url: str, session: Session) -> None:
     row = make_run(session)
     make_result(session, row, result="failed")

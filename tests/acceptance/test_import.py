@@ -7,6 +7,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -18,12 +20,11 @@ from sqlalchemy import func, select
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.database.models import Import, ImportFile, Project, Result, Run
 from ibutsu_tasks.job_updates import CHANNEL, JobUpdate, publish
-from tests.commands import PROGRAM, Running, role, run, run_here, services, until
+from tests.commands import PROGRAM, Running, environment, role, run, run_here, services, until
 from tests.doors import dead_port
 from tests.factories import make_import, make_project
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_what_goes_along_is_on_the_run(env: dict[str, str], session: Session, ju
     session.commit()
     words = ("import", str(junit), "--json", "--source", "nightly", "-m", "build=12", "-m", "env=stage 1")
     done = run(*words, "--project", "sho", env=env)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, json.loads(done.stdout)["error"]) == (1, "There is no project sho.")
     assert "There is no project sho." in done.stderr
     assert "Did you mean shop?" in done.stderr
     assert session.scalar(select(func.count()).select_from(Import)) == 0
@@ -289,6 +290,63 @@ def test_an_interrupted_document_still_has_the_ids(
         until(lambda: somebody_follows(broker_url))
         assert command.stop(signal.SIGINT) == 130
     assert f'"import_id": "{session.scalars(select(Import.id)).one()}"' in command.output
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_it_sends_leaves_the_ids_of_what_was_sent(
+    env: dict[str, str], session: Session, junit: Path, number: int, code: int
+) -> None:
+    with Running(PROGRAM, "import", *[str(junit)] * 2000, "--json", env=env) as command:
+        until(lambda: session.scalar(select(func.count()).select_from(Import)))
+        assert command.stop(number) == code
+    document = json.loads(command.output[: command.output.rindex("}") + 1])
+    sent = {one["import_id"] for one in document["imports"]}
+    assert sent == set(map(str, session.scalars(select(Import.id))))
+    assert 0 < len(sent) == 2000 - len(document["not_sent"]) < 2000
+    assert all(one["task_id"] for one in document["imports"])
+    assert command.output.count("--follow") == len(sent)
+    assert "Traceback" not in command.output
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_wait_for_stdin(
+    env: dict[str, str], session: Session, junit: Path, number: int, code: int
+) -> None:
+    argv = [PROGRAM, "import", str(junit), "-"]
+    with subprocess.Popen(
+        argv, env=environment(**env), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        until(lambda: session.scalar(select(func.count()).select_from(Import)))
+        time.sleep(0.5)
+        command.send_signal(number)
+        assert command.wait(30) == code
+        assert command.stderr is not None
+        told = command.stderr.read()
+    assert f"--follow {session.scalars(select(Import.id)).one()}" in told
+    assert "Not sent: -" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.usefixtures("worker")
+def test_stdin_is_a_file(env: dict[str, str], session: Session) -> None:
+    done = run("import", "-", "--json", env=env, stdin=JUNIT)
+    assert done.returncode == 0, done.stderr
+    (one,) = imports(done)
+    assert (one["file"], one["status"], one["tests"]) == ("-", "done", 2)
+    assert session.scalars(select(Import.filename)).all() == ["stdin"]
+    done = run("import", "-", env=env)
+    assert (done.returncode, "stdin is empty" in done.stderr) == (1, True)
+    assert run_here("import", "-", "-").returncode == 2
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_name_the_terminal_cannot_show_is_escaped(env: dict[str, str], junit: Path, encoding: str) -> None:
+    path = junit.rename(junit.with_name("漢.xml"))
+    done = run("import", str(path), env=env | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+    assert done.returncode == 0, done.stderr
+    assert "\\u6f22.xml" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.usefixtures("worker")

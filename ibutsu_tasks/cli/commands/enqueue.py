@@ -54,11 +54,11 @@ def enqueue(
     Name and arguments are checked before anything is sent. Exit code 1 when the task failed, 124 when
     --wait was too short.
     """
+    state = state_of(context, json_wanted=json_wanted)
     if local and not (countdown is None and queue is None and wait is None):
         raise UsageError("--local goes with none of --countdown, --queue and --wait.")
     if queue is not None:
         check_name("--queue", queue)
-    state = state_of(context, json_wanted=json_wanted)
     from ibutsu_tasks.cli.enqueue import list_all_tasks, read_call, run_here, send_call
 
     if task is None:

@@ -16,7 +16,7 @@ app = command_app()
 
 FilesArgument = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[FILES]...", help="JUnit XML files and archives of pytest-ibutsu."),
+    typer.Argument(metavar="[FILES]...", help="JUnit XML files and archives of pytest-ibutsu; `-` is stdin."),
 ]
 ProjectOption = Annotated[
     str | None,
@@ -72,6 +72,7 @@ def import_(
     What a file is its content decides. Exit code 1 when some were not imported; the others are. A file
     that `--partial` kept a part of counts as imported.
     """
+    state = state_of(context, json_wanted=json_wanted)
     if bool(files) == bool(follow):
         raise UsageError("Name FILES to import, or --follow an earlier import; one of the two.")
     if no_wait and (wait_seconds is not None or follow):
@@ -80,7 +81,8 @@ def import_(
         raise UsageError("--partial is said when a file is sent; it does not go with --follow.")
     if create_project and project is None:
         raise UsageError("--create-project needs --project NAME.")
-    state = state_of(context, json_wanted=json_wanted)
+    if [*map(str, files or ())].count("-") > 1:
+        raise UsageError("- is given twice, and stdin can be read once.")
     from ibutsu_tasks.celery_app import create_client_app
     from ibutsu_tasks.cli.imports import session
 

@@ -83,12 +83,12 @@ def prune(
     Works on the database itself, so it also serves when no worker runs. Never deletes what is younger
     than a rule's floor. What somebody else is using is left for the next time, and the exit code is 1.
     """
+    state = state_of(context, json_wanted=json_wanted)
     options = {"--older-than": older_than, "--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum}
     _refuse_together({"--history": history, **options, "--archive": archive})
     if history:
         from ibutsu_tasks.cli.prune import history as prune_history
 
-        state = state_of(context, json_wanted=json_wanted)
         return prune_history.show(state, [one.name for one in find_rules(rule or ALL_RULES)])
     if rule is None:
         raise UsageError(
@@ -101,7 +101,6 @@ def prune(
         check_age(one, age_days)
     from ibutsu_tasks.cli.prune import session
 
-    state = state_of(context, json_wanted=json_wanted)
     if enqueue:
         return session.send_tasks(state, ages, yes=yes)
     return session.delete_rows(state, ages, dry_run=dry_run, vacuum=vacuum, archive=archive, yes=yes)

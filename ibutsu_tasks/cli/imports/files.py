@@ -44,6 +44,7 @@ class FileImport:
     filename: str
     path: str | None = None
     import_id: UUID | None = None
+    task_id: str | None = None
     refusal: str | None = None
     outcome: ImportOutcome = NOT_SEEN
     took_seconds: float | None = None
@@ -87,6 +88,7 @@ class FileImport:
         return {
             "file": self.path or self.filename,
             "import_id": self.import_id and str(self.import_id),
+            "task_id": self.task_id,
             "status": self.status,
             "error": self.error,
             "warnings": list(self.outcome.warnings),
@@ -108,13 +110,13 @@ def result_of(imports: Sequence[FileImport], exit_code: ExitCode, notes: Sequenc
     return Result({"imports": [one.as_json() for one in imports]}, [*table, *notes], findings, exit_code)
 
 
-def how_to_follow(sentence: str, imports: Sequence[FileImport]) -> list[str]:
-    """Name the imports that have not ended behind a sentence; the first few, the JSON document has all."""
+def how_to_follow(sentence: str, imports: Sequence[FileImport], most: int = MAX_IDS) -> list[str]:
+    """Name at `most` so many imports that have not ended behind a sentence; the JSON document has all."""
     ids = [one.import_id for one in imports if not one.has_ended]
     if not ids:
         return []
-    command = " ".join(["ibutsu-tasks import", *(f"--follow {one}" for one in ids[:MAX_IDS])])
-    rest = f" and {len(ids) - MAX_IDS} more; --json lists all" if len(ids) > MAX_IDS else ""
+    command = " ".join(["ibutsu-tasks import", *(f"--follow {one}" for one in ids[:most])])
+    rest = f" and {len(ids) - most} more; --json lists all" if len(ids) > most else ""
     return [f"[yellow]{plain(sentence)}[/] Look again with: {command}{rest}"]
 
 

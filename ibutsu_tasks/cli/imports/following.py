@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker import build_client
 from ibutsu_tasks.cli.formats import format_bytes, shorten, visible
-from ibutsu_tasks.cli.imports.files import how_to_follow
-from ibutsu_tasks.errors import ServiceUnreachableError
+from ibutsu_tasks.cli.queues import DOUBT_SECONDS, warn_if_unread
 from ibutsu_tasks.job_updates import Listener
 from ibutsu_tasks.operations.imports.records import ENDED, read_outcomes
-from ibutsu_tasks.sending import messages
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.job_updates import JobUpdate
     from ibutsu_tasks.tasks.base import DatabaseCelery
-
-WORKER_DOUBT_SECONDS = 3.0
-"""After this long without any sign of work, the workers are asked whether there are any."""
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 1.0
@@ -83,22 +79,13 @@ class Follower:
 
     def follow(self, timeout_seconds: float) -> None:
         """Follow with bars on stderr; end early when `timeout_seconds` have passed."""
-        try:
-            with (
-                build_client(self._app.resources.settings.require_broker(), LISTEN_TIMEOUT_SECONDS) as client,
-                closing(Listener(client)) as listener,
-                self._output.bars("{task.fields[amount]}") as bars,
-            ):
-                files = bars.add_task("importing", amount="")
-                self._follow(listener, ImportBars(bars, files), timeout_seconds)
-        except KeyboardInterrupt:
-            self._say_how_to_follow("Interrupted; the imports continue.")
-            raise
-        self._say_how_to_follow(f"Not all imports have ended after {timeout_seconds:g} s; they continue.")
-
-    def _say_how_to_follow(self, sentence: str) -> None:
-        for line in how_to_follow(sentence, list(self._imports.values())):
-            self._output.say(line)
+        with (
+            build_client(self._app.resources.settings.require_broker(), LISTEN_TIMEOUT_SECONDS) as client,
+            closing(Listener(client)) as listener,
+            self._output.bars("{task.fields[amount]}") as bars,
+        ):
+            files = bars.add_task("importing", amount="")
+            self._follow(listener, ImportBars(bars, files), timeout_seconds)
 
     def _follow(self, listener: Listener, bars: ImportBars, timeout_seconds: float) -> None:
         pause_seconds = FIRST_PAUSE_SECONDS
@@ -146,15 +133,8 @@ class Follower:
         return time.monotonic() - self._began
 
     def _doubt_workers(self) -> None:
-        if self._has_asked or self._seconds() < WORKER_DOUBT_SECONDS:
+        if self._has_asked or self._seconds() < DOUBT_SECONDS:
             return
         self._has_asked = True
-        if any(one.status != "pending" for one in self._imports.values()):
-            return
-        try:
-            answered = messages.consumed_queues(self._app)
-        except ServiceUnreachableError:
-            # The database still answers; that the broker went away is not what was asked for.
-            return
-        if not answered:
-            self._output.say("[yellow]No worker answers.[/] Start one with `ibutsu-tasks worker`.")
+        if all(one.status == "pending" for one in self._imports.values()):
+            warn_if_unread(self._output, self._app, DEFAULT_QUEUE)

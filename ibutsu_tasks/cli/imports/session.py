@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
+from dataclasses import replace
+from pathlib import Path
+from shutil import copyfileobj
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.exit_codes import SIGNALLED, ExitCode
+from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.imports.files import FileImport, how_to_follow, result_of
 from ibutsu_tasks.cli.imports.following import Follower
 from ibutsu_tasks.cli.options import check_name
-from ibutsu_tasks.cli.result import Note, Result
-from ibutsu_tasks.errors import BrokerUnreachableError, InvalidImportError, UsageError
+from ibutsu_tasks.cli.result import Note, Result, failure
+from ibutsu_tasks.errors import (
+    BrokerUnreachableError,
+    InvalidImportError,
+    ServiceUnreachableError,
+    UsageError,
+)
+from ibutsu_tasks.local.stop_signals import StopSignals
 from ibutsu_tasks.operations.imports.projects import choose_project
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.sending import messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.tasks.base import DatabaseCelery
 
 DEFAULT_WAIT_SECONDS = 3600.0
+
+STDIN, STDIN_NAME = "-", "stdin"
+"""The file that stands for stdin, and the name its import gets."""
 
 
 def import_files(
@@ -41,14 +55,31 @@ def import_files(
 
     What is `said` of every file is that of `store_upload`; with 0 `wait_seconds` they are sent and left.
     Ends in DONE when all were imported, BAD_NEWS when some were not, TIMED_OUT when some are still on
-    their way. Raises RefusedError for an unknown project, DatabaseUnreachableError and
-    BrokerUnreachableError; the latter names what was stored and not sent.
+    their way. Once a file is sent, an error or a signal ends it with what was sent until then: the first
+    signal when the next file is in the queue, a second one at once. Raises RefusedError for an unknown
+    project, DatabaseUnreachableError and BrokerUnreachableError; the latter names what was stored and not
+    sent.
     """
     messages.check_broker(app)
     if project is not None:
         with app.resources.session() as session:
             said["project_id"] = choose_project(session, project, create=create_project)
-    return _finish(output, app, [_import_file(app, path, said) for path in files], wait_seconds)
+    imports: list[FileImport] = []
+    signals = StopSignals(SIGNALLED, only_first=True)
+    try:
+        with signals:
+            unsent = iter(files)
+            while not signals.requested and (path := next(unsent, None)):
+                imports.append(_import_file(app, path, said, signals))
+    except KeyboardInterrupt:
+        return _stopped(imports, files, signals)
+    except ServiceUnreachableError as error:
+        if not any(one.import_id for one in imports):
+            raise
+        return _failed(imports, files, error)
+    if signals.requested:
+        return _stopped(imports, files, signals)
+    return _finish(output, app, imports, wait_seconds)
 
 
 def follow_imports(
@@ -105,17 +136,29 @@ def parse_ids(words: Sequence[str]) -> list[UUID]:
         raise UsageError("--follow needs the id of an import, such as --json shows.") from None
 
 
-def _import_file(app: DatabaseCelery, path: Path, said: Mapping[str, Any]) -> FileImport:
+def _import_file(
+    app: DatabaseCelery, path: Path, said: Mapping[str, Any], signals: StopSignals
+) -> FileImport:
+    if str(path) == STDIN:
+        with NamedTemporaryFile() as spooled:
+            with signals.interrupting():
+                copyfileobj(sys.stdin.buffer, spooled)
+            spooled.flush()
+            return _send_file(app, path, Path(spooled.name), STDIN_NAME, said)
     reason = _reason_to_refuse(path)
-    if reason:
-        return _refused(path, reason)
+    return _refused(path, reason) if reason else _send_file(app, path, path, path.name, said)
+
+
+def _send_file(
+    app: DatabaseCelery, path: Path, content: Path, name: str, said: Mapping[str, Any]
+) -> FileImport:
     try:
         with app.resources.session() as session:
-            stored = store_upload(session, path.name, path, **said)
+            stored = store_upload(session, name, content, **said)
     except InvalidImportError as error:
         return _refused(path, str(error))
-    _publish(app, path, stored)
-    return FileImport(path.name, str(path), import_id=stored.import_id)
+    task_id = _publish(app, path, stored)
+    return FileImport(name, str(path), import_id=stored.import_id, task_id=task_id)
 
 
 def _refused(path: Path, reason: str) -> FileImport:
@@ -136,9 +179,9 @@ def _reason_to_refuse(path: Path) -> str | None:
     return None
 
 
-def _publish(app: DatabaseCelery, path: Path, stored: StoredUpload) -> None:
+def _publish(app: DatabaseCelery, path: Path, stored: StoredUpload) -> str:
     try:
-        messages.send(app, stored.wire_name, [stored.message])
+        return messages.send(app, stored.wire_name, [stored.message])
     except BrokerUnreachableError as error:
         task = stored.wire_name.rpartition(".")[2]
         raise BrokerUnreachableError(
@@ -151,11 +194,44 @@ def _finish(output: Output, app: DatabaseCelery, imports: list[FileImport], wait
     if wait_seconds <= 0:
         notes = map(Note, how_to_follow("The imports continue.", imports))
         return result_of(imports, _exit_code(imports, still_there=ExitCode.DONE), list(notes))
+    signals = StopSignals(SIGNALLED, only_first=True)
     try:
-        Follower(output, app, imports).follow(wait_seconds)
+        with signals, signals.interrupting():
+            Follower(output, app, imports).follow(wait_seconds)
     except KeyboardInterrupt:
-        return Result(result_of(imports, ExitCode.INTERRUPTED).data, exit_code=ExitCode.INTERRUPTED)
-    return result_of(imports, _exit_code(imports, still_there=ExitCode.TIMED_OUT))
+        return _stopped(imports, (), signals)
+    except ServiceUnreachableError as error:
+        return _failed(imports, (), error)
+    late = how_to_follow(f"Not all imports have ended after {wait_seconds:g} s; they continue.", imports)
+    result = result_of(imports, _exit_code(imports, still_there=ExitCode.TIMED_OUT))
+    return replace(result, messages=[*result.messages, *late])
+
+
+def _stopped(imports: Sequence[FileImport], files: Sequence[Path], signals: StopSignals) -> Result:
+    """Give what a signal ended, before all of `files` were sent or while they were followed."""
+    code = SIGNALLED[signals.first] if signals.first else ExitCode.INTERRUPTED
+    sent = how_to_follow("Interrupted; the imports continue.", imports, most=len(imports))
+    return Result(_data(imports, files), messages=[*sent, *_not_sent(imports, files)], exit_code=code)
+
+
+def _failed(imports: Sequence[FileImport], files: Sequence[Path], error: ServiceUnreachableError) -> Result:
+    """Give what an error ended, before all of `files` were sent or while they were followed."""
+    failed = failure(error, _data(imports, files))
+    sent = how_to_follow("What was sent before continues.", imports, most=len(imports))
+    return replace(failed, messages=[*failed.messages, *sent, *_not_sent(imports, files)])
+
+
+def _data(imports: Sequence[FileImport], files: Sequence[Path]) -> dict[str, Any]:
+    return {"imports": [one.as_json() for one in imports], "not_sent": [*map(str, files[len(imports) :])]}
+
+
+def _not_sent(imports: Sequence[FileImport], files: Sequence[Path]) -> list[str]:
+    rest = files[len(imports) :]
+    return (
+        [f"[yellow]Not sent:[/] {plain(str(rest[0]))} and all after it, {len(rest):,} in all."]
+        if rest
+        else []
+    )
 
 
 def _exit_code(imports: Sequence[FileImport], *, still_there: ExitCode) -> ExitCode:

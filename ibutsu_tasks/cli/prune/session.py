@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.celery_app import create_client_app
-from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.exit_codes import SIGNALLED, ExitCode
 from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.prune import view
 from ibutsu_tasks.cli.result import Note, Result
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
 
     Ages = Sequence[tuple[RetentionRule, int]]
 
-EXIT_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
-"""The first of these signals ends a prune between two batches, a second one at once."""
-
 NOT_ARCHIVED = "imports"
 """The table, and the rule, whose rows belong to no run."""
 
@@ -66,7 +62,7 @@ def delete_rows(
             "Leave --archive out for the rule imports.",
         )
     # One moment for all: what is shown is what goes, however long the answer takes.
-    now, signals = utc_now(), StopSignals(EXIT_CODES, only_first=True)
+    now, signals = utc_now(), StopSignals(SIGNALLED, only_first=True)
     plans: list[PrunePlan] = []
     vacuumed: list[Vacuumed] = []
     with closing(Resources(state.settings, "prune")) as resources:
@@ -98,7 +94,7 @@ def ended_by(signals: StopSignals) -> Iterator[None]:
 
 
 def _code(signals: StopSignals) -> ExitCode:
-    return EXIT_CODES[signals.first] if signals.first else ExitCode.DONE
+    return SIGNALLED[signals.first] if signals.first else ExitCode.DONE
 
 
 def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> PrunePlan:

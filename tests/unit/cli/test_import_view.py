@@ -127,6 +127,7 @@ def test_json_has_every_fact_of_every_file() -> None:
         [
             "file",
             "import_id",
+            "task_id",
             "status",
             "error",
             "warnings",

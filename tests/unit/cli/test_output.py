@@ -12,9 +12,9 @@ from rich.console import Console
 
 from ibutsu_tasks.cli.formats import plain, visible, without_markup
 from ibutsu_tasks.cli.output import Output
-from ibutsu_tasks.cli.result import Document, Note, Result, Table
+from ibutsu_tasks.cli.result import Document, Note, Result, Table, failure
 from ibutsu_tasks.cli.tables import read_markup
-from ibutsu_tasks.errors import IbutsuTasksError
+from ibutsu_tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def test_nothing_from_outside_moves_the_cursor_or_ends_a_line(text: str) -> None
         lambda output: output.say(plain(NASTY)),
         lambda output: output.render(Result(blocks=[plain(NASTY)])),
         lambda output: output.render(Result(blocks=[Note(plain(NASTY))])),
-        lambda output: output.fail(IbutsuTasksError(NASTY, "")),
+        lambda output: output.render(failure(UsageError(NASTY, ""))),
         lambda output: output.render(Result(blocks=[Table(["file"], [[plain(NASTY)]], width_limit=400)])),
     ],
 )
@@ -61,7 +61,7 @@ def test_every_way_out_shows_them(write: Callable[[Output], None]) -> None:
 
 
 def test_lists_of_our_own_keep_their_lines() -> None:
-    text = written(lambda output: output.fail(IbutsuTasksError("These are wrong:\n  - a\n  - b", "")))
+    text = written(lambda output: output.render(failure(UsageError("These are wrong:\n  - a\n  - b", ""))))
     assert text == "Error: These are wrong:\n  - a\n  - b\n"
 
 
