@@ -41,6 +41,8 @@ SILENCE_SECONDS = 900
 """A prune shows a sign of life every few seconds while it deletes; its longest statements take minutes."""
 
 _MOMENTS = ("started", "seen", "ended", "cutoff")
+_MAYBE = frozenset({"task_id", "ended", "cutoff", "sentence"})
+_LARGEST = 2**63
 
 
 class PruneState(StrEnum):
@@ -219,15 +221,38 @@ def read_history(client: Redis) -> list[PruneRecord]:
 
 
 def parse_record(document: bytes | str) -> PruneRecord | None:
-    """Read what `as_json` gave; None for what is no record of ours."""
+    """Read what `as_json` gave; None for what is none, such as a record with a value of another type."""
     try:
         values = json.loads(document)
         values |= {name: _moment(values[name]) for name in _MOMENTS}
         values["written_state"] = PruneState(values.pop("state"))
-        return PruneRecord(**{field.name: values[field.name] for field in fields(PruneRecord)})
+        known = {field.name: values[field.name] for field in fields(PruneRecord)}
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return None
+    fits = all(_fits(value, name, _KINDS.get(name, str)) for name, value in known.items())
+    return PruneRecord(**known) if fits else None
+
+
+def _fits(value: object, name: str, kind: type) -> bool:
+    if value is None:
+        return name in _MAYBE
+    if kind is dict:
+        return isinstance(value, dict) and all(_fits(rows, "rows", int) for rows in value.values())
+    if kind in {int, float}:
+        is_number = isinstance(value, int | kind) and not isinstance(value, bool)
+        return is_number and 0 <= value < _LARGEST  # type: ignore[operator]  # mypy does not follow
+    return isinstance(value, kind)
 
 
 def _moment(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+
+
+_KINDS: Mapping[str, type] = {
+    **dict.fromkeys(_MOMENTS, datetime),
+    **dict.fromkeys(("older_than_days", "rows", "size_bytes", "left"), int),
+    "seconds": float,
+    "deleted": dict,
+    "written_state": PruneState,
+}
+"""The types of a record's values that are not text."""
