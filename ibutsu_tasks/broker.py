@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -12,8 +10,12 @@ from redis.retry import Retry
 
 from ibutsu_tasks.errors import BrokerUnreachableError
 from ibutsu_tasks.settings.masking import Masker
+from ibutsu_tasks.settings.redis_url import RedisAddress, read_addresses
 
 TIMEOUT_SECONDS = 5.0
+HEALTH_CHECK_SECONDS = 25
+
+_TIMEOUTS = {"socket_timeout", "socket_connect_timeout"}
 
 PRIORITY_STEPS = (0, 3, 6, 9)
 """Kombu's default steps on Redis; 0 is the highest and keeps the queue's bare name."""
@@ -45,57 +47,53 @@ BEAT_LAST_RUNS_KEY = "ibutsu-tasks:beat:last-runs"
 """Hash of schedule entry to the ISO time it was last sent."""
 
 
-def client_url(broker_url: str) -> str:
-    """Translate Celery's spelling of a Redis URL to redis-py's.
+def address_of(url: str) -> RedisAddress:
+    """Take the URL of a setting apart; of several separated by `;` (fail-over), the first is meant."""
+    return read_addresses(url)[0]
 
-    They differ in unix sockets, `redis+socket:///path?virtual_host=2` being `unix:///path?db=2`, and in
-    `ssl_cert_reqs`, `CERT_REQUIRED` being `required`. Of several URLs separated by `;` (fail-over), the
-    first is taken.
+
+def celery_url(url: str) -> str:
+    """Give a URL, or several, without options: kombu and Celery misread them and are given them apart."""
+    return ";".join(address.bare_url for address in read_addresses(url))
+
+
+def celery_options(url: str, timeout_seconds: float, *, at_most: bool = False) -> dict[str, Any]:
+    """Give the options of a connection of kombu's: those of `url` over those these applications choose.
+
+    `timeout_seconds` is for every answer; with `at_most`, the URL's own time-outs can only be shorter.
     """
-    first = broker_url.partition(";")[0]
-    parts = urlsplit(first)
-    if not parts.query and parts.scheme != "redis+socket":
-        return first
-    query = urlencode([_client_option(key, value) for key, value in parse_qsl(parts.query)])
-    scheme = "unix" if parts.scheme == "redis+socket" else parts.scheme
-    # Not urlunsplit: it leaves out the empty authority, and redis-py insists on `unix://`.
-    return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{query}" if query else "")
-
-
-def _client_option(key: str, value: str) -> tuple[str, str]:
-    if key == "ssl_cert_reqs":
-        return key, value.removeprefix("CERT_").lower()
-    return ("db" if key == "virtual_host" else key), value
-
-
-def tls_options(url: str) -> dict[str, Any] | None:
-    """Give what kombu and Celery need for a `rediss://` URL that does not say how to check certificates.
-
-    They insist on being told; these applications require a trusted certificate. None for any other URL.
-    """
-    address, _, query = url.partition(";")[0].partition("?")
-    is_bare = address.lower().startswith("rediss://") and "ssl_cert_reqs=" not in query
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if is_bare else None
+    address = address_of(url)
+    chosen = {"socket_timeout": timeout_seconds, "health_check_interval": HEALTH_CHECK_SECONDS}
+    if address.path is None:
+        chosen |= {"socket_connect_timeout": min(timeout_seconds, TIMEOUT_SECONDS), "socket_keepalive": True}
+    options = chosen | address.options
+    if at_most:
+        options |= {name: min(options[name], chosen[name]) for name in _TIMEOUTS & chosen.keys()}
+    return options
 
 
 def describe(broker_url: str) -> str:
     """Name the place a broker URL points at, without credentials: `host:port/db` or a socket path."""
-    parts = urlsplit(broker_url.partition(";")[0])
-    if parts.scheme == "redis+socket":
-        return unquote(parts.path)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}/{parts.path.strip('/') or '0'}"
+    return address_of(broker_url).place
 
 
 def build_client(broker_url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> redis.Redis:
     """Describe a client whose every call ends within `timeout_seconds`; nothing connects before first use."""
-    return redis.Redis.from_url(
-        client_url(broker_url),
-        socket_connect_timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        health_check_interval=25,
-        client_name="ibutsu-tasks",
+    address = address_of(broker_url)
+    options = celery_options(broker_url, timeout_seconds, at_most=True)
+    # Our own retry stands in its place; redis-py knows the option no more.
+    options.pop("retry_on_timeout", None)
+    return redis.Redis(
+        host=address.host,
+        port=address.port,
+        unix_socket_path=address.path,
+        db=address.db,
+        username=address.user,
+        password=address.password,
+        ssl=address.tls is not None,
         # redis-py retries three times by default, which would multiply the time limit.
         retry=Retry(NoBackoff(), 0),
+        **{"client_name": "ibutsu-tasks"} | options | (address.tls or {}),
     )
 
 
@@ -155,7 +153,7 @@ def restore_unacked(client: redis.Redis, broker_url: str) -> int:
     if tags:
         from kombu import Connection  # noqa: PLC0415 - seldom needed, and takes long
 
-        with Connection(broker_url) as connection:
+        with Connection(celery_url(broker_url), ssl=address_of(broker_url).tls or False) as connection:
             channel: Any = connection.channel()
             for tag in tags:
                 channel.qos.restore_by_tag(tag, client)

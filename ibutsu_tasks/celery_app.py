@@ -13,7 +13,7 @@ from celery import Celery, signals
 from celery.schedules import crontab
 from kombu.transport import TRANSPORT_ALIASES
 
-from ibutsu_tasks.broker import tls_options
+from ibutsu_tasks.broker import address_of, celery_options, celery_url
 from ibutsu_tasks.loader import FROM_THE_PATH
 from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.resources import Resources
@@ -49,7 +49,7 @@ def create_broker_celery_app(name: str = FLOWER_NAME, settings: Settings | None 
     settings = settings or load_settings()
     settings.require_broker()
     app = Celery(name, set_as_current=True, **FROM_THE_PATH)
-    _configure(app, settings, _broker_conf(settings))
+    _configure(app, _broker_conf(settings))
     return app
 
 
@@ -75,7 +75,7 @@ def build_database_app(name: str, settings: Settings) -> DatabaseCelery:
         **FROM_THE_PATH,
     )
     conf = _broker_conf(settings) | _worker_conf(settings) | _scheduler_conf()
-    _configure(app, settings, conf)
+    _configure(app, conf)
     app.loader.import_default_modules()
     return app
 
@@ -92,7 +92,7 @@ def create_client_app(settings: Settings) -> DatabaseCelery:
     )
     once = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
     conf = {"task_publish_retry_policy": once, "task_send_sent_event": True}
-    _configure(app, settings, _broker_conf(settings, CLIENT_TIMEOUT_SECONDS) | conf)
+    _configure(app, _broker_conf(settings, CLIENT_TIMEOUT_SECONDS) | conf)
     app.backend_cls = NO_BACKEND
     return app
 
@@ -128,35 +128,25 @@ def _log_as_set(settings: Settings) -> None:
     signals.setup_logging.connect(configure, weak=False, dispatch_uid="ibutsu-tasks-logs")
 
 
-def _configure(app: Celery, settings: Settings, conf: dict[str, Any]) -> None:
+def _configure(app: Celery, conf: dict[str, Any]) -> None:
     """Set what Celery would otherwise read from the environment itself, against our order of precedence.
 
     It prefers CELERY_BROKER_URL to `broker_url` and CELERY_RESULT_BACKEND to `result_backend`, and takes
     them as they stand: without `_FILE`, without quoting what a password holds.
     """
-    app.conf.update(conf | {"broker_read_url": settings.broker_url, "broker_write_url": settings.broker_url})
-    app.backend_cls = settings.backend_url
+    url = conf["broker_url"]
+    app.conf.update(conf | {"broker_read_url": url, "broker_write_url": url})
+    app.backend_cls = conf["result_backend"]
 
 
 def _broker_conf(settings: Settings, timeout_seconds: float = ROLE_TIMEOUT_SECONDS) -> dict[str, Any]:
-    socket_options = {
-        "socket_connect_timeout": CLIENT_TIMEOUT_SECONDS,
-        "socket_timeout": timeout_seconds,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
-    }
     publish_retry = {"max_retries": 1, "interval_start": 0, "interval_step": 0.5, "interval_max": 1}
-    conf: dict[str, Any] = {
-        "broker_url": settings.broker_url,
-        "result_backend": settings.backend_url,
+    return {
+        **_connections(settings, timeout_seconds),
         "broker_connection_timeout": CLIENT_TIMEOUT_SECONDS,
         "broker_connection_retry_on_startup": True,
         # None: try for ever. A worker that gives up is a silent outage.
         "broker_connection_max_retries": None,
-        "broker_transport_options": socket_options,
-        "redis_socket_connect_timeout": CLIENT_TIMEOUT_SECONDS,
-        "redis_socket_timeout": timeout_seconds,
-        "redis_backend_health_check_interval": 25,
         "result_backend_transport_options": {"retry_policy": publish_retry},
         "result_expires": settings.result_expires_seconds,
         "task_publish_retry_policy": publish_retry,
@@ -168,13 +158,26 @@ def _broker_conf(settings: Settings, timeout_seconds: float = ROLE_TIMEOUT_SECON
         "timezone": "UTC",
         "event_queue_ttl": 60,
     }
-    for key, url in (
-        ("broker_use_ssl", settings.broker_url),
-        ("redis_backend_use_ssl", settings.backend_url),
-    ):
-        if url and (options := tls_options(url)):
-            conf[key] = options
-    return conf
+
+
+def _connections(settings: Settings, timeout_seconds: float) -> dict[str, Any]:
+    """Give the addresses and options of broker and result backend, in the names Celery has for each."""
+    if settings.broker_url is None:
+        return {"broker_url": None, "result_backend": None}
+    backend_url = settings.result_backend or settings.broker_url
+    is_client = timeout_seconds == CLIENT_TIMEOUT_SECONDS
+    options = celery_options(backend_url, timeout_seconds, at_most=is_client)
+    health_check = options.pop("health_check_interval")
+    conf: dict[str, Any] = {
+        "broker_url": celery_url(settings.broker_url),
+        "broker_transport_options": celery_options(settings.broker_url, timeout_seconds, at_most=is_client),
+        "broker_use_ssl": address_of(settings.broker_url).tls,
+        "result_backend": address_of(backend_url).bare_url,
+        "redis_backend_health_check_interval": health_check,
+        "redis_backend_use_ssl": address_of(backend_url).tls,
+        **{f"redis_{name}": value for name, value in options.items()},
+    }
+    return {name: value for name, value in conf.items() if value is not None}
 
 
 def _worker_conf(settings: Settings) -> dict[str, Any]:

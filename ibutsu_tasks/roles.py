@@ -16,6 +16,7 @@ from ibutsu_tasks import flower_page
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import load_settings
+from ibutsu_tasks.settings.sources import is_kubernetes_link
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def create_flower_app(settings: Settings | None = None) -> Celery:
     """
     settings = settings or load_settings()
     app = create_app_variant("flower", settings)
+    # Flower reads its variables itself, and stops at what Kubernetes puts there.
+    if is_kubernetes_link(os.environ.get("FLOWER_PORT")):
+        del os.environ["FLOWER_PORT"]
     flower_page.guard(settings)
     return app
 

@@ -13,9 +13,8 @@ import typer
 from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.settings import Settings, load_settings
-
-LOCAL_STACK = "local stack"
+from ibutsu_tasks.settings import Settings, read_settings
+from ibutsu_tasks.settings.sources import LOCAL_STACK
 
 
 @dataclass
@@ -27,12 +26,23 @@ class CliState:
     output: Output = field(default_factory=Output)
 
     @cached_property
+    def readable_settings(self) -> Settings:
+        """Settings from everywhere, with what cannot be used in their `problems`.
+
+        Raises SettingsError when a file named cannot be read.
+        """
+        return read_settings(self.options, env_file=self.env_file)
+
+    @cached_property
     def settings(self) -> Settings:
-        """Settings from everywhere; says on stderr when a running local stack supplied the services.
+        """The same, all usable; says on stderr what has no effect, and that a running local stack is used.
 
         Raises SettingsError that lists every problem.
         """
-        settings = load_settings(self.options, env_file=self.env_file)
+        settings = self.readable_settings
+        for remark in settings.remarks:
+            self.output.say(f"[yellow]Warning:[/] {plain(remark)}")
+        settings.require_usable()
         if settings.sources.get("broker_url") == LOCAL_STACK:
             self.output.say(f"[dim]Using the local stack on {plain(str(settings.data_dir))}.[/]")
         return settings

@@ -74,7 +74,7 @@ _REDIS = {
 }
 
 _BY_CHECK: dict[str, dict[tuple[Severity, Verdict], tuple[str, ...]]] = {
-    "settings": {_UNSET: _numbers(1, 4), _ADVICE: _numbers(10, 12)},
+    "settings": {_UNSET: _numbers(1, 4), _ADVICE: _numbers(10, 13)},
     "broker": _REDIS | {_ADVICE: (*_REDIS[_ADVICE], "30")},
     "backend": _REDIS,
     "database": {

@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from ibutsu_tasks.broker import describe
+from ibutsu_tasks.broker import address_of, describe
 from ibutsu_tasks.doctor.report import UNREACHED, Fault, Finding, find_fault, reason_of, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 
@@ -153,13 +152,13 @@ def explain(error: BaseException, settings: Settings, check: str) -> Finding:
 
 
 def _tls_mismatch(url: str) -> Fault | None:
-    parts = urlsplit(url.split(";", maxsplit=1)[0])
-    address = (parts.hostname or "localhost", parts.port or 6379)
-    if parts.scheme == "rediss":
-        return PLAIN_ONLY if _speaks_plain_redis(address) else None
-    if parts.scheme == "redis":
-        return TLS_ONLY if _speaks_tls(address) else None
-    return None
+    address = address_of(url)
+    if address.path:
+        return None
+    place = (address.host, address.port)
+    if address.tls:
+        return PLAIN_ONLY if _speaks_plain_redis(place) else None
+    return TLS_ONLY if _speaks_tls(place) else None
 
 
 def _speaks_plain_redis(address: tuple[str, int]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.doctor.codes import CODES, Severity, Verdict, code_of
 from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings.sources import LOCAL_STACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,9 +103,8 @@ def find_fault(faults: Iterable[Fault], text: str) -> Fault | None:
 
 def variable_of(settings: Settings, field: str) -> str:
     """Name what sets `field`: the variable or option it came from, else its first variable."""
-    source = settings.sources.get(field, "")
-    named = source.removeprefix("environment ").removeprefix(".env ").removeprefix("option ")
-    return setting_rows()[field].variables[0] if named in {"", "local stack"} else named
+    source = settings.sources.get(field, LOCAL_STACK)
+    return setting_rows()[field].variables[0] if source == LOCAL_STACK else source.rpartition(" ")[2]
 
 
 def reason_of(error: BaseException, settings: Settings) -> str:

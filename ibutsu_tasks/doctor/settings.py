@@ -3,100 +3,66 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from ibutsu_tasks import broker
-from ibutsu_tasks.doctor.report import Finding, finding, reason_of, variable_of
+from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.settings import DATABASE, setting_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     from ibutsu_tasks.settings import Settings
 
 LOOPBACK_ADDRESSES = frozenset({"127.0.0.1", "::1", "localhost"})
 
+NEEDED = {
+    "broker": ("broker_url",),
+    "backend": ("result_backend",),
+    "database": tuple(row.name for row in setting_rows().values() if row.group == DATABASE),
+    "flower": ("flower_url",),
+}
+"""By check, the settings without which its service cannot even be tried."""
+
 
 def unusable_settings(error: SettingsError) -> Finding:
-    """Give the finding for settings that could not even be read."""
+    """Give the finding for a file of settings that could not be read."""
     return finding("IBT-S04", str(error), error.hint)
 
 
 def obstacles(settings: Settings, checks: Collection[str]) -> dict[str, Finding]:
     """Give, by name of those among `checks`, why its service cannot even be tried."""
-    found = {check: _OBSTACLES[check](settings) for check in _OBSTACLES if check in checks}
+    found = {check: _obstacle(settings, check) for check in NEEDED if check in checks}
     return {check: obstacle for check, obstacle in found.items() if obstacle is not None}
 
 
 def check_settings(settings: Settings) -> list[Finding]:
     """Look at the settings all checks need, and give advice; nothing connects."""
-    found = [*obstacles(settings, _OBSTACLES).values(), *_advice(settings)]
+    services = {name for names in NEEDED.values() for name in names}
+    others = [_unusable(settings, name, "IBT-S04") for name in settings.problems if name not in services]
+    found = [*obstacles(settings, NEEDED).values(), *others, *_advice(settings)]
     return found or [finding("IBT-S00", _where_from(settings))]
 
 
-def _broker_obstacle(settings: Settings) -> Finding | None:
+def _obstacle(settings: Settings, check: str) -> Finding | None:
+    for name in NEEDED[check]:
+        if name in settings.problems:
+            return _unusable(settings, name, "IBT-S03")
+    require = {"broker": settings.require_broker, "database": settings.require_database}.get(check)
     try:
-        settings.require_broker()
+        if require is not None:
+            require()
     except SettingsError as error:
-        return finding("IBT-S01", str(error), error.hint)
-    return _redis_obstacle(settings, "broker_url")
-
-
-def _redis_obstacle(settings: Settings, field: str) -> Finding | None:
-    url = getattr(settings, field)
-    if url is None:
-        return None
-    try:
-        broker.describe(url)
-        broker.build_client(url)
-    except ValueError as error:
-        return _unusable(settings, field, error, "redis://:PASSWORD@HOST:6379/0")
+        return finding("IBT-S01" if check == "broker" else "IBT-S02", str(error), error.hint)
     return None
 
 
-def _database_obstacle(settings: Settings) -> Finding | None:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        make_url(settings.require_database())
-    except SettingsError as error:
-        return finding("IBT-S02", str(error), error.hint)
-    except (ArgumentError, ValueError) as error:
-        return _unusable(settings, "database_url", error, "postgresql://USER:PASSWORD@HOST:5432/NAME")
-    return None
-
-
-def _flower_obstacle(settings: Settings) -> Finding | None:
-    if settings.flower_url is None:
-        return None
-    try:
-        parts = urlsplit(settings.flower_url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    error = ValueError("it is not a web address")
-    return None if usable else _unusable(settings, "flower_url", error, "http://127.0.0.1:5555")
-
-
-_OBSTACLES: dict[str, Callable[[Settings], Finding | None]] = {
-    "broker": _broker_obstacle,
-    "backend": lambda settings: _redis_obstacle(settings, "result_backend"),
-    "database": _database_obstacle,
-    "flower": _flower_obstacle,
-}
-
-
-def _unusable(settings: Settings, field: str, error: Exception, pattern: str) -> Finding:
-    variable = variable_of(settings, field)
-    return finding(
-        "IBT-S03",
-        f"{variable} cannot be used: {reason_of(error, settings)}.",
-        f"Write {variable} like {pattern}.",
-    )
+def _unusable(settings: Settings, name: str, code: str) -> Finding:
+    return finding(code, settings.problems[name], f"Correct {variable_of(settings, name)}.")
 
 
 def _advice(settings: Settings) -> Iterator[Finding]:
+    for remark in settings.remarks:
+        yield finding("IBT-S13", remark, "Correct it, or take it out.")
     soft, hard = settings.task_soft_time_limit_seconds, settings.task_time_limit_seconds
     if soft is not None and hard is not None and soft >= hard:
         yield finding(

@@ -11,12 +11,14 @@ from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker import (
     CONTROL_NAMESPACE,
+    address_of,
     build_client,
+    celery_options,
+    celery_url,
     count_listening_workers,
     declared_queues,
     queue_depth,
     queue_names,
-    tls_options,
 )
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
@@ -76,12 +78,9 @@ def judge(
 
 def _ask_workers(settings: Settings, client: Redis) -> dict[str, frozenset[str]]:
     url = settings.require_broker()
-    options = {
-        "socket_timeout": CALL_SECONDS,
-        "socket_connect_timeout": CALL_SECONDS,
-        "max_retries": 0,
-    }
-    with Connection(url, ssl=tls_options(url) or False, transport_options=options) as connection:
+    options = celery_options(url, CALL_SECONDS, at_most=True) | {"max_retries": 0}
+    tls = address_of(url).tls or False
+    with Connection(celery_url(url), ssl=tls, transport_options=options) as connection:
         mailbox = Mailbox(CONTROL_NAMESPACE, type="fanout", connection=connection)
         # All that are known having answered ends the wait early.
         most = count_listening_workers(client) or None

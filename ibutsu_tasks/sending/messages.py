@@ -15,7 +15,7 @@ from celery.exceptions import BackendError
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker import describe, queue_names, unreachable
+from ibutsu_tasks.broker import address_of, describe, queue_names, unreachable
 from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, WaitTimeoutError
 from ibutsu_tasks.settings.masking import Masker
 
@@ -98,7 +98,7 @@ def wait_for(
     Raises WaitTimeoutError when it does not come in time, ServiceUnreachableError when the result
     backend is gone.
     """
-    backend_class, url = cast("Any", by_url)(backend_url, app.loader)
+    backend_class, url = cast("Any", by_url)(address_of(backend_url).bare_url, app.loader)
     backend = backend_class(app=app, url=url)
     began = time.monotonic()
     deadline = began + timeout_seconds

@@ -9,21 +9,31 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.retention import ProjectAge, parse_project_ages
-from ibutsu_tasks.settings import values
+from ibutsu_tasks.settings import redis_url, urls, values
 from ibutsu_tasks.settings.masking import MASK, Masker, mask_url_passwords
-from ibutsu_tasks.settings.sources import SettingReader, default_data_dir, read_env_file, unused_stack
-from ibutsu_tasks.settings.values import Row, as_text, duration, number, secret, setting
+from ibutsu_tasks.settings.sources import (
+    OPTION,
+    SettingReader,
+    default_data_dir,
+    read_env_file,
+    unused_stack,
+)
+from ibutsu_tasks.settings.values import Row, as_text, duration, number, port, secret, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+DATABASE = "database"
+FLOWER = "Flower page"
+of_database = partial(setting, group=DATABASE)
 
 
 @dataclass(frozen=True)
@@ -31,46 +41,52 @@ class Settings:
     """Everything that can be set from outside. Build it with `load_settings`."""
 
     broker_url: str | None = secret(
-        "CELERY_BROKER_URL", "Redis URL of the queue.", parse=values.broker_url, flags="--broker-url"
+        "CELERY_BROKER_URL", "Redis URL of the queue.", parse=redis_url.broker_url, flags="--broker-url"
     )
     result_backend: str | None = secret(
         "CELERY_RESULT_BACKEND CELERY_RESULT_BACKEND_URL",
         "Redis URL of the task results.",
-        parse=values.broker_url,
+        parse=redis_url.backend_url,
         default_text="the broker URL",
     )
-    database_url: str | None = secret(
+    database_url: str | None = of_database(
         "SQLALCHEMY_DATABASE_URI",
         "URL of the database; wins over its parts below.",
-        parse=values.database_url,
+        parse=urls.database_url,
+        secret=True,
         flags="--database-url",
     )
-    postgresql_host: str | None = setting(
-        "POSTGRESQL_HOST POSTGRES_HOST", "Database host, or the directory of its unix socket."
+    postgresql_host: str | None = of_database(
+        "POSTGRESQL_HOST POSTGRES_HOST",
+        "Database host, or the directory of its unix socket.",
+        parse=urls.database_host,
     )
-    postgresql_port: int = number("POSTGRESQL_PORT POSTGRES_PORT", "Database port.", 5432)
-    postgresql_user: str | None = setting("POSTGRESQL_USER POSTGRES_USER", "Database user.")
-    postgresql_password: str | None = secret("POSTGRESQL_PASSWORD POSTGRES_PASSWORD", "Database password.")
-    postgresql_database: str | None = setting(
+    postgresql_port: int = port("POSTGRESQL_PORT POSTGRES_PORT", "Database port.", 5432, group=DATABASE)
+    postgresql_user: str | None = of_database("POSTGRESQL_USER POSTGRES_USER", "Database user.")
+    postgresql_password: str | None = of_database(
+        "POSTGRESQL_PASSWORD POSTGRES_PASSWORD", "Database password.", secret=True
+    )
+    postgresql_database: str | None = of_database(
         "POSTGRESQL_DATABASE POSTGRESQL_DB POSTGRES_DATABASE POSTGRES_DB", "Database name."
     )
-    postgresql_sslmode: str | None = setting(
+    postgresql_sslmode: str | None = of_database(
         "POSTGRESQL_SSLMODE POSTGRES_SSLMODE",
         "TLS to the database.",
-        parse=values.one_of(("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
+        parse=values.one_of(values.SSL_MODES),
         default_text="prefer",
-    )
-    flower_basic_auth: str | None = secret(
-        "FLOWER_BASIC_AUTH", "`user:password` of the Flower page.", parse=values.basic_auth
     )
     flower_address: str = setting(
         "FLOWER_ADDRESS", "Address Flower listens on.", "127.0.0.1", flags="--address"
     )
-    flower_port: int = number("FLOWER_PORT", "Port Flower listens on.", 5555, flags="--port")
+    flower_port: int = port("FLOWER_PORT", "Port Flower listens on.", 5555, flags="--port")
+    flower_basic_auth: str | None = secret(
+        "FLOWER_BASIC_AUTH", "`user:password` of the Flower page.", parse=values.basic_auth, group=FLOWER
+    )
     flower_url: str | None = secret(
         "IBUTSU_TASKS_FLOWER_URL",
         "Where `doctor` finds Flower; unset: not checked.",
-        parse=values.quote_password,
+        parse=urls.web_url,
+        group=FLOWER,
     )
     worker_concurrency: int | str = setting(
         "CELERY_WORKER_CONCURRENCY",
@@ -87,10 +103,7 @@ class Settings:
         flags="--queues -Q",
     )
     worker_hostname: str | None = setting(
-        "CELERY_WORKER_HOSTNAME",
-        "Node name of a worker.",
-        default_text="celery@HOST",
-        flags="--hostname -n",
+        "CELERY_WORKER_HOSTNAME", "Node name of a worker.", default_text="celery@HOST", flags="--hostname -n"
     )
     worker_prefetch_multiplier: int = number(
         "CELERY_WORKER_PREFETCH_MULTIPLIER",
@@ -131,8 +144,12 @@ class Settings:
     result_expires_seconds: float = duration(
         "CELERY_RESULT_EXPIRES", "How long task results are kept.", 86400.0
     )
-    import_max_unpacked_bytes: int = number(
-        "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES", "What an archive may unpack to.", 4 * 1024**3, unit="bytes"
+    import_max_unpacked_bytes: int = setting(
+        "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
+        "What an archive may unpack to.",
+        4 * 1024**3,
+        parse=values.whole_number(1, 2**63 - 1),
+        unit="bytes",
     )
     query_max_rows: int = number("IBUTSU_TASKS_QUERY_MAX_ROWS", "Largest page `query_task` answers.", 50_000)
     retention: tuple[ProjectAge, ...] = setting(
@@ -146,11 +163,15 @@ class Settings:
         "IBUTSU_TASKS_DATA_DIR",
         "Where `up` keeps its data.",
         Path(),
-        parse=lambda value: Path(value).expanduser().absolute(),
+        parse=values.directory,
         default_text="$XDG_DATA_HOME/ibutsu-tasks",
         flags="--data-dir",
     )
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    problems: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By name, the sentence that says why a setting cannot be used; only `read_settings` gives any."""
+    remarks: tuple[str, ...] = ()
+    """Sentences about what was given and has no effect."""
 
     def __repr__(self) -> str:
         """Show no value: a settings object in a traceback must not tell a password."""
@@ -166,23 +187,19 @@ class Settings:
         """URL of the database as given, or put together from its parts; None when neither is complete."""
         if self.database_url or not (self.postgresql_host and self.postgresql_database):
             return self.database_url
-        return self._assembled_uri()
+        return urls.assemble_database_url(
+            (self.postgresql_host, self.postgresql_port, self.postgresql_database),
+            (self.postgresql_user, self.postgresql_password),
+            self.postgresql_sslmode,
+        )
 
-    def _assembled_uri(self) -> str:
-        user = quote(self.postgresql_user or "", safe="")
-        password = f":{quote(self.postgresql_password, safe='')}" if self.postgresql_password else ""
-        credentials = f"{user}{password}@" if user else ""
-        host = self.postgresql_host or ""
-        query = [f"sslmode={self.postgresql_sslmode}"] if self.postgresql_sslmode else []
-        if host.startswith("/"):
-            query.append(f"host={quote(host)}")
-            place = ""
-        else:
-            place = f"[{host}]" if ":" in host else host
-        address = f"{place}:{self.postgresql_port}"
-        name = quote(self.postgresql_database or "", safe="")
-        suffix = f"?{'&'.join(query)}" if query else ""
-        return f"postgresql+psycopg2://{credentials}{address}/{name}{suffix}"
+    def require_usable(self) -> None:
+        """Raise SettingsError that lists every problem; UsageError when an option is among them."""
+        if self.problems:
+            listed = "".join(f"\n  - {problem}" for problem in self.problems.values())
+            is_wrong_usage = any(self.source(name).startswith(f"{OPTION} ") for name in self.problems)
+            kind = UsageError if is_wrong_usage else SettingsError
+            raise kind(f"These settings are not usable:{listed}", "`ibutsu-tasks config` shows them all.")
 
     def require_broker(self) -> str:
         """Give the broker URL. Raises SettingsError naming what to set."""
@@ -216,12 +233,20 @@ class Settings:
         """Say where the value of a setting came from."""
         return self.sources.get(name, "default")
 
-    def shown(self, name: str) -> str:
-        """Give the value of a setting as it may be shown: secrets masked, `–` when unset."""
+    def shown(self, name: str) -> Any:
+        """Give a setting, or what holds while it is unset, as a JSON value that may be shown: no secret."""
+        unset = {
+            "result_backend": self.broker_url,
+            "postgresql_sslmode": "prefer",
+            "worker_hostname": f"celery@{socket.gethostname()}",
+        }
         value, row = getattr(self, name), setting_rows()[name]
+        value = unset.get(name) if value is None else value
+        if isinstance(value, tuple):
+            return [str(item) for item in value]
         if value is None or not row.secret:
-            return as_text(value)
-        if name == "flower_basic_auth":
+            return str(value) if isinstance(value, Path) else value
+        if row.parse is values.basic_auth:
             return f"{value.partition(':')[0]}:{MASK}"
         return mask_url_passwords(value) if "://" in value else MASK
 
@@ -252,17 +277,31 @@ def load_settings(
 ) -> Settings:
     """Read the settings from options, environment, `.env`, a running local stack and defaults.
 
-    `options` maps field names to text or values, None meaning not given. `env_file` None reads
-    `.env` in the current directory when there is one. Raises SettingsError that lists every problem;
-    UsageError when an option is among them.
+    Raises SettingsError that lists every problem, UsageError when an option is among them; else as
+    `read_settings`.
+    """
+    settings = read_settings(options, environ=environ, env_file=env_file)
+    settings.require_usable()
+    return settings
+
+
+def read_settings(
+    options: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+) -> Settings:
+    """Read the same, with the default in place of what cannot be used, which is in `problems`.
+
+    `options` maps field names to text or values, None meaning not given. `env_file` None reads `.env` in
+    the current directory when there is one. Raises SettingsError when a file named cannot be read.
     """
     reader = SettingReader(os.environ if environ is None else environ, read_env_file(env_file))
-    for row in setting_rows().values():
-        reader.read(row, (options or {}).get(row.name))
+    rows = setting_rows()
+    reader.read(rows.values(), options or {})
+    reader.note_misspellings(variable for row in rows.values() for variable in row.variables)
     reader.values.setdefault("data_dir", default_data_dir(reader.environ))
-    if reader.problems:
-        listed = "".join(f"\n  - {problem}" for problem in reader.problems)
-        kind = UsageError if reader.has_wrong_option else SettingsError
-        raise kind(f"These settings are not usable:{listed}", "`ibutsu-tasks config` lists every setting.")
-    reader.add_local_stack()
-    return Settings(**reader.values, sources=reader.sources)
+    reader.add_local_stack({row.name: row.group for row in rows.values() if row.group})
+    return Settings(
+        **reader.values, sources=reader.sources, problems=reader.problems, remarks=tuple(reader.remarks)
+    )

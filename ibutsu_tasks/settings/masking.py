@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-from ibutsu_tasks.settings.values import split_password, split_urls
+from ibutsu_tasks.settings.urls import split_password, split_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+import stat
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.settings.values import UnusableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ibutsu_tasks.settings.values import Row
+
+OPTION = "option"
+ENVIRONMENT = "environment"
+LOCAL_STACK = "local stack"
+PREFIX = "IBUTSU_TASKS_"
+
+MAX_ENV_FILE_BYTES = 1_000_000
+MAX_SECRET_FILE_BYTES = 65_536
+
+_KUBERNETES_LINK = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
+_KUBERNETES_NAME = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$")
+
+
+class Place(NamedTuple):
+    """One source of variables: what it is called, its variables, and the lines of it nobody can read."""
+
+    name: str
+    variables: Mapping[str, str]
+    bad_lines: tuple[int, ...] = ()
 
 
 INSTEAD_OF_A_STACK = frozenset(
@@ -43,75 +67,186 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
     return Path(base) / "ibutsu-tasks"
 
 
-def read_env_file(env_file: Path | None) -> dict[str, str]:
-    """Read `.env` or the file named. Raises SettingsError when it cannot be read."""
-    path = env_file or Path(".env")
-    if env_file is not None and not path.is_file():
-        raise SettingsError(f"The file {path} given as --env-file does not exist.")
-    if not os.access(path, os.F_OK):
-        return {}
-    from dotenv import dotenv_values
+def is_kubernetes_link(value: str | None) -> bool:
+    """Say whether a value is what Kubernetes puts into `<SERVICE>_PORT` of every pod beside the service."""
+    return bool(value and _KUBERNETES_LINK.match(value))
 
+
+def read_file(path: Path, most_bytes: int) -> str:
+    """Read a small text file, and nothing that could keep us waiting.
+
+    Raises OSError with the reason, in words, why it cannot be read.
+    """
+    # Opening a FIFO waits for who writes to it.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(0, "it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(0, f"it is larger than {most_bytes} bytes")
     try:
-        # No interpolation: a `$` in a password is a `$`.
-        return {k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The settings file {path} cannot be read: {error}.") from None
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise OSError(0, "it is not UTF-8 text") from None
+
+
+def read_env_file(env_file: Path | None) -> Place:
+    """Read `.env`, when it is a file, or the file named. Raises SettingsError when it cannot be read."""
+    path = env_file or Path(".env")
+    # A virtual environment is a directory of this name, too.
+    if env_file is None and not (os.access(path, os.F_OK) and path.is_file()):
+        return Place(str(path), {})
+    try:
+        text = read_file(path, MAX_ENV_FILE_BYTES)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsError(
+            f"The settings file {path} cannot be read: {reason}.",
+            "Correct it, or name another in --env-file.",
+        ) from None
+    return _parse_env_file(str(path), text)
+
+
+def _parse_env_file(name: str, text: str) -> Place:
+    from io import StringIO
+
+    from dotenv.parser import parse_stream
+
+    bindings = list(parse_stream(StringIO(text)))
+    # No interpolation: a `$` in a password is a `$`.
+    variables = {each.key: each.value for each in bindings if each.key and each.value is not None}
+    return Place(name, variables, tuple(each.original.line for each in bindings if each.error))
 
 
 class SettingReader:
-    """Collects values, their sources, and every problem on the way."""
+    """Collects values, their sources, and every problem on the way.
 
-    def __init__(self, environ: Mapping[str, str], env_file: Mapping[str, str]) -> None:
+    `problems` are sentences by the name of the setting; `remarks` are sentences about what was left aside.
+    """
+
+    def __init__(self, environ: Mapping[str, str], env_file: Place) -> None:
         self.environ = environ
-        self.places = (("environment", environ), (".env", env_file))
+        self.places = (Place(ENVIRONMENT, environ), env_file)
         self.values: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
-        self.problems: list[str] = []
-        self.has_wrong_option = False
+        self.problems: dict[str, str] = {}
+        self.remarks: list[str] = []
 
-    def read(self, row: Row, option: Any) -> None:
-        """Take a setting from its option, the environment or `.env`, the first that has it."""
-        if option is not None:
-            self._take(row, option, f"option {(*row.flags, '--' + row.name.replace('_', '-'))[0]}")
-            return
-        for place, variables in self.places:
-            for variable in row.variables:
-                text = self._text(variable, variables)
-                if text is not None:
-                    self._take(row, text, f"{place} {variable}")
-                    return
+    def read(self, rows: Iterable[Row], options: Mapping[str, Any]) -> None:
+        """Take every setting from its option, the environment or `.env`, the first that has it.
 
-    def _text(self, variable: str, variables: Mapping[str, str]) -> str | None:
-        value, path = variables.get(variable) or None, variables.get(f"{variable}_FILE") or None
-        if value is not None and path is not None:
-            self.problems.append(f"{variable} and {variable}_FILE are both set; keep one.")
-        if path is None:
-            return value
+        Settings of one group are taken together, from the first that has any of them.
+        """
+        for _, group in groupby(rows, lambda row: row.group or row.name):
+            self._read_group(list(group), options)
+        self.remarks += [
+            f"Line {line} of {place.name} is left out: it is not NAME=value."
+            for place in self.places
+            for line in place.bad_lines
+        ]
+
+    def _read_group(self, rows: list[Row], options: Mapping[str, Any]) -> None:
+        given = [row for row in rows if options.get(row.name) is not None]
+        for row in given:
+            flag = row.flags[0] if row.flags else "--" + row.name.replace("_", "-")
+            self._take(row, options[row.name], f"{OPTION} {flag}")
+        winner = OPTION if given else ""
+        for place in self.places:
+            found = {row: variable for row in rows if (variable := self._variable(row, place.variables))}
+            if found and winner:
+                self._leave_aside(rows, place.name, found.values(), winner)
+                continue
+            for row, variable in found.items():
+                self._take_variable(row, variable, place)
+            winner = place.name if found else ""
+
+    def _leave_aside(self, rows: list[Row], place: str, variables: Iterable[str], winner: str) -> None:
+        if len(rows) > 1 and winner != OPTION:
+            self.remarks.append(
+                f"{', '.join(variables)} in {_in_words(place)} left aside: the settings of the"
+                f" {rows[0].group} are all taken from {_in_words(winner)}."
+            )
+
+    def _variable(self, row: Row, variables: Mapping[str, str]) -> str | None:
+        """Name the variable that sets `row`, by itself or with `_FILE`."""
+        for variable in row.variables:
+            if _value(row, variable, variables) or variables.get(f"{variable}_FILE"):
+                return variable
+        return None
+
+    def _take_variable(self, row: Row, variable: str, place: Place) -> None:
+        value, path = _value(row, variable, place.variables), place.variables.get(f"{variable}_FILE")
+        source = f"{place.name} {variable}"
+        if value and path:
+            self.sources[row.name] = source
+            self.problems[row.name] = f"{variable} and {variable}_FILE are both set; keep one."
+        elif path:
+            self._take_file(row, path, f"{source}_FILE")
+        else:
+            self._take(row, value, source)
+
+    def _take_file(self, row: Row, path: str, source: str) -> None:
         try:
-            return Path(path).read_text(encoding="utf-8").rstrip("\r\n") or None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            self.problems.append(f"{variable}_FILE: {path} cannot be read: {reason}.")
-            return None
+            text = read_file(Path(path), MAX_SECRET_FILE_BYTES).rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self.sources[row.name] = source
+            self.problems[row.name] = f"{source.rpartition(' ')[2]}: {path} cannot be read: {reason}."
+            return
+        if text:
+            self._take(row, text, source, is_file=True)
 
-    def _take(self, row: Row, value: Any, source: str) -> None:
+    def _take(self, row: Row, value: Any, source: str, *, is_file: bool = False) -> None:
         self.sources[row.name] = source
         try:
             self.values[row.name] = row.parse(value) if isinstance(value, str) else value
         except ValueError as error:
-            self.has_wrong_option |= source.startswith("option ")
-            said = "has an unusable value" if row.secret and "not '" in str(error) else str(error)
-            self.problems.append(f"{source.removeprefix('option ').removeprefix('environment ')} {said}.")
+            said = str(error)
+            if is_file:
+                # Whatever the file is, it may be the wrong one: nothing of it is shown.
+                said = error.what if isinstance(error, UnusableError) else "has an unusable value"
+            named = source.removeprefix(f"{OPTION} ").removeprefix(f"{ENVIRONMENT} ")
+            self.problems[row.name] = f"{named} {said}."
 
-    def add_local_stack(self) -> None:
-        """Use a running stack only when neither service is set: half of each would mix two systems."""
-        if INSTEAD_OF_A_STACK & self.values.keys():
+    def note_misspellings(self, known: Iterable[str]) -> None:
+        """Remark on variables that begin as ours and are none."""
+        names = {name for variable in known for name in (variable, f"{variable}_FILE")}
+        for place in self.places:
+            self.remarks += _misspellings(place, names)
+
+    def add_local_stack(self, groups: Mapping[str, str]) -> None:
+        """Use a running stack only when neither service is set: half of each would mix two systems.
+
+        `groups` gives the group of the settings that have one.
+        """
+        if INSTEAD_OF_A_STACK & self.sources.keys():
             return
         record = stack_record.read_record(self.values["data_dir"])
         if record is None:
             return
+        taken = {groups.get(name, name) for name in self.sources}
         for name, value in asdict(record).items():
-            if name != "pid" and value is not None and name not in self.values:
+            if name != "pid" and value is not None and groups.get(name, name) not in taken:
                 self.values[name] = value
-                self.sources[name] = "local stack"
+                self.sources[name] = LOCAL_STACK
+
+
+def _in_words(place: str) -> str:
+    return f"the {place}" if place == ENVIRONMENT else place
+
+
+def _value(row: Row, variable: str, variables: Mapping[str, str]) -> str | None:
+    """Give what a variable says, if anything that is meant for us."""
+    value = variables.get(variable) or None
+    return None if row.is_port and is_kubernetes_link(value) else value
+
+
+def _misspellings(place: Place, known: set[str]) -> Iterator[str]:
+    for name in sorted(place.variables):
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        if _KUBERNETES_NAME.search(name) or is_kubernetes_link(place.variables[name]):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`ibutsu-tasks config` lists them all."
+        yield f"{name} in {_in_words(place.name)} has no effect: there is no such setting; {hint}"

@@ -1,16 +1,14 @@
 """The form of a setting: a row says what it means, and how the text it is given as is checked and parsed.
 
-Every parser takes the text and raises ValueError with the end of a sentence: `must be …`.
+Every parser takes the text and raises UnusableError with the end of a sentence: `must be …`.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,30 +16,48 @@ if TYPE_CHECKING:
 NONE = "–"
 """How a setting without a value is shown."""
 
-BROKER_SCHEMES = ("redis", "rediss", "redis+socket")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS = ("text", "json")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
-_HEAD = r"(?P<head>[a-z][a-z0-9+.-]*://[^:@/?#\s]*:)"
-_PROPER_URL = re.compile(
-    _HEAD + r"(?P<password>[^@/?#]+)(?P<tail>@(?:[^@/?#]+(?:/[^@?#]*)?|/[^@?#]*)(?:\?[\w.-]+=.*)?)$",
-    re.IGNORECASE,
-)
-_ODD_URL = re.compile(_HEAD + r"(?P<password>.*)(?P<tail>@[^@/?#]*(?:[/?#].*)?)$", re.IGNORECASE)
-_UNQUOTED = "%!$&'()*+,=~._-:"
-_STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
+MAX_PORT = 65535
+MAX_NUMBER = 2**31 - 1
+"""What the libraries behind a number keep it in."""
+
+MAX_PROCESSES = 10_000
+SHOWN_CHARACTERS = 60
+
+MAX_SECONDS = 10 * 365 * 86400
+"""Ten years: what Redis, timers and dates all take."""
 
 
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """Give a parser of whole numbers not under `minimum`."""
+class UnusableError(ValueError):
+    """A value that cannot be used: `what` ends the sentence, `quoted` is what may be shown of the value.
+
+    `joint` stands between the two.
+    """
+
+    def __init__(self, what: str, quoted: str | None = None, joint: str = ", not ") -> None:
+        super().__init__(what if quoted is None else f"{what}{joint}{_short(quoted)!r}")
+        self.what = what
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def whole_number(minimum: int, maximum: int = MAX_NUMBER) -> Callable[[str], int]:
+    """Give a parser of whole numbers from `minimum` to `maximum`."""
 
     def parse(value: str) -> int:
         try:
             number = int(value.replace("_", ""))
         except ValueError:
-            raise ValueError(f"must be a whole number, not {value!r}") from None
+            raise UnusableError("must be a whole number", value) from None
         if number < minimum:
-            raise ValueError(f"must be at least {minimum}, not {number}")
+            raise UnusableError(f"must be at least {minimum}", value)
+        if number > maximum:
+            raise UnusableError(f"must be at most {maximum}", value)
         return number
 
     return parse
@@ -52,9 +68,9 @@ def seconds(value: str) -> float:
     try:
         number = float(value)
     except ValueError:
-        raise ValueError(f"must be a number of seconds, not {value!r}") from None
-    if not math.isfinite(number) or number <= 0:
-        raise ValueError(f"must be a positive number of seconds, not {value!r}")
+        raise UnusableError("must be a number of seconds", value) from None
+    if not 0 < number <= MAX_SECONDS:
+        raise UnusableError(f"must be a positive number of seconds up to {MAX_SECONDS} (ten years)", value)
     return number
 
 
@@ -63,7 +79,7 @@ def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
 
     def parse(value: str) -> str:
         if value.lower() not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+            raise UnusableError(f"must be one of {', '.join(choices)}", value)
         return value.lower()
 
     return parse
@@ -71,70 +87,32 @@ def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
 
 def concurrency(value: str) -> int | str:
     """Parse a whole number, or `auto`."""
-    return "auto" if value.lower() == "auto" else whole_number(1)(value)
+    return "auto" if value.lower() == "auto" else whole_number(1, MAX_PROCESSES)(value)
 
 
 def queues(value: str) -> tuple[str, ...]:
     """Parse names separated by commas."""
     names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     if not names:
-        raise ValueError("names no queue")
+        raise UnusableError("names no queue")
     return names
 
 
-def split_urls(value: str) -> list[str]:
-    """Split several URLs separated by `;`, which a password may hold as well."""
-    return re.split(r";(?=[a-z+]+://)", value)
-
-
-def split_password(url: str) -> tuple[str, str, str] | None:
-    """Give what stands before the password of a URL, the password and the rest; None when it has none."""
-    match = _PROPER_URL.match(url) or _ODD_URL.match(url)
-    return (match["head"], match["password"], match["tail"]) if match else None
-
-
-def quote_password(url: str) -> str:
-    """Percent-encode what a password may hold raw (`@`, `/`, `#`, `%`); a proper URL stays as it is."""
-    parts = split_password(url)
-    if parts is None:
-        return url
-    head, password, tail = parts
-    return f"{head}{quote(_STRAY_PERCENT.sub('%25', password), safe=_UNQUOTED)}{tail}"
-
-
-def _scheme(url: str, example: str) -> str:
-    scheme, separator, _ = url.partition("://")
-    if not separator:
-        raise ValueError(f"is not a URL (expected something like {example})")
-    return scheme.lower()
-
-
-def broker_url(value: str) -> str:
-    """Check one Redis URL or several separated by `;`, and quote their passwords."""
-    urls = split_urls(value)
-    for url in urls:
-        scheme = _scheme(url, "redis://host:6379/0")
-        if scheme not in BROKER_SCHEMES:
-            known = ", ".join(BROKER_SCHEMES)
-            raise ValueError(f"has the scheme {scheme}://; Ibutsu's queue is Redis ({known})")
-    return ";".join(quote_password(url) for url in urls)
-
-
-def database_url(value: str) -> str:
-    """Check a PostgreSQL URL, name its driver, and quote its password."""
-    scheme = _scheme(value, "postgresql://user:password@host/name")
-    if scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
-        raise ValueError(f"has the scheme {scheme}://; Ibutsu's database is PostgreSQL (postgresql://)")
-    return quote_password("postgresql+psycopg2://" + value.partition("://")[2])
+def directory(value: str) -> Path:
+    """Parse a path, `~` being somebody's home."""
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise UnusableError("begins with the home of a user who does not exist", value) from None
 
 
 def basic_auth(value: str) -> str:
     """Check `user:password`."""
     user, separator, password = value.partition(":")
     if not (user and separator and password):
-        raise ValueError("must be user:password")
+        raise UnusableError("must be user:password")
     if "," in value or not value.isascii():
-        raise ValueError("must be plain ASCII without a comma: Flower splits it at commas")
+        raise UnusableError("must be plain ASCII without a comma: Flower splits it at commas")
     return value
 
 
@@ -151,6 +129,10 @@ class Row:
     parse: Callable[[str], Any]
     flags: tuple[str, ...]
     """The spellings of the command-line option that sets it, where there is one."""
+    group: str
+    """What several settings describe together, so that all are taken from one source; empty for most."""
+    is_port: bool
+    """Whether Kubernetes may put something of its own into the variable."""
 
 
 def as_text(value: Any) -> str:
@@ -170,6 +152,8 @@ def setting(
     secret: bool = False,
     default_text: str | None = None,
     flags: str = "",
+    group: str = "",
+    is_port: bool = False,
 ) -> Any:
     """Give a field of `Settings`; it is known by the first of `variables`, separated by spaces."""
     metadata = {
@@ -180,10 +164,14 @@ def setting(
         "secret": secret,
         "default_text": default_text or as_text(default),
         "flags": tuple(flags.split()),
+        "group": group,
+        "is_port": is_port,
     }
     return field(default=default, metadata=metadata)
 
 
+count = whole_number(0)
 number = partial(setting, parse=whole_number(1))
+port = partial(setting, parse=whole_number(1, MAX_PORT), is_port=True)
 duration = partial(setting, parse=seconds, unit="s")
 secret = partial(setting, secret=True)

@@ -67,7 +67,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_wrong_option_is_wrong_usage_and_named_as_it_was_given() -> None:
-    with pytest.raises(UsageError, match=r"--concurrency must be at least 1, not 0"):
+    with pytest.raises(UsageError, match=r"--concurrency must be at least 1, not '0'"):
         load({"worker_concurrency": "0"}, FLOWER_PORT="x")
 
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.options import JsonOption, command_app
 from ibutsu_tasks.cli.result import Result, Table
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.settings import setting_rows
-from ibutsu_tasks.settings.values import NONE
+from ibutsu_tasks.settings.values import NONE, as_text
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
@@ -22,26 +23,38 @@ app = command_app()
 
 @app.command()
 def config(context: typer.Context, json_wanted: JsonOption = False) -> Result:
-    """Show every setting with its value, unit and source; secrets are masked."""
-    settings, rows = state_of(context, json_wanted=json_wanted).settings, setting_rows().values()
-    cells = [
-        [row.variables[0], plain(_value(settings, row)), plain(settings.source(row.name))] for row in rows
-    ]
+    """Show every setting with its value, unit and source; secrets are masked.
+
+    Ends with 3 when one cannot be used, and marks it.
+    """
+    settings, rows = state_of(context, json_wanted=json_wanted).readable_settings, setting_rows().values()
+    cells = [[row.variables[0], _value(settings, row), plain(settings.source(row.name))] for row in rows]
     table = Table(["variable", "value", "source"], cells, fold=["value", "source"])
-    return Result({"settings": [_as_json(settings, row) for row in rows]}, [table])
+    remarks = [f"[yellow]Warning:[/] {plain(remark)}" for remark in settings.remarks]
+    return Result(
+        {"settings": [_as_json(settings, row) for row in rows], "remarks": list(settings.remarks)},
+        [table],
+        remarks,
+        ExitCode.SETTINGS if settings.problems else ExitCode.DONE,
+    )
 
 
 def _value(settings: Settings, row: Row) -> str:
+    if row.name in settings.problems:
+        return f"[bold red]✗[/] {plain(settings.problems[row.name])}"
     shown = settings.shown(row.name)
-    return shown if shown == NONE else f"{shown} {row.unit}".strip()
+    text = as_text(tuple(shown) if isinstance(shown, list) else shown)
+    return plain(text if text == NONE else f"{text} {row.unit}".strip())
 
 
 def _as_json(settings: Settings, row: Row) -> dict[str, object]:
+    problem = settings.problems.get(row.name)
     return {
         "name": row.name,
         "variables": row.variables,
-        "value": settings.shown(row.name),
+        "value": None if problem else settings.shown(row.name),
         "unit": row.unit,
         "source": settings.source(row.name),
+        "problem": problem,
         "help": row.help,
     }

@@ -60,7 +60,7 @@ def doctor(
 
     state, chosen = state_of(context, json_wanted=json_wanted), choose(only or ())
     try:
-        report = examine(state.settings, chosen)
+        report = examine(state.readable_settings, chosen)
     except SettingsError as error:
         report = Report((unusable_settings(error),), 0.0)
     end = f"{_summary(report)} in {report.elapsed_seconds:.1f} s."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,13 +13,16 @@ from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.doctor.report import MAX_REASON_CHARACTERS, reason_of, variable_of
 from ibutsu_tasks.doctor.settings import check_settings, obstacles, unusable_settings
 from ibutsu_tasks.errors import SettingsError
-from ibutsu_tasks.settings import load_settings
+from ibutsu_tasks.settings import load_settings, read_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD = {"broker_url": "redis://h/0", "database_url": "postgresql://u@h/n"}
 
 
 def codes(**values: Any) -> list[str]:
-    return [item.code for item in check_settings(load_settings(values, environ={}))]
+    return [item.code for item in check_settings(read_settings(values, environ={}))]
 
 
 def test_nothing_set_names_every_variable() -> None:
@@ -50,6 +53,8 @@ def test_all_well() -> None:
         ({"broker_url": "redis://h:99999/0"}, "IBT-S03"),
         ({"result_backend": "redis://[::1/0"}, "IBT-S03"),
         ({"database_url": "postgresql://u@h:port/n"}, "IBT-S03"),
+        ({"postgresql_port": "many"}, "IBT-S03"),
+        ({"worker_concurrency": "many"}, "IBT-S04"),
         ({"flower_url": "localhost:5555"}, "IBT-S03"),
         ({"flower_url": "http://[::1"}, "IBT-S03"),
         ({"task_soft_time_limit_seconds": 60.0, "task_time_limit_seconds": 60.0}, "IBT-S10"),
@@ -74,16 +79,33 @@ def test_what_is_not_wrong(values: dict[str, Any]) -> None:
 
 
 def test_an_unusable_backend_does_not_hold_up_the_broker() -> None:
-    settings = load_settings({**GOOD, "result_backend": "redis://h:port/0"}, environ={})
+    settings = read_settings({**GOOD, "result_backend": "redis://h:port/0"}, environ={})
     assert obstacles(settings, CHECKS).keys() == {"backend"}
 
 
-def test_settings_that_cannot_be_read_are_a_finding() -> None:
+def test_a_file_of_settings_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings(environ={"CELERY_BROKER_URL": "amqp://h", "POSTGRESQL_PORT": "many"})
+        load_settings(environ={}, env_file=tmp_path)
     found = unusable_settings(caught.value)
     assert (found.code, found.verdict) == ("IBT-S04", Verdict.SETTINGS)
-    assert "POSTGRESQL_PORT" in found.seen
+    assert "regular file" in found.seen
+
+
+def test_every_unusable_setting_is_a_finding_of_its_own_line() -> None:
+    environ = {"CELERY_BROKER_URL": "amqp://h", "FLOWER_PORT": "many", "CELERY_TASK_TIME_LIMIT": "0"}
+    report = examine(read_settings(environ=environ), ["settings"])
+    found = {item.code: item for item in report.findings}
+    assert [item.code for item in report.findings] == ["IBT-S03", "IBT-S02", "IBT-S04", "IBT-S04"]
+    assert all("\n" not in item.seen + item.hint for item in report.findings)
+    assert found["IBT-S03"].hint == "Correct CELERY_BROKER_URL."
+
+
+def test_what_has_no_effect_is_remarked_on() -> None:
+    environ = {"CELERY_BROKER_URL": "redis://h", "POSTGRESQL_HOST": "h", "POSTGRESQL_DB": "n"}
+    settings = read_settings(environ=environ | {"IBUTSU_TASKS_QUERY_MAX_ROW": "1"})
+    [found] = check_settings(settings)
+    assert (found.code, found.verdict) == ("IBT-S13", Verdict.GOOD)
+    assert "IBUTSU_TASKS_QUERY_MAX_ROWS" in found.seen
 
 
 def test_hints_name_what_the_value_came_from() -> None:
