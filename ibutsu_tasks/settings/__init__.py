@@ -262,11 +262,8 @@ class Settings:
 
 def setting_rows() -> dict[str, Row]:
     """Give every setting's row by field name, in the order of the README table."""
-    return {
-        item.name: Row(name=item.name, **item.metadata)
-        for item in dataclasses.fields(Settings)
-        if item.metadata
-    }
+    fields = dataclasses.fields(Settings)
+    return {item.name: Row(name=item.name, **item.metadata) for item in fields if item.metadata}
 
 
 def load_settings(

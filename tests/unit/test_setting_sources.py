@@ -1,0 +1,174 @@
+"""Which source a setting is taken from, and what is never read, obeyed or shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ibutsu_tasks import stack_record
+from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.settings import Settings, load_settings, read_settings
+
+LINKS = ["tcp://10.0.0.1:5432", "TCP://[fd00::1]:5432", "udp://10.0.0.1:53"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def load(**environ: str) -> Settings:
+    return load_settings(environ={"HOME": "/home/someone"} | environ)
+
+
+def write_env(text: str) -> None:
+    Path(".env").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_what_kubernetes_puts_into_every_pod_is_ignored(link: str) -> None:
+    settings = load(POSTGRES_PORT=link, POSTGRESQL_PORT=link, FLOWER_PORT=link, IBUTSU_TASKS_PORT=link)
+    assert (settings.postgresql_port, settings.flower_port) == (5432, 5555)
+    assert not settings.remarks
+    assert settings.source("postgresql_port") == "default"
+    assert load(POSTGRESQL_PORT=link, POSTGRES_PORT="5433").postgresql_port == 5433
+
+
+def test_a_link_of_kubernetes_does_not_outvote_the_env_file() -> None:
+    write_env("POSTGRESQL_HOST=h\nPOSTGRESQL_DATABASE=n\nPOSTGRESQL_PORT=5433\n")
+    assert load(POSTGRES_PORT=LINKS[0]).require_database() == "postgresql+psycopg2://h:5433/n"
+
+
+@pytest.mark.parametrize("name", ["IBUTSU_TASKS_SERVICE_HOST", "IBUTSU_TASKS_SERVICE_PORT_HTTP"])
+def test_variables_of_a_service_of_our_name_are_not_misspelled(name: str) -> None:
+    assert not load(**{name: "80", "IBUTSU_TASKS_PORT_80_TCP_ADDR": "10.0.0.1"}).remarks
+
+
+def test_a_misspelled_variable_is_remarked_on_wherever_it_stands() -> None:
+    write_env("IBUTSU_TASKS_LOGFORMAT=json\n")
+    first, second = load(IBUTSU_TASKS_DATA_DIR_FLE="x").remarks
+    assert first.startswith("IBUTSU_TASKS_DATA_DIR_FLE in the environment has no effect")
+    assert first.endswith("did you mean IBUTSU_TASKS_DATA_DIR_FILE?")
+    assert second.startswith("IBUTSU_TASKS_LOGFORMAT in .env has no effect")
+    assert second.endswith("did you mean IBUTSU_TASKS_LOG_FORMAT?")
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ["SQLALCHEMY_DATABASE_URI=postgresql://evil/d", "POSTGRESQL_HOST=evil", "POSTGRESQL_PORT=1"],
+)
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"POSTGRESQL_HOST": "good", "POSTGRESQL_DATABASE": "n", "POSTGRES_PASSWORD": "pw"},
+        {"SQLALCHEMY_DATABASE_URI": "postgresql://good/n"},
+        {"POSTGRESQL_PASSWORD": "pw"},
+    ],
+)
+def test_an_env_file_neither_outvotes_the_environment_nor_gets_its_password(
+    planted: str, own: dict[str, str]
+) -> None:
+    write_env(planted)
+    settings = load(**own)
+    assert "evil" not in (settings.database_uri or "")
+    assert settings.database_uri == load(**own).database_uri
+    assert settings.postgresql_port == 5432
+    [remark] = settings.remarks
+    assert remark.startswith(f"{planted.partition('=')[0]} in .env left aside")
+
+
+def test_a_database_url_given_as_option_stands_alone() -> None:
+    settings = load_settings(
+        {"database_url": "postgresql://h/n"}, environ={"POSTGRESQL_HOST": "other", "HOME": "/x"}
+    )
+    assert settings.database_uri == "postgresql+psycopg2://h/n"
+    assert settings.postgresql_host is None
+    assert not settings.remarks
+
+
+def test_the_password_of_flower_goes_to_no_other_page() -> None:
+    write_env("IBUTSU_TASKS_FLOWER_URL=http://evil\n")
+    assert load(FLOWER_BASIC_AUTH="me:pw").flower_url is None
+
+
+def test_a_local_stack_does_not_mix_with_a_password_of_flower(tmp_path: Path) -> None:
+    record = stack_record.StackRecord(1, "redis+socket:///x.sock", "postgresql://h/n", "http://l:1", "op:pw")
+    with stack_record.hold_stack_lock(tmp_path):
+        stack_record.write_record(tmp_path, record)
+        settings = load(IBUTSU_TASKS_DATA_DIR=str(tmp_path), FLOWER_BASIC_AUTH="me:own")
+    assert settings.broker_url == record.broker_url
+    assert (settings.flower_basic_auth, settings.flower_url) == ("me:own", None)
+
+
+@pytest.mark.parametrize("name", ["POSTGRESQL_PASSWORD_FILE", "FLOWER_PORT_FILE"])
+def test_a_fifo_is_never_waited_for(tmp_path: Path, name: str) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(SettingsError, match="it is not a regular file"):
+        load(**{name: str(fifo)})
+    with pytest.raises(SettingsError, match="it is not a regular file"):
+        load_settings(environ={}, env_file=fifo)
+    fifo.rename(".env")
+    assert load().flower_port == 5555
+
+
+def test_a_directory_called_env_is_a_virtual_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    assert load().flower_port == 5555
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("FLOWER_PORT", "CELERY_WORKER_CONCURRENCY", "CELERY_TASK_TIME_LIMIT", "CELERY_WORKER_LOGLEVEL"),
+        *("FLOWER_BASIC_AUTH", "IBUTSU_TASKS_RETENTION", "IBUTSU_TASKS_FLOWER_URL", "POSTGRESQL_SSLMODE"),
+    ],
+)
+@pytest.mark.parametrize("content", ["root:Hidden:19000,0:::\n", "Hidden", "Hidden:\nHidden,\n"])
+def test_nothing_of_a_wrong_file_is_shown(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "shadow").write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        load(**{f"{name}_FILE": str(tmp_path / "shadow")})
+    assert "Hidden" not in str(caught.value)
+    assert f"{name}_FILE" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["Hidden", "hidden://x", "redis://h/0?Hidden=1", "redis://h:Hidden/0"])
+@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "SQLALCHEMY_DATABASE_URI"])
+def test_nothing_of_a_wrong_file_is_shown_of_urls_either(tmp_path: Path, name: str, url: str) -> None:
+    (tmp_path / "shadow").write_text(url)
+    with pytest.raises(SettingsError) as caught:
+        load(**{f"{name}_FILE": str(tmp_path / "shadow")})
+    assert "hidden" not in str(caught.value).lower()
+
+
+def test_a_file_that_is_no_secret_is_refused_by_its_size(tmp_path: Path) -> None:
+    (tmp_path / "large").write_text("x" * 100_000)
+    with pytest.raises(SettingsError, match="larger than 65536 bytes"):
+        load(POSTGRESQL_PASSWORD_FILE=str(tmp_path / "large"))
+
+
+def test_the_file_of_settings_is_called_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "prod.env"
+    path.write_text("\ufeffFLOWER_PORT=1234\n")
+    settings = load_settings(environ={}, env_file=path)
+    assert (settings.flower_port, settings.source("flower_port")) == (1234, f"{path} FLOWER_PORT")
+    path.write_text("FLOWER_PORT=none\n")
+    assert read_settings(environ={}, env_file=path).problems == {
+        "flower_port": f"{path} FLOWER_PORT must be a whole number, not 'none'."
+    }
+
+
+def test_a_line_that_is_none_is_named_and_the_others_hold(capfd: pytest.CaptureFixture[str]) -> None:
+    write_env("FLOWER_PORT=1234\n'a b=\nCELERY_WORKER_CONCURRENCY=3\n")
+    settings = load()
+    assert (settings.flower_port, settings.worker_concurrency) == (1234, 3)
+    assert settings.remarks == ("Line 2 of .env is left out: it is not NAME=value.",)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_home_that_does_not_exist_is_a_sentence() -> None:
+    with pytest.raises(SettingsError, match="begins with the home of a user who does not exist"):
+        load(IBUTSU_TASKS_DATA_DIR="~no-such-user/x")

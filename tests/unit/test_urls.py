@@ -1,0 +1,96 @@
+"""A URL that is taken is one that every library behind it takes; one that is not, is a sentence."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import psycopg2
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from psycopg2.extensions import make_dsn
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+
+from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.settings import load_settings, read_settings
+from ibutsu_tasks.settings.redis_url import backend_url, broker_url
+from ibutsu_tasks.settings.urls import _DATABASE_OPTIONS, database_url
+from ibutsu_tasks.settings.values import UnusableError
+
+PIECES = st.sampled_from(
+    [
+        *("h", "user", "pw", ":", "@", "/", "?", "#", "[", "]", "::1", "%", "%zz", "%40", "=", "&", ";"),
+        *("host", "port", "5432", "99999", "0", "-1", "sslmode", "require", "db", ",", " ", "\n", "é"),
+    ]
+)
+PLACES = st.lists(PIECES, max_size=12).map("".join)
+
+
+def dsn_of(url: str) -> str:
+    """Give what SQLAlchemy would hand to libpq, which has looked at it; nothing connects."""
+    engine = create_engine(make_url(url))
+    arguments, words = engine.dialect.create_connect_args(engine.url)
+    return make_dsn(*arguments, **words)
+
+
+@given(PLACES)
+@example("h1:1,h2:2/d")
+@example("h/d?host=a:1&host=b")
+@example("user@mail:pw@h/d")
+def test_sqlalchemy_and_libpq_take_what_we_take(rest: str) -> None:
+    with suppress(UnusableError):
+        dsn_of(database_url(f"postgresql://{rest}"))
+
+
+@pytest.mark.parametrize("name", _DATABASE_OPTIONS)
+def test_libpq_knows_every_option(name: str) -> None:
+    with suppress(psycopg2.ProgrammingError):
+        psycopg2.extensions.parse_dsn(f"{name}=1")
+        return
+    pytest.fail(f"libpq {psycopg2.__libpq_version__} does not know {name}")
+
+
+@given(PLACES, st.sampled_from(["redis", "rediss", "redis+socket", "REDISS"]))
+@example("h/0?db=1&health_check_interval=1", "rediss")
+def test_redis_and_celery_take_what_we_take(rest: str, scheme: str) -> None:
+    with suppress(UnusableError):
+        build_client(broker_url(f"{scheme}://{rest}")).close()
+
+
+@given(PLACES)
+def test_parts_of_a_database_make_a_url_that_is_taken(host: str) -> None:
+    options = {"postgresql_host": host, "postgresql_database": host, "postgresql_password": host}
+    uri = read_settings(options, environ={}).database_uri
+    if uri:
+        dsn_of(uri)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("redis://us/er:pw@h/0", "Percent-encode"),
+        ("redis://h/0#x", "holds a #"),
+        ("redis://h /0", "holds a space"),
+        ("redis://h/0?db", "without a value"),
+        ("redis://h/0?soket_timeout=1", r"not known \(there is socket_timeout\): 'soket_timeout'"),
+        ("redis://h/0?pass%77ord=x", "not known"),
+        ("redis://h/0;rediss://h/0", "options or schemes differ"),
+        ("redis://h/0?max_connections=1", "max_connections that must be at least 2"),
+    ],
+)
+def test_what_is_wrong_is_said(url: str, sentence: str) -> None:
+    with pytest.raises(UnusableError, match=sentence) as caught:
+        broker_url(url)
+    assert "pw" not in str(caught.value)
+
+
+def test_results_are_kept_in_one_place() -> None:
+    with pytest.raises(UnusableError, match="several URLs"):
+        backend_url("redis://h/0;redis://h/1")
+
+
+def test_the_port_belongs_to_a_setting_of_its_own() -> None:
+    with pytest.raises(SettingsError, match="the port has a setting of its own"):
+        load_settings(environ={"POSTGRESQL_HOST": "h:5432"})
