@@ -24,9 +24,9 @@ _OTHER_FORMATS = (
     (b"{", "JSON"),
     (b"[", "JSON"),
 )
-_HTML = re.compile(
-    r"(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
-)
+_HTML = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_BEFORE_ROOT = (("<?", "?>"), ("<!--", "-->"))
+"""How declarations and comments begin and end."""
 
 
 def detect_format(content: IO[bytes], filename: str) -> str:
@@ -42,7 +42,7 @@ def detect_format(content: IO[bytes], filename: str) -> str:
         return "archive"
     text = head.decode(marked_encoding(head) or "latin-1", "replace").lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
-        if _HTML.match(text):
+        if _HTML.match(_from_root(text)):
             raise InvalidImportError(f"{shown(filename)} is an HTML page; {_EXPECTED}.")
         return "junit"
     if not text and len(head) == _HEAD_BYTES and filename.lower().endswith(".xml"):
@@ -50,6 +50,13 @@ def detect_format(content: IO[bytes], filename: str) -> str:
     if not text:
         raise InvalidImportError(f"{shown(filename)} is empty; {_EXPECTED}.")
     raise InvalidImportError(f"{shown(filename)} looks like {_looks(head)}; {_EXPECTED}.")
+
+
+def _from_root(text: str) -> str:
+    """Give a document without what stands before its document type or its root element."""
+    while closing := next((closing for opening, closing in _BEFORE_ROOT if text.startswith(opening)), None):
+        text = text.partition(closing)[2].lstrip()
+    return text
 
 
 def _looks(head: bytes) -> str:

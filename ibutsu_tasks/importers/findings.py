@@ -34,10 +34,10 @@ class Findings:
         self._count: dict[str, int] = {}
         self._stored: dict[tuple[str, str], Stored] = {}
 
-    def note(self, kind: str, sentence: str) -> None:
-        """Record one occurrence; `sentence` has no full stop and is shown only for the first of its kind."""
+    def note(self, kind: str, sentence: str, times: int = 1) -> None:
+        """Record occurrences; `sentence` has no full stop and is shown only for the first of its kind."""
         self._first.setdefault(kind, sentence)
-        self._count[kind] = self._count.get(kind, 0) + 1
+        self._count[kind] = self._count.get(kind, 0) + times
 
     def knows(self, kind: str) -> bool:
         """Tell whether the kind occurred before, to spare the making of a sentence nobody reads."""
@@ -45,11 +45,12 @@ class Findings:
 
     def count_stored(self, what: str, where: str, line: Callable[[], int]) -> None:
         """Count one more of what is stored beside rows; `line` is asked for where the first one is."""
+        what = shown(what)
         stored = self._stored.get((what, where))
         if stored is not None:
             stored.count += 1
         elif len(self._stored) < MAX_STORED:
-            self._stored[what, where] = Stored(shown(what), where, line())
+            self._stored[what, where] = Stored(what, where, line())
 
     def stored(self) -> list[Stored]:
         """Give at most `MAX_STORED` kinds of what is stored beside rows, in the order of first occurrence."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 from typing import Any
 
 from ibutsu_tasks.storable import storable_json
@@ -14,13 +15,22 @@ MAX_DEPTH = 100
 MAX_VALUES = 300_000
 """Values of a document, by its commas and brackets: each takes many times its text in memory."""
 
+_STRING = re.compile(rb'"[^"]*"')
+
 
 def _finite(digits: str) -> float | None:
     number = float(digits)
     return number if math.isfinite(number) else None
 
 
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _name: None)
+def _whole(digits: str) -> int | None:
+    try:
+        return int(digits)
+    except ValueError:  # Python converts no more than 4,300 digits
+        return None
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_whole, parse_constant=lambda _name: None)
 # What may become a character that jsonb does not take: escapes, encoded surrogates, itself.
 _SUSPECT = (b"\\u", b"\xed", b"\x00")
 
@@ -30,12 +40,12 @@ class BrokenDocumentError(ValueError):
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """Read one JSON object. NaN and infinities become None.
+    """Read one JSON object. NaN, infinities and numbers of more than 4,300 digits become None.
 
     Raises `BrokenDocumentError` for anything else, and for what pytest-ibutsu leaves in place of a row
     that it could not serialise.
     """
-    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+    if _holds_too_many_values(data):
         raise BrokenDocumentError(f"holds more than {MAX_VALUES:,} values")
     try:
         document = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass"))
@@ -50,6 +60,18 @@ def json_object(data: bytes) -> dict[str, Any]:
     if document.get("error") == "serialization_failed":
         raise BrokenDocumentError("says that pytest-ibutsu could not serialise it")
     return document
+
+
+def _holds_too_many_values(data: bytes) -> bool:
+    if _values(data) <= MAX_VALUES:
+        return False
+    bare = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    # A value has two strings at most, its key and itself.
+    return bare.count(b'"') > 4 * MAX_VALUES or _values(_STRING.sub(b"", bare)) > MAX_VALUES
+
+
+def _values(data: bytes) -> int:
+    return sum(map(data.count, (b",", b"[", b"{")))
 
 
 def _is_plain(data: bytes) -> bool:

@@ -141,9 +141,9 @@ def derived_id(namespace: UUID, name: str) -> UUID:
 
 def column_text(value: Any) -> str | None:
     """Turn a JSON value into the text of an indexed column: None for empty, arrays and objects."""
-    if isinstance(value, str):
-        return indexed(value) if value else None
-    return str(value) if isinstance(value, bool | int | float) else None
+    if not isinstance(value, str | bool | int | float):
+        return None
+    return indexed(str(value)) or None
 
 
 def indexed(text: str) -> str:

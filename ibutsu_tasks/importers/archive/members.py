@@ -48,7 +48,7 @@ class ArchivePass:
     def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits, findings: Findings) -> None:
         self.run_folder: UUID | None = None
         """The folder everything lies in, once a file in it was met."""
-        self.stream = TarStream(content, upload.filename, limits, careful=upload.keeps_partial)
+        self.stream = TarStream(content, upload.filename, limits)
         self._filename = upload.filename
         self._limits = limits
         self._findings = findings

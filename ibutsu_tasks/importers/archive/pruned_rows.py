@@ -51,7 +51,12 @@ def _says(value: dict[str, Any], text: str) -> bool:
     if again == text:
         return True
     # The database writes 0.0000001 for what Python writes as 1e-07, and keeps digits a float has no room for.
-    return bool(json.loads(again, parse_float=Decimal) == json.loads(text, parse_float=Decimal))
+    return _exactly(again) == _exactly(text)
+
+
+def _exactly(text: str) -> object:
+    """Read JSON with every digit of its numbers."""
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
 def number_column(value: float | None) -> float | None:

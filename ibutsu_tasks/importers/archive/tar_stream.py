@@ -11,7 +11,7 @@ import io
 import re
 import tarfile
 import zlib
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.findings import shown
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 _GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER_BYTES = 256 * 1024
 _CAREFUL_BYTES = 256
+_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 _MAX_HEADER_BYTES = 64 * 1024
+# GNU tar and PAX know three: of the path, of a link's target, and of anything else.
+_MAX_HEADERS = 8
 _PAX_LOCAL = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
@@ -67,7 +70,7 @@ class _Header(NamedTuple):
 
 
 class _SmallReads:
-    """A file that comes in small pieces: of a damaged one zlib gives nothing, not even what was whole."""
+    """A file that comes in small pieces."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -79,45 +82,74 @@ class _SmallReads:
         return self._file.seek(offset)
 
 
+class _Unpacked:
+    """The unpacked bytes of a gzip file, up to the last before damage; then one of `_DAMAGE` is raised.
+
+    zlib gives nothing of a damaged piece, not even what was whole, and a buffer that fails to fill up loses
+    what it holds. So at damage the file is read again to the same place, in small pieces from there.
+    """
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+        self._is_careful = False
+        self.position = 0
+        packed.seek(0)
+        self._stream: IO[bytes] | gzip.GzipFile = io.BufferedReader(self._gzip(packed), _BUFFER_BYTES)
+
+    def read(self, size_bytes: int) -> bytes:
+        try:
+            data = self._stream.read(size_bytes)
+        except _DAMAGE:
+            if self._is_careful:
+                raise
+            self._begin_carefully()
+            data = self._stream.read(size_bytes)
+        self.position += len(data)
+        return data
+
+    def _begin_carefully(self) -> None:
+        self._is_careful = True
+        self._packed.seek(0)
+        self._stream = self._gzip(_SmallReads(self._packed))
+        left = self.position
+        while left:
+            left -= len(self._stream.read(min(left, CHUNK_BYTES)))
+
+    @staticmethod
+    def _gzip(packed: Any) -> gzip.GzipFile:
+        return gzip.GzipFile(fileobj=packed, mode="rb")
+
+
 class TarStream:
     """One pass over a `.tar.gz`. Raises `InvalidImportError` for whatever is wrong with it.
 
-    A `careful` one takes longer, and gives what lies right before damage, too. Any other is read again
-    from the beginning when it meets damage, to say where that is.
+    What lies right before damage is given, too.
     """
 
-    def __init__(
-        self, content: IO[bytes], filename: str, limits: ImportLimits, *, careful: bool = False
-    ) -> None:
+    def __init__(self, content: IO[bytes], filename: str, limits: ImportLimits) -> None:
         self._content = content
         self._filename = shown(filename)
         self._limits = limits
-        self._careful = careful
-        self._unpacked_bytes = 0
         self._left_bytes = 0
         self._padding_bytes = 0
-        self._stream: IO[bytes] | gzip.GzipFile
+        self._stream: _Unpacked
 
     def members(self) -> Iterator[Member]:
         """Yield the members; the data of each can be read until the next is asked for."""
         self._content.seek(0)
         if self._content.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
             raise self._refusal("it is not a gzip file")
-        self._content.seek(0)
-        packed = _SmallReads(self._content) if self._careful else self._content
-        with gzip.GzipFile(fileobj=packed, mode="rb") as unzipped:
-            # A buffer that fails to fill up loses what it holds.
-            self._stream = unzipped if self._careful else io.BufferedReader(unzipped, _BUFFER_BYTES)
-            count = 0
-            while (member := self._next_member()) is not None:
-                count += 1
-                if count > self._limits.members:
-                    raise self._over_limit(f"{self._limits.members:,} members")
-                yield member
-                self._skip(self._left_bytes + self._padding_bytes)
-            # At the end, gzip keeps the checksum of what was read.
-            while self._read_some(CHUNK_BYTES):
-                pass
+        self._stream = _Unpacked(self._content)
+        count = 0
+        while (member := self._next_member()) is not None:
+            count += 1
+            if count > self._limits.members:
+                raise self._over_limit(f"{self._limits.members:,} members")
+            yield member
+            self._skip(self._left_bytes + self._padding_bytes)
+        # At the end, gzip keeps the checksum of what was read.
+        while self._read_some(CHUNK_BYTES):
+            pass
 
     def data(self) -> bytes:
         """Read all of the current member."""
@@ -132,7 +164,14 @@ class TarStream:
 
     def _next_member(self) -> Member | None:
         overrides: dict[str, str] = {}
+        headers = 0
         while (header := self._next_header()) is not None:
+            headers += 1
+            if headers > _MAX_HEADERS:
+                raise self._refusal(
+                    f"more than {_MAX_HEADERS} headers belong to one file, at byte {self._stream.position:,} "
+                    "of its unpacked form"
+                )
             if header.kind in _LONG_NAMES:
                 name = self._header_data(header).split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
                 if header.kind == tarfile.GNUTYPE_LONGNAME:
@@ -170,7 +209,7 @@ class TarStream:
         return parts
 
     def _next_header(self) -> _Header | None:
-        position = self._unpacked_bytes
+        position = self._stream.position
         block = self._read_some(tarfile.BLOCKSIZE)
         header = _read_header(block)
         if header is not None:
@@ -195,22 +234,21 @@ class TarStream:
     def _read(self, size_bytes: int) -> bytes:
         data = self._read_some(size_bytes)
         if len(data) < size_bytes:
-            raise self._damage("cut off", self._unpacked_bytes)
+            raise self._damage("cut off", self._stream.position)
         return data
 
     def _read_some(self, size_bytes: int) -> bytes:
         try:
             data = self._stream.read(size_bytes)
         except EOFError:
-            raise self._damage("cut off", self._unpacked_bytes) from None
-        except (gzip.BadGzipFile, zlib.error):
-            raise self._damage("damaged", self._unpacked_bytes) from None
-        self._unpacked_bytes += len(data)
+            raise self._damage("cut off", self._stream.position) from None
+        except _DAMAGE:
+            raise self._damage("damaged", self._stream.position) from None
         self._check_limit(0)
         return data
 
     def _check_limit(self, more_bytes: int) -> None:
-        if self._unpacked_bytes + more_bytes > self._limits.unpacked_bytes:
+        if self._stream.position + more_bytes > self._limits.unpacked_bytes:
             raise self._over_limit(
                 f"{self._limits.unpacked_bytes:,} bytes, the limit IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
                 "Split the archive, or ask the operator to raise the limit.",
@@ -220,10 +258,6 @@ class TarStream:
         return InvalidImportError(f"{self._filename} unpacks to more than {limit}.", hint)
 
     def _damage(self, what: str, position: int) -> InvalidImportError:
-        if not self._careful:
-            # The buffer lost what was whole, and with it the place.
-            for _ in TarStream(self._content, self._filename, self._limits, careful=True).members():
-                pass
         return self._refusal(f"the archive is {what} at byte {position:,} of its unpacked form")
 
     def _refusal(self, sentence: str) -> InvalidImportError:

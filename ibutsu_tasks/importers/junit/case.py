@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS, CaseExtras
+from ibutsu_tasks.importers.junit.properties import Snapshot, SuiteProperties
 from ibutsu_tasks.importers.parsed import Content, ParsedArtifact, ParsedResult, ParsedRow, Upload
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
 from ibutsu_tasks.importers.values import column_text, derived_id, indexed
@@ -55,36 +56,28 @@ _STATUS_ORDER = ("error", "failed", "xpassed", "xfailed", "skipped")
 
 @dataclass(slots=True)
 class Suite:
-    """A suite while it is open. `properties` include those of all suites around it."""
+    """A suite while it is open."""
 
     path: tuple[str, ...] = ()
     name: str | None = None
     file: str | None = None
-    properties: dict[str, Any] = field(default_factory=dict)
-    properties_characters: int = 0
+    properties: SuiteProperties = field(default_factory=SuiteProperties)
     has_cases: bool = False
-    is_shared: bool = False
-    """Whether a case or an inner suite refers to the same `properties`, so that they must not change."""
 
     def child(self, attributes: dict[str, str]) -> Suite:
         """Make the suite that begins inside this one."""
-        name = attributes.get("name")
-        self.is_shared = True
+        name, file = (attributes.get(key, "")[:MAX_FACT_CHARACTERS] for key in ("name", "file"))
         return Suite(
             path=(*self.path, name) if name else self.path,
             name=name or self.name,
-            file=attributes.get("file") or self.file,
-            properties=self.properties,
-            properties_characters=self.properties_characters,
-            is_shared=True,
+            file=file or self.file,
+            properties=SuiteProperties(self.properties.snapshot()),
         )
 
-    def set_property(self, key: str, value: str) -> None:
-        """Set a property for the cases that begin from now on."""
-        if self.is_shared:
-            self.properties, self.is_shared = dict(self.properties), False
-        self.properties[key] = value
-        self.properties_characters += len(key) + len(value)
+    @property
+    def repeated_characters(self) -> int:
+        """How much of the suite the row of each of its cases repeats."""
+        return self.properties.characters + sum(map(len, self.path)) + len(self.file or "")
 
 
 @dataclass(slots=True)
@@ -94,8 +87,8 @@ class Case:
     number: int
     attributes: dict[str, str]
     suite: Suite
-    suite_properties: dict[str, Any]
-    root_properties: dict[str, Any]
+    suite_properties: Snapshot
+    root_properties: Snapshot
     duration_seconds: float
     properties: dict[str, str] | None = None
     properties_characters: int = 0
@@ -205,7 +198,7 @@ class RowMaker:
             data["line"] = line
         if len(suite.path) > 1:
             data["suites"] = list(suite.path)
-        data.update(case.suite_properties)
+        case.suite_properties.put_into(data)
         if case.properties:
             data.update(case.properties)
         if case.facts:

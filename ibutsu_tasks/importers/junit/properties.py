@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS
 
@@ -16,6 +17,65 @@ MAX_PROPERTIES = 10_000
 MAX_PROPERTY_CHARACTERS = 64 * 1024
 MAX_PROPERTIES_CHARACTERS = 1024 * 1024
 """What one test case may have of properties, its own and inherited: they are repeated in every row."""
+
+
+class SuiteProperties:
+    """The properties of a suite, which may change between two of its test cases.
+
+    Whoever inherits them keeps a snapshot. Snapshots are read in the order they were taken in, so the
+    changes between them are all that is kept.
+    """
+
+    def __init__(self, outer: Snapshot | None = None) -> None:
+        self.outer = outer
+        self.latest: dict[str, str] = {}
+        """Those of this suite alone, without what it inherits."""
+        self.count: int = outer.properties.count if outer else 0
+        self.characters: int = outer.properties.characters if outer else 0
+        self._changes: dict[str, str] = {}
+        self._waiting: deque[dict[str, str]] = deque()
+        self._read: dict[str, str] = {}
+        self._read_until = 0
+        self._snapshot = Snapshot(self, 0)
+
+    def set(self, key: str, value: str) -> None:
+        """Set a property for the cases that begin from now on."""
+        self.count += key not in self.latest
+        self.characters += len(key) + len(value)
+        self.latest[key] = self._changes[key] = value
+
+    def snapshot(self) -> Snapshot:
+        """Remember the properties as they are now."""
+        if self._changes:
+            self._waiting.append(self._changes)
+            self._changes = {}
+            self._snapshot = Snapshot(self, self._snapshot.changes + 1)
+        return self._snapshot
+
+    def after(self, changes: int) -> dict[str, str]:
+        """Give them as they were after so many changes, no fewer than the last time."""
+        while self._read_until < changes:
+            self._read |= self._waiting.popleft()
+            self._read_until += 1
+        return self._read
+
+
+class Snapshot(NamedTuple):
+    """The properties of a suite at one moment, and those of all suites around it."""
+
+    properties: SuiteProperties
+    changes: int
+
+    def get(self, key: str) -> str | None:
+        """Give the value of one property."""
+        outer = self.properties.outer
+        return self.properties.after(self.changes).get(key, outer and outer.get(key))
+
+    def put_into(self, data: dict[str, Any]) -> None:
+        """Add the properties to the data of a row; an inner suite's go before an outer one's."""
+        if self.properties.outer:
+            self.properties.outer.put_into(data)
+        data.update(self.properties.after(self.changes))
 
 
 class Properties:
@@ -38,16 +98,18 @@ class Properties:
             value = self._property_text(sink)
         elif case is not None and (text := sink.content()):
             self._remainder.add_element(case, "property", {"name": key}, text)
-        if len(value) > MAX_PROPERTY_CHARACTERS:
-            value = value[:MAX_PROPERTY_CHARACTERS]
+        if max(len(key), len(value)) > MAX_PROPERTY_CHARACTERS:
+            key, value = key[:MAX_PROPERTY_CHARACTERS], value[:MAX_PROPERTY_CHARACTERS]
             self._stream.note("long property", "ends a property that is too long; cut off")
         self._set(suites, case, key, value)
 
     def _set(self, suites: list[Suite], case: Case | None, key: str, value: str) -> None:
         suite = suites[-1]
-        holder = case or suite
-        is_full = holder.properties_characters > MAX_PROPERTIES_CHARACTERS
-        if is_full or len(holder.properties or ()) >= MAX_PROPERTIES:
+        if case is None:
+            count, characters = suite.properties.count, suite.properties.characters
+        else:
+            count, characters = len(case.properties or ()), case.properties_characters
+        if count >= MAX_PROPERTIES or characters > MAX_PROPERTIES_CHARACTERS:
             what = "holds more properties than one test case can have; the rest was left out"
             self._stream.note("properties", what)
         elif case is not None:
@@ -55,7 +117,7 @@ class Properties:
                 self._remainder.add_element(case, "property", {"name": key, "value": before}, None)
             case.set_property(key, value)
         else:
-            suite.set_property(key, value)
+            suite.properties.set(key, value)
             if suite.has_cases and len(suites) > 1:
                 self._remainder.add_late_property(suite.path, key, value)
 

@@ -84,7 +84,7 @@ class _JUnitReader:
 
     def run(self) -> ParsedRun:
         report = self._report
-        data = {**report.root.properties, **self._upload.metadata}
+        data = {**report.root.properties.latest, **self._upload.metadata}
         if report.remainder.suites:
             data[free_key(data, "suites")] = list(report.remainder.suites)
         return ParsedRun(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS
+from ibutsu_tasks.importers.junit.extras import ATTACHMENT
 from ibutsu_tasks.importers.junit.stated import STATED_COUNTS
 
 if TYPE_CHECKING:
@@ -95,6 +96,6 @@ class Remainder:
             if left := {key: value for key, value in attributes.items() if key not in shown_elsewhere}:
                 self.add_element(case, name, left, None)
         # A text too large for memory is not searched.
-        if isinstance(text, bytes) and b"[[ATTACHMENT|" in text:
+        if isinstance(text, bytes) and ATTACHMENT in text:
             case.made_extras().add_attachments(text)
-            self._mention("[[ATTACHMENT|", "data.attachments")
+            self._mention(ATTACHMENT.decode(), "data.attachments")

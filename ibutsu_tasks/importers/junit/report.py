@@ -36,6 +36,7 @@ class OpenElement:
     """An element whose text is being gathered."""
 
     name: str
+    """Of a foreign element its path, as it stands in data."""
     attributes: dict[str, str]
     sink: TextSink
     line: int = 0
@@ -103,7 +104,7 @@ class JUnitReport:
         self._stream.on_elements(self._start, self._end)
         self._depth = 1
         if local == "testsuite":
-            self.root = self.root.child(attributes)
+            self.root = self._child(self.root, attributes)
         self._suites.append(self.root)
         self.remainder.add_suite(self.root.path, attributes, is_root=True)
         self._root_claims = stated_counts(attributes)
@@ -140,16 +141,17 @@ class JUnitReport:
             return
         if self._open:
             self._open[-1].is_leaf = False
+            # One character beyond the limit tells that it was cut.
+            name = f"{self._open[-1].name}/{name}"[: MAX_FACT_CHARACTERS + 1]
         self._start_text(name, attributes)
         self._open[-1].foreign_depth = self._depth
         self._open[-1].line = self._stream.line
 
     def _end_foreign(self, case: Case) -> None:
-        path = "/".join(element.name for element in self._open)
         element = self._take_text()
         text = element.sink.content()
         if element.is_leaf or element.attributes or text is not None:
-            self.remainder.add_element(case, path, element.attributes, text, element.line)
+            self.remainder.add_element(case, element.name, element.attributes, text, element.line)
 
     def _loose_text(self, text: str) -> None:
         if text.isspace():
@@ -169,8 +171,13 @@ class JUnitReport:
         if self._takes_suite_times and not self._cases:
             times = (self.start_time, stated_time(self._stream, attributes))
             self.start_time = min((time for time in times if time), default=None)
-        self._suites.append(self._suites[-1].child(attributes))
+        self._suites.append(self._child(self._suites[-1], attributes))
         self.remainder.add_suite(self._suites[-1].path, attributes)
+
+    def _child(self, suite: Suite, attributes: dict[str, str]) -> Suite:
+        if any(len(attributes.get(key, "")) > MAX_FACT_CHARACTERS for key in ("name", "file")):
+            self._stream.note("long suite", "begins a suite whose name or file is too long; cut off")
+        return suite.child(attributes)
 
     def _end_suite(self, _name: str) -> None:
         self._suites.pop()
@@ -178,17 +185,22 @@ class JUnitReport:
     def _start_case(self, _name: str, attributes: dict[str, str]) -> None:
         self._refuse_inside_case("a test case")
         suite = self._suites[-1]
-        suite.has_cases = suite.is_shared = self.root.is_shared = True
+        suite.has_cases = True
         self._cases += 1
-        self._repeated_characters += suite.properties_characters
+        self._repeated_characters += suite.repeated_characters
         if self._repeated_characters > self._max_repeated_characters:
             raise self._stream.refusal(
-                f"the properties repeated by each test case exceed {self._max_repeated_characters:,} bytes "
+                f"what each test case repeats of its suites exceeds {self._max_repeated_characters:,} bytes "
                 "(IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES)"
             )
         duration = stated_duration(self._stream, attributes)
         self._case = Case(
-            self._cases, attributes, suite, suite.properties, self.root.properties, duration or 0.0
+            self._cases,
+            attributes,
+            suite,
+            suite.properties.snapshot(),
+            self.root.properties.snapshot(),
+            duration or 0.0,
         )
         left = left_over(attributes, suite.file)
         if duration is None and attributes.get("time"):

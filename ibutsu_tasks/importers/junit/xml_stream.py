@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ibutsu_tasks.importers.parsed import ImportLimits
 
 _TEXT_BUFFER_BYTES = 64 * 1024
+# expat keeps every name it met, and dialects together have a few hundred.
+_MAX_NAMES_CHARACTERS = 1024 * 1024
 _CUT_OFF = "the file ends too early, it seems to be cut off"
 _SENTENCES = {
     "no element found": _CUT_OFF,
@@ -42,7 +44,8 @@ class XmlStream:
         self._fed_bytes = 0
         self._ended = False
         # The pieces are UTF-8 whatever the declaration says.
-        self._parser = expat.ParserCreate("utf-8")
+        self._names: dict[str, str] = {}
+        self._parser = expat.ParserCreate("utf-8", None, self._names)
         self._parser.buffer_size = _TEXT_BUFFER_BYTES
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._doctype
@@ -97,12 +100,14 @@ class XmlStream:
         unfinished = self._fed_bytes - max(self._parser.CurrentByteIndex, 0)
         if unfinished > self._max_tag_bytes:
             raise self.refusal(f"a single tag is larger than {self._max_tag_bytes:,} bytes")
+        if sum(map(len, filter(None, self._names))) > _MAX_NAMES_CHARACTERS:
+            raise self.refusal("elements and attributes have more different names than any report needs")
         # expat scans an unfinished tag from its beginning each time, so a large one gets large pieces.
-        pieces = []
+        wanted, pieces = min(unfinished, self._max_tag_bytes - unfinished), []
         for piece in self._pieces:
             pieces.append(piece)
-            unfinished -= len(piece)
-            if unfinished <= 0:
+            wanted -= len(piece)
+            if wanted <= 0:
                 break
         return b"".join(pieces)
 

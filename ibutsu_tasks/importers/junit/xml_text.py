@@ -35,12 +35,17 @@ _NO_DOCUMENT_CODECS = frozenset({"idna", "punycode", "raw-unicode-escape", "unde
 _MEANS_UTF8 = ("utf-16", "utf-32", "utf-7", "ascii")
 
 _CONTROL_BYTES = bytes({*range(0x20)} - {0x09, 0x0A, 0x0D})
-_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
+_CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff"
 _UTF8_SURROGATE = r"\udced[\udca0-\udcbf][\udc80-\udcbf]"
-_SURROGATE = r"[\ud800-\udfff]"
 _REFERENCE = r"&#(?!(?:9|10|13|x[9AaDd]);)(?:[0-9]{1,32}|x[0-9A-Fa-f]{1,32});"
 _CDATA_START, _CDATA_END = "<![CDATA[", "]]>"
-_UNCLEAN = re.compile(rf"{_CONTROL}|{_UTF8_SURROGATE}|{_SURROGATE}|{_REFERENCE}|<!\[CDATA\[|\]\]>")
+_MARKUP = rf"{_REFERENCE}|<!\[CDATA\[|\]\]>"
+# In runs, because a file in another encoding than it declares holds little else.
+_UNCLEAN = re.compile(
+    rf"(?P<unfit>[{_CONTROL}]+)|{_UTF8_SURROGATE}|(?P<bytes>(?:(?!{_UTF8_SURROGATE})[\udc80-\udcff])+)|{_MARKUP}"
+)
+_UNCLEAN_WIDE = re.compile(rf"(?P<unfit>[{_CONTROL}\ud800-\udfff]+)|{_MARKUP}")
+"""The same in UTF-16 and UTF-32, where a surrogate is no byte that did not fit."""
 # What may be the beginning of something that only the next piece completes.
 _UNFINISHED = re.compile(
     r"(?:&(?:#[0-9A-Fa-fx]{0,33})?|<(?:!(?:\[[CDAT]{0,5})?)?|\]\]?|\udced[\udca0-\udcbf]?)\Z"
@@ -50,6 +55,16 @@ _UNFINISHED_CHARACTERS = 40
 _CHARACTERS = ((0x09, 0x0A, 0x0D), range(0x20, 0xD800), range(0xE000, 0xFFFE), range(0x10000, 0x110000))
 # pytest shows a character in two hexadecimal digits, or in four when two are too few.
 _TWO_DIGITS_BELOW = 0x100
+
+
+def _shown_as(code: int) -> str:
+    return f"#x{code:0{2 if code < _TWO_DIGITS_BELOW else 4}X}"
+
+
+_SHOWN = {code: _shown_as(code) for code in (*range(0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)}
+_AS_WINDOWS_1252 = {
+    0xDC00 + byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0x100)
+}
 
 
 class XmlText:
@@ -76,10 +91,9 @@ class XmlText:
         """
         encoding = self._encoding()
         # surrogatepass for UTF-16: there an undecodable unit is a lone surrogate already.
-        self._escapes_bytes = not encoding.startswith(("utf-16", "utf-32"))
-        decoder = codecs.getincrementaldecoder(encoding)(
-            "surrogateescape" if self._escapes_bytes else "surrogatepass"
-        )
+        is_wide = encoding.startswith(("utf-16", "utf-32"))
+        self._unclean = _UNCLEAN_WIDE if is_wide else _UNCLEAN
+        decoder = codecs.getincrementaldecoder(encoding)("surrogatepass" if is_wide else "surrogateescape")
         held = ""
         while True:
             raw = self._content.read(PIECE_BYTES)
@@ -138,7 +152,7 @@ class XmlText:
     def _clean(self, text: str) -> bytes:
         data = _as_it_is(text)
         if data is None:
-            data = _UNCLEAN.sub(self._replacement, text).encode()
+            data = self._unclean.sub(self._replacement, text).encode()
         else:
             start, end = text.rfind(_CDATA_START), text.rfind(_CDATA_END)
             self._in_cdata = start > end or (self._in_cdata and start == end)
@@ -152,27 +166,24 @@ class XmlText:
             return text
         if self._in_cdata and text.startswith("&"):
             return text
-        if self._escapes_bytes and len(text) == 1 and "\udc80" <= text <= "\udcff":
-            self._note(
-                match, "bytes", "a byte that does not fit the encoding; such were read as Windows-1252"
-            )
-            byte = bytes([ord(text) - 0xDC00])
-            try:
-                return byte.decode("cp1252")
-            except UnicodeDecodeError:
-                return byte.decode("latin-1")
-        code = _code_point(text)
+        if match.lastgroup == "bytes":
+            what = "a byte that does not fit the encoding; such were read as Windows-1252"
+            self._note(match, "bytes", what, len(text))
+            return text.translate(_AS_WINDOWS_1252)
+        is_run = match.lastgroup == "unfit"
+        code = ord(text[0]) if is_run else _code_point(text)
         if any(code in allowed for allowed in _CHARACTERS):
             return text
-        shown_as = f"#x{code:0{2 if code < _TWO_DIGITS_BELOW else 4}X}"
-        self._note(match, "control", f"a character that XML does not allow; such are shown as {shown_as}")
-        return shown_as
+        shown_as = _shown_as(code)
+        what = f"a character that XML does not allow; such are shown as {shown_as}"
+        self._note(match, "control", what, len(text) if is_run else 1)
+        return text.translate(_SHOWN) if is_run else shown_as
 
-    def _note(self, match: re.Match[str], kind: str, what: str) -> None:
+    def _note(self, match: re.Match[str], kind: str, what: str, times: int) -> None:
         line = 0
         if not self._findings.knows(kind):
             line = self.skipped_lines + self._line + match.string.count("\n", 0, match.start())
-        self._findings.note(kind, f"line {line} holds {what}")
+        self._findings.note(kind, f"line {line} holds {what}", times)
 
 
 def marked_encoding(head: bytes) -> str | None:
@@ -196,7 +207,6 @@ def _code_point(text: str) -> int:
         return int(text[3:-1], 16)
     if text.startswith("&#"):
         return int(text[2:-1])
-    if len(text) > 1:  # a surrogate that was encoded in three bytes of UTF-8
-        low, high = ord(text[2]) & 0x3F, ord(text[1]) & 0x3F
-        return 0xD000 | high << 6 | low
-    return ord(text)
+    # A surrogate that was encoded in three bytes of UTF-8.
+    low, high = ord(text[2]) & 0x3F, ord(text[1]) & 0x3F
+    return 0xD000 | high << 6 | low

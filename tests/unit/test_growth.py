@@ -1,0 +1,128 @@
+"""Time follows the bytes: whatever a text repeats, five times of it take about five times as long."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ibutsu_tasks.database.models import Result
+from ibutsu_tasks.errors import InvalidFilterError, InvalidImportError
+from ibutsu_tasks.importers import IMPORTERS, detect_format
+from ibutsu_tasks.importers.findings import Findings
+from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
+from ibutsu_tasks.importers.junit.dialects import dialect_of
+from ibutsu_tasks.importers.junit.xml_text import XmlText
+from ibutsu_tasks.importers.parsed import ImportLimits, Upload
+from ibutsu_tasks.importers.values import count, indexed, seconds, utc_time
+from ibutsu_tasks.operations.query.filters import build_clauses
+from ibutsu_tasks.settings.masking import Masker, mask_url_passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SMALLEST_BYTES, LARGEST_BYTES, STEP = 64, 64 * 1024, 1.2
+STEPS_COMPARED, MOST_TIMES = 9, 15
+"""Over nine steps linear work takes 5 times as long, quadratic 26 times."""
+
+NOISE_SECONDS = 0.05
+TRIES = 4
+
+PIECES = (
+    *("<!---->", "<!--", "-->", "<?xml", "?>", "<![CDATA[", "]]>", "[[ATTACHMENT|", "]]", "]"),
+    *("&#", "&#27;", "&amp;", "\x1b", "\x00", "\udcff", "\udced\udca0\udc80", "\ufffe", "я", "a", "1", " "),
+    *("\n", "\r", "\t", "<testsuite ", "<testcase ", "<testsuite/>", "<testcase/>", '<property name="a" '),
+    *('name="', 'file="', 'value="', '"', "'", "/>", ">", "<", "=", "encoding=", "xml:", "-20261121061205"),
+    *("://", ":", "@", "redis://a:", "?password=", "&", "%", ";", "!", "~", "*", "(", ".", "metadata.", "\\"),
+    *("{", "}", "[", ",", '\\"', "e5", "1m", "1,", "-", "+", "T", "Z"),
+)
+UNITS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _import(report: str) -> None:
+    upload = Upload(UUID(int=1), "report.xml")
+    for _ in IMPORTERS["junit"](io.BytesIO(_encoded(report)), upload, ImportLimits()).rows:
+        pass
+
+
+def _decode(text: str, declaration: str = "") -> None:
+    for _ in XmlText(io.BytesIO(_encoded(declaration + text)), "report.xml", Findings()).pieces():
+        pass
+
+
+def _values(text: str) -> None:
+    for read in (seconds, count, utc_time, indexed):
+        read(text)
+
+
+WORK: dict[str, Callable[[str], Any]] = {
+    "detection": lambda text: detect_format(io.BytesIO(_encoded("<" + text)), "report.xml"),
+    "detection of a comment": lambda text: detect_format(io.BytesIO(_encoded("<!--" + text)), "report.xml"),
+    "dialect": lambda text: dialect_of(io.BytesIO(_encoded("<testsuite " + text)), "report.xml"),
+    "decoding": _decode,
+    "decoding of UTF-16": lambda text: list(
+        XmlText(io.BytesIO(text.encode("utf-16", "surrogatepass")), "report.xml", Findings()).pieces()
+    ),
+    "parsing of elements": lambda text: _import(f"<testsuite>{text}</testsuite>"),
+    "parsing of a case": lambda text: _import(f"<testsuite><testcase>{text}</testcase></testsuite>"),
+    "parsing of an output": lambda text: _import(
+        f"<testsuite><testcase><system-out><![CDATA[{text}]]></system-out></testcase></testsuite>"
+    ),
+    "parsing of an attribute": lambda text: _import(
+        f'<testsuite file="{text}"><testcase name="{text}"/></testsuite>'
+    ),
+    "JSON": lambda text: json_object(_encoded(f'{{"a": {text}}}')),
+    "JSON of a text": lambda text: json_object(_encoded(f'{{"a": "{text}"}}')),
+    "values": _values,
+    "masking": mask_url_passwords,
+    "masking of what is known": Masker(["redis://:S3cret@h", "aaaa", "me:://:"]).mask,
+    "a filter": lambda text: build_clauses(Result.__table__, [text]),
+    "the value of a filter": lambda text: build_clauses(Result.__table__, [f"metadata.a*{text}"]),
+}
+
+
+def _seconds_of(work: Callable[[str], Any], text: str) -> float:
+    began = time.process_time()
+    with suppress(InvalidImportError, InvalidFilterError, BrokenDocumentError, UnicodeError):
+        work(text)
+    return time.process_time() - began
+
+
+def _grows_too_fast(work: Callable[[str], Any], before: str, unit: str) -> str | None:
+    """Say between which sizes the time grew too fast; what hangs is met at a small size."""
+    size, taken = float(SMALLEST_BYTES), [NOISE_SECONDS]
+    while size < LARGEST_BYTES:
+        text = before + unit * max(1, int(size) // len(unit))
+        taken.append(_seconds_of(work, text))
+        earlier = max(taken[-1 - STEPS_COMPARED] if len(taken) > STEPS_COMPARED else 0, NOISE_SECONDS)
+        if taken[-1] > MOST_TIMES * earlier:
+            return f"{len(text)} characters take {taken[-1]:.2f} s, a fifth of them {earlier:.2f} s"
+        size *= STEP
+    return None
+
+
+@pytest.mark.parametrize("name", WORK)
+@settings(deadline=None, max_examples=10)
+@given(before=UNITS, unit=UNITS)
+def test_time_follows_the_length_of_a_text(name: str, before: str, unit: str) -> None:
+    for _ in range(TRIES):
+        fault = _grows_too_fast(WORK[name], before, unit)
+        if fault is None:
+            return
+    pytest.fail(f"{name} of {before!r} + {unit!r} * n: {fault}")
+
+
+@pytest.mark.parametrize(("pattern", "unit"), [("b*a", "b"), ("(?:<!--.*?-->)*<html", "<!---->")])
+def test_quadratic_and_exponential_work_is_told(pattern: str, unit: str) -> None:
+    assert _grows_too_fast(re.compile(pattern).search, "", unit) is not None
