@@ -73,7 +73,9 @@ class Follower:
         self._output = output
         self._app = app
         self._imports = {str(one.import_id): one for one in imports if one.import_id}
-        self._ended_by_word: set[str] = set()
+        self._open = {key: one for key, one in self._imports.items() if not one.has_ended}
+        self._unheard = set(self._open)
+        """Ids of the open imports that no worker said to have ended."""
         self._began = time.monotonic()
         self._has_asked = False
 
@@ -110,24 +112,23 @@ class Follower:
             if one is None:
                 continue
             if update.status in ENDED:
-                self._ended_by_word.add(update.import_id)
+                self._unheard.discard(update.import_id)
                 bars.remove(update.import_id)
-                if {str(open_.import_id) for open_ in self._open()} <= self._ended_by_word:
+                if not self._unheard:
                     return
             elif update.done:
                 bars.move(one.filename, update)
 
     def _refresh(self) -> bool:
         """Read the state of the open imports; say whether there are any left."""
-        waiting = self._open()
+        waiting = list(self._open.values())
         with self._app.resources.session() as session:
             outcomes = read_outcomes(session, [one.import_id for one in waiting if one.import_id])
         for one, outcome in zip(waiting, outcomes, strict=True):
             one.see(outcome)
-        return bool(self._open())
-
-    def _open(self) -> list[FileImport]:
-        return [one for one in self._imports.values() if not one.has_ended]
+        self._open = {key: one for key, one in self._open.items() if not one.has_ended}
+        self._unheard &= self._open.keys()
+        return bool(self._open)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began

@@ -16,7 +16,7 @@ from ibutsu_tasks.operations.query.fields import Field, find_field
 from ibutsu_tasks.storable import UNSTORABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import ColumnElement, Table
 
@@ -40,16 +40,26 @@ GRAMMAR = (
 )
 MAX_SHOWN_CHARACTERS = 200
 
+MAX_FILTERS = 100
+"""Of one query; each takes time to become SQL, and the server's plan grows with them."""
+
+MAX_FILTER_CHARACTERS = 1_000_000
+
 _FILTER = re.compile(r"([^=!><)(~*%@]+)(>=|<=|[=!><)(~*%@])(.*)", re.DOTALL)
 _YES, _NO = ("y", "t", "1"), ("n", "f", "0")
 
 
-def build_clauses(table: Table, filters: Iterable[str]) -> list[ColumnElement[bool]]:
+def build_clauses(table: Table, filters: Sequence[str]) -> list[ColumnElement[bool]]:
     """Turn filters into conditions that all have to hold; those on fields `table` lacks are ignored.
 
     As in SQL, a row without the value satisfies no comparison, not even `!`.
-    Raises InvalidFilterError, naming the filter, for one that does not follow the grammar.
+    Raises InvalidFilterError, naming the filter, for one that does not follow the grammar, and for too many.
     """
+    if len(filters) > MAX_FILTERS:
+        raise InvalidFilterError(
+            f"A query takes at most {MAX_FILTERS} filters, not {len(filters):,}.",
+            "Ask for several values of one field with *, separated by ;.",
+        )
     clauses = (build_clause(table, text) for text in filters)
     return [clause for clause in clauses if clause is not None]
 
@@ -88,6 +98,8 @@ def uses_regex(text: str) -> bool:
 def _split(text: str) -> tuple[str, str, str]:
     if not isinstance(text, str):
         raise ValueError("is not text")  # noqa: TRY004 - one kind of error for all that is wrong with a filter
+    if len(text) > MAX_FILTER_CHARACTERS:
+        raise ValueError(f"is longer than {MAX_FILTER_CHARACTERS:,} characters")
     if UNSTORABLE.search(text):
         raise ValueError("holds a character PostgreSQL cannot store")
     match = _FILTER.fullmatch(text)

@@ -33,6 +33,9 @@ ESTIMATE_LIMIT_ROWS = 1_000
 FETCH_ROWS = 1_000
 """Rows the driver holds at once on their way."""
 
+UNCACHED: dict[str, Any] = {"compiled_cache": None}
+"""Hardly two queries are alike, and SQLAlchemy would keep hundreds with all their values."""
+
 LARGEST_OFFSET = 2**63 - 1
 
 QUERY_CANCELED, INVALID_REGEX = "57014", "2201B"
@@ -140,7 +143,7 @@ def _fetch_rows(
         .order_by(table.c.start_time.desc(), table.c.id)
         .offset(request.offset)
         .limit(request.page_size)
-        .execution_options(yield_per=FETCH_ROWS)
+        .execution_options(yield_per=FETCH_ROWS, **UNCACHED)
     )
     rows, size_bytes = [], 0
     for values in session.execute(page):
@@ -177,7 +180,8 @@ def _total(session: Session, matching: Select[Any], request: PageRequest, page_r
         return seen
     if request.estimate and (estimate := _estimate_rows(session, matching)) >= ESTIMATE_LIMIT_ROWS:
         return max(estimate, seen) if page_rows else estimate
-    return session.scalars(select(func.count()).select_from(matching.subquery())).one()
+    count = select(func.count()).select_from(matching.subquery()).execution_options(**UNCACHED)
+    return session.scalars(count).one()
 
 
 class _Explain(Executable, ClauseElement):

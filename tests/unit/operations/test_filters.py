@@ -144,6 +144,15 @@ def test_a_filter_that_is_no_text_is_refused() -> None:
             build_clauses(RESULTS, [wrong])  # type: ignore[list-item]
 
 
+def test_more_filters_than_anybody_needs_are_refused() -> None:
+    assert len(build_clauses(RESULTS, ["env=a"] * 100)) == 100
+    with pytest.raises(InvalidFilterError, match="at most 100 filters, not 5,000"):
+        build_clauses(RESULTS, ["env=a"] * 5000)
+    with pytest.raises(InvalidFilterError, match="is longer than 1,000,000 characters") as refusal:
+        build_clauses(RESULTS, ["env*" + "a;" * 500_000])
+    assert len(str(refusal.value)) < 1000
+
+
 def test_an_endless_filter_is_cut_in_the_message() -> None:
     with pytest.raises(InvalidFilterError) as caught:
         build_clause(RESULTS, "x" * 1_000_000)
