@@ -26,7 +26,7 @@ from ibutsu_tasks.settings.sources import (
     read_env_file,
     unused_stack,
 )
-from ibutsu_tasks.settings.values import Row, as_text, duration, number, port, secret, setting
+from ibutsu_tasks.settings.values import Row, duration, number, port, secret, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -36,18 +36,17 @@ from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune.rows import Rows, chosen_by, place_of, tables_with_keys
 from ibutsu_tasks.retention import RETENTION_RULES
 
-_UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.indexes import Catalogue, MissingIndex
     from ibutsu_tasks.operations.prune.rows import RowKey
     from ibutsu_tasks.retention import ProjectAge, RetentionRule
+
+_UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 def columns_needed(rule: RetentionRule) -> list[Column[Any]]:
