@@ -114,7 +114,7 @@ ARCHIVES = {
     "no run.json": (archive(None, [result_json(0)]), "done"),
     "no id": (archive({"start_time": "2026-11-21T08:00:00"}, [result_json(0)]), "done"),
     "no start_time": (archive({"id": str(RUN_ID)}, [NO_START | {"id": str(RESULT_IDS[0])}]), "done"),
-    "unknown project": (archive(GOOD_RUN | {"metadata": {"project": "nobody"}}, [result_json(0)]), "error"),
+    "unknown project": (archive(GOOD_RUN | {"metadata": {"project": "nobody"}}, [result_json(0)]), "done"),
     "broken result.json": (
         tar_gz(
             (tarfile.TarInfo(f"{RUN_ID}/{RESULT_IDS[0]}/result.json"), b'{"test_id": '),
