@@ -33,9 +33,6 @@ ESTIMATE_LIMIT_ROWS = 1_000
 FETCH_ROWS = 1_000
 """Rows the driver holds at once on their way."""
 
-UNCACHED: dict[str, Any] = {"compiled_cache": None}
-"""Hardly two queries are alike, and SQLAlchemy would keep hundreds with all their values."""
-
 LARGEST_OFFSET = 2**63 - 1
 
 QUERY_CANCELED, INVALID_REGEX = "57014", "2201B"
@@ -99,6 +96,8 @@ def fetch_page(session: Session, request: PageRequest, limits: PageLimits) -> di
     _check(request, limits.rows)
     table = Base.metadata.tables[request.tablename]
     clauses = filters.build_clauses(table, request.filters)
+    # Hardly two queries are alike, and SQLAlchemy would keep hundreds of them with all their values.
+    session.connection().execution_options(compiled_cache=None)
     with _clear_errors(request, limits.seconds):
         session.execute(text(f"SET LOCAL statement_timeout = '{limits.seconds}s'"))
         rows = _fetch_rows(session, table, clauses, request, limits.json_bytes)
@@ -143,7 +142,7 @@ def _fetch_rows(
         .order_by(table.c.start_time.desc(), table.c.id)
         .offset(request.offset)
         .limit(request.page_size)
-        .execution_options(yield_per=FETCH_ROWS, **UNCACHED)
+        .execution_options(yield_per=FETCH_ROWS)
     )
     rows, size_bytes = [], 0
     for values in session.execute(page):
@@ -180,8 +179,7 @@ def _total(session: Session, matching: Select[Any], request: PageRequest, page_r
         return seen
     if request.estimate and (estimate := _estimate_rows(session, matching)) >= ESTIMATE_LIMIT_ROWS:
         return max(estimate, seen) if page_rows else estimate
-    count = select(func.count()).select_from(matching.subquery()).execution_options(**UNCACHED)
-    return session.scalars(count).one()
+    return session.scalars(select(func.count()).select_from(matching.subquery())).one()
 
 
 class _Explain(Executable, ClauseElement):

@@ -357,3 +357,15 @@ def test_rows_are_read_in_portions(session: Session, engine: Engine, monkeypatch
     )
     assert len(rows(session, page_size=50)) == 35
     assert fetched == [False, True]
+
+
+def test_queries_stay_in_no_cache(session: Session, engine: Engine) -> None:
+    add_results(session, 3, env="a")
+    cache = engine._compiled_cache
+    assert cache is not None
+    kept = len(cache)
+    for number in range(5):
+        filters = tuple(f"metadata.k{key}!x" for key in range(number + 1))
+        fetch_page(session, PageRequest("results", filters, page_size=1), LIMITS)
+        fetch_page(session, PageRequest("results", ("env=a", *filters[:1]), page_size=1), LIMITS)
+    assert len(cache) == kept
