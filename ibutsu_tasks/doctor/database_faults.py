@@ -87,9 +87,9 @@ FAULTS = (
         "Run `grant connect on database {database} to {user}` there.",
     ),
     Fault(
-        r"invalid (dsn|connection option|integer value|sslmode|URI)|extra key/value",
+        r"invalid (dsn|connection option|URI)|invalid \w+ value|extra key/value",
         "15",
-        "The address of the database has an option that is not known: {reason}",
+        "The address of the database has an option that cannot be used: {reason}",
         "Correct {address_variable}.",
     ),
     Fault(

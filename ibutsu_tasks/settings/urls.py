@@ -121,11 +121,11 @@ def _host_and_port(place: str) -> tuple[str, int | None]:
     """Take `host:port` apart. Only brackets may hold more colons, and only an IPv6 address."""
     host, _, port = place.partition(":")
     if place.startswith("["):
-        host, closing, port = place[1:].partition("]")
-        if not closing or not _is_ipv6(host) or (port and not port.startswith(":")):
+        host, closing, rest = place[1:].partition("]")
+        if not closing or not _is_ipv6(host) or (rest and not rest.startswith(":")):
             raise UnusableError("has a bracket in its host that encloses no IPv6 address")
-        port = port[1:]
-    return unquote(host), port_number(port) if port else None
+        port, place = rest[1:], rest
+    return unquote(host), port_number(port) if ":" in place else None
 
 
 def _is_ipv6(host: str) -> bool:

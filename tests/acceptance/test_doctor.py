@@ -163,5 +163,6 @@ def test_settings_that_cannot_be_read(arguments: list[str]) -> None:
     env = {"CELERY_BROKER_URL": f"amqp://u:{SECRET}@h", "POSTGRESQL_PORT": "many"}
     done = doctor(*arguments, env=env)
     assert done.returncode == 3
-    assert "IBT-S04" in done.stdout
+    assert "IBT-S03" in done.stdout
+    assert r"\x0a" not in done.stdout
     assert "POSTGRESQL_PORT" in done.stdout

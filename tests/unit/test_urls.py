@@ -36,6 +36,8 @@ def dsn_of(url: str) -> str:
 
 
 @given(PLACES)
+@example(":")
+@example("[::1]:/d")
 @example("h1:1,h2:2/d")
 @example("h/d?host=a:1&host=b")
 @example("user@mail:pw@h/d")

@@ -118,8 +118,8 @@ def test_unknown_host(diagnose: Diagnose) -> None:
     assert diagnose("database", database_url="postgresql://u@no-such-host.invalid/x").code == "IBT-D03"
 
 
-def test_unknown_option(diagnose: Diagnose, database_url: str) -> None:
-    assert diagnose("database", database_url=f"{database_url}&flavour=vanilla").code == "IBT-D15"
+def test_option_of_a_wrong_value(diagnose: Diagnose, database_url: str) -> None:
+    assert diagnose("database", database_url=f"{database_url}&sslnegotiation=vanilla").code == "IBT-D15"
 
 
 def test_hosts_that_swallow(diagnose: Diagnose) -> None:
