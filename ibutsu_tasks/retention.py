@@ -13,6 +13,7 @@ from typing import Literal
 
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.wire_names import PRUNE_OLD_FILES, PRUNE_OLD_IMPORT_FILES, PRUNE_OLD_RESULTS, PRUNE_OLD_RUNS
+from ibutsu_tasks.words import counted
 
 DAYS_PER_MONTH = 30
 """The Ibutsu server counts months as 30 days."""
@@ -180,8 +181,8 @@ def check_age(rule: RetentionRule, age_days: int) -> None:
     if rule.refusal(age_days):
         least = rule.minimum_age_days // rule.days_per_unit
         raise UsageError(
-            f"{age_days} days is below the floor of the rule {rule.name}: {rule.table} younger than "
-            f"{least} {rule.unit if least > 1 else rule.unit.removesuffix('s')} are never deleted.",
+            f"{counted(age_days, 'day')} is below the floor of the rule {rule.name}: {rule.table} "
+            f"younger than {counted(least, rule.unit.removesuffix('s'))} are never deleted.",
             f"Give --older-than {rule.minimum_age_days}d or more.",
         )
 
@@ -192,7 +193,7 @@ def task_argument(rule: RetentionRule, age_days: int) -> dict[str, int]:
     if rest:
         raise UsageError(
             f"The task of the rule {rule.name} counts whole months of {DAYS_PER_MONTH} days, "
-            f"and {age_days} days is none.",
+            f"and {counted(age_days, 'day')} is none.",
             f"Give --older-than {amount + 1}months, or prune without --enqueue.",
         )
     return {rule.unit: amount}

@@ -38,7 +38,7 @@ LAYERS = (
     ("settings",),
     ("stack_record", "retention"),
     ("storable", "wire_names", "own_files"),
-    ("errors", "clock", "streams"),
+    ("errors", "clock", "streams", "words"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 

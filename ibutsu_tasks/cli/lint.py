@@ -10,6 +10,7 @@ from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds
 from ibutsu_tasks.cli.result import Result, Table
 from ibutsu_tasks.importers.linting import Lint, lint
 from ibutsu_tasks.importers.parsed import ImportLimits
+from ibutsu_tasks.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +87,7 @@ def _counts(found: Lint) -> str:
     before = " before that" if found.error else ""
     most_first = sorted(found.statuses.items(), key=lambda item: -item[1])
     statuses = ", ".join(f"{count:,} {status}" for status, count in most_first)
-    parts = [f"{found.tests:,} tests{before}: {statuses}" if statuses else f"no tests{before}"]
+    parts = [f"{counted(found.tests, 'test')}{before}: {statuses}" if statuses else f"no tests{before}"]
     if found.run is not None:
         parts.append(f"took {format_seconds(found.run['duration_seconds'])}")
         parts.append(f"started {format_moment(found.run['start_time'])}")
@@ -97,12 +98,12 @@ def _rows(found: Lint) -> Iterator[Sequence[str]]:
     if found.tests:
         yield "test cases", "results", f"{found.tests:,}", ""
     for where, artifacts in (("artifacts", found.result_artifacts), ("run: artifacts", found.run_artifacts)):
-        for name, counted in artifacts.items():
-            yield f"{plain(name)} ({format_bytes(counted.size_bytes)})", where, f"{counted.count:,}", ""
+        for name, some in artifacts.items():
+            yield f"{plain(name)} ({format_bytes(some.size_bytes)})", where, f"{some.count:,}", ""
     keys = [key for key in found.data if key not in _LISTED_ELSEWHERE]
     for key in keys[:MAX_DATA_ROWS]:
         yield plain(key), "data", f"{found.data[key]:,}", ""
     if len(keys) > MAX_DATA_ROWS:
-        yield f"and {len(keys) - MAX_DATA_ROWS:,} more keys", "data", "", ""
+        yield f"and {counted(len(keys) - MAX_DATA_ROWS, 'more key')}", "data", "", ""
     for stored in found.kept:
         yield plain(stored.what), stored.where, f"{stored.count:,}", str(stored.line)

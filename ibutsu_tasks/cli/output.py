@@ -35,15 +35,16 @@ PIPE_WIDTH = 160
 class Output:
     """Writes results to stdout and everything else to stderr, in colour where the stream takes it."""
 
-    def __init__(self, *, json_wanted: bool = False) -> None:
+    def __init__(self, *, json_wanted: bool = False, on_stderr: bool = False) -> None:
         self.json_wanted = json_wanted
+        self._on_stderr = on_stderr
 
     @cached_property
     def stdout(self) -> Console:
         """The console of the data."""
         from rich.console import Console
 
-        console = Console(highlight=False, emoji=False)
+        console = Console(highlight=False, emoji=False, stderr=self._on_stderr)
         if not console.is_terminal:
             console.width = max(console.width, PIPE_WIDTH)
         return console

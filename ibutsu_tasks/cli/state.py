@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,6 +15,11 @@ from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import Settings, read_settings
 from ibutsu_tasks.settings.sources import LOCAL_STACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ibutsu_tasks.cli.result import Block
 
 
 @dataclass
@@ -52,8 +57,10 @@ class CliState:
         given = {name: value for name, value in options.items() if value is not None}
         return CliState(self.options | given, self.env_file, self.output)
 
-    def confirm(self, question: str, *, yes: bool, instead: str) -> bool:
+    def confirm(self, question: str, *, yes: bool, instead: str, about: Iterable[Block] = ()) -> bool:
         """Ask before something is destroyed, unless `yes`.
+
+        With `--json`, `about` is shown beside the question: nobody has seen it yet.
 
         Raises UsageError, naming `instead` as the harmless way, when nobody can answer.
         """
@@ -63,6 +70,8 @@ class CliState:
             raise UsageError(
                 "There is no terminal to ask for confirmation.", f"Add --yes to go ahead, or {instead}."
             )
+        if self.output.json_wanted:
+            Output(on_stderr=True).show_now(about)
         return self.output.confirm(question)
 
 

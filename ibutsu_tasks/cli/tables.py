@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -39,15 +40,17 @@ def draw(table: Table, width: int) -> RenderableType:
     room = width - sum(least) - GAP * len(least)
     if room < 0:
         return _stack(table, [head, *rows], width)
-    drawn = RichTable(
-        title=table.title, title_justify="left", title_style="bold", header_style="bold", box=None
-    )
+    drawn = RichTable(header_style="bold", box=None)
     wanted = [max(map(_width, column)) for column in columns]
     for name, size in zip(table.columns, _share(room, least, wanted), strict=True):
         drawn.add_column(name, justify="right" if name in table.right else "left", width=size)
     for row in rows:
         drawn.add_row(*row)
-    return drawn
+    return Group(*_title(table), drawn)
+
+
+def _title(table: Table) -> list[Text]:
+    return [read_markup(f"[bold]{table.title}[/]")] if table.title else []
 
 
 def _width(text: Text) -> int:
@@ -82,7 +85,7 @@ def _stack(table: Table, rows: Sequence[Sequence[Text]], width: int) -> Text:
     ]
     sizes = [max(map(_width, column)) for column in zip(*below, strict=True)]
     is_aligned = len(INDENT) + sum(sizes) + len(sizes) - 1 <= width
-    lines = [Text(table.title, style="bold")] if table.title else []
+    lines = _title(table)
     for row, cells in zip(rows, below, strict=True):
         for cell, size in zip(cells, sizes, strict=True):
             if is_aligned:

@@ -155,7 +155,7 @@ def unreachable(error: BaseException, database_url: str) -> DatabaseUnreachableE
     original = getattr(error, "orig", None) or error
     reason = " ".join(str(original).split()) or type(original).__name__
     safe_reason = Masker([database_url]).mask(reason)
-    return DatabaseUnreachableError(f"PostgreSQL at {_place(database_url)} did not work: {safe_reason}")
+    return DatabaseUnreachableError(f"PostgreSQL at {place_of(database_url)} did not work: {safe_reason}")
 
 
 def schema_fault(error: BaseException, database_url: str) -> DatabaseSchemaError | None:
@@ -164,10 +164,16 @@ def schema_fault(error: BaseException, database_url: str) -> DatabaseSchemaError
     if getattr(original, "pgcode", None) not in SCHEMA_SQLSTATES:
         return None
     reason = str(original).partition("\n")[0]
-    return DatabaseSchemaError(f"The database at {_place(database_url)} is not Ibutsu's: {reason}.")
+    return DatabaseSchemaError(f"The database at {place_of(database_url)} is not Ibutsu's: {reason}.")
 
 
-def _place(database_url: str) -> str:
+def place_of(database_url: str) -> str:
+    """Name host and database, without credentials."""
+    return "{host} (database {name})".format(**place_as_json(database_url))
+
+
+def place_as_json(database_url: str) -> dict[str, str]:
+    """Give `host`, as `host:port` or the directory of a socket, and the `name` of the database."""
     url = make_url(database_url)
     host = url.query.get("host") or f"{url.host or 'localhost'}:{url.port or 5432}"
-    return f"{host} (database {url.database})"
+    return {"host": str(host), "name": str(url.database)}

@@ -59,11 +59,14 @@ def examine(settings: Settings, only: Iterable[str] = ()) -> Report:
 
 
 def choose(only: Iterable[str]) -> tuple[str, ...]:
-    """Split names at commas and look them up; no name means all. Raises UsageError for an unknown one."""
+    """Split names at commas and look them up; all without `only`. Raises UsageError for one that is none."""
+    only = tuple(only)
     given = [name.strip().lower() for text in only for name in text.split(",") if name.strip()]
     for name in given:
         if name not in CHECKS:
             raise UsageError(f"There is no check {name!r}.", _suggestion(name))
+    if only and not given:
+        raise UsageError("--only names no check.", _suggestion(""))
     return tuple(dict.fromkeys(given)) or tuple(CHECKS)
 
 

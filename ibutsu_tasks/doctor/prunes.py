@@ -20,6 +20,7 @@ from ibutsu_tasks.operations.prune.due import find_due_rows
 from ibutsu_tasks.operations.prune.history import PruneState, read_history
 from ibutsu_tasks.retention import RETENTION_RULES
 from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -119,5 +120,6 @@ def _all_well(records: Sequence[PruneRecord], now: datetime) -> Finding:
     last = next((record for record in records if record.state(now) is PruneState.DONE), None)
     if last is None:
         return finding("IBT-P00", "Nothing is overdue; no prune is on record yet.")
-    seen = f"The last prunes went well; {last.rule} at {last.started:%Y-%m-%d %H:%M} UTC: {last.rows:,} rows."
+    rows, moment = counted(last.rows, "row"), f"{last.started:%Y-%m-%d %H:%M} UTC"
+    seen = f"The last prunes went well; {last.rule} at {moment}: {rows}."
     return finding("IBT-P00", seen)

@@ -119,9 +119,29 @@ def test_it_asks_on_a_terminal(
     environment: dict[str, str], engine: Engine, reply: str, code: int, left: tuple[int, ...]
 ) -> None:
     done = answer(environment, reply, "runs")
-    assert "Delete these rows?" in done.stderr
+    assert "Delete these rows at " in done.stderr
+    assert done.stderr.count("(database ibutsu_tasks_test") == 1
+    assert done.stdout.count("(database ibutsu_tasks_test") == 1
     assert done.returncode == code
     assert counts(engine) == left
+
+
+@pytest.mark.usefixtures("old_rows")
+def test_with_json_a_terminal_sees_the_plan_before_it_is_asked(environment: dict[str, str]) -> None:
+    done = answer(environment, "n\n", "runs", "--json")
+    assert done.stderr.index("What is due at") < done.stderr.index("Delete these rows at")
+    assert json.loads(done.stdout)["version"] == 1
+
+
+@pytest.mark.usefixtures("old_rows")
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_plan_is_whole_at_any_width(environment: dict[str, str], width: int) -> None:
+    done = prune(environment | {"COLUMNS": str(width)}, "all", "--dry-run")
+    assert "…" not in done.stdout
+    document = json.loads(prune(environment, "all", "--dry-run", "--json").stdout)
+    assert document["database"]["name"].startswith("ibutsu_tasks_test")
+    for table in (table for plan in document["plan"] for table in plan["tables"] if table["oldest"]):
+        assert table["oldest"][:16].replace("T", " ") in done.stdout
 
 
 @pytest.mark.usefixtures("old_rows")
@@ -181,7 +201,7 @@ def test_rows_in_use_are_left_and_the_command_says_so(environment: dict[str, str
         other.execute(text("select 1 from runs for update"))
         done = prune(environment, "runs", "--yes")
     assert done.returncode == 1
-    assert "1 due rows of runs are in use and were left." in done.stderr
+    assert "1 due row of runs is in use and was left." in done.stderr
     assert counts(engine)[0] == 2
 
 
@@ -280,6 +300,8 @@ def test_a_second_prune_is_told_that_one_is_running(
         (["--history", "--dry-run"], "--history and --dry-run do not go together"),
         (["fils", "--history"], "Did you mean 'files'?"),
         (["files", "--enqueue", "--older-than", "100d"], "--older-than 4months"),
+        (["runs", "--archive", ""], "--archive needs the name of a directory"),
+        (["runs", "--archive", " ", "--yes"], "--archive needs the name of a directory"),
         (["runs", "--archive", "d", "--dry-run"], "--dry-run and --archive do not go together"),
         (["runs", "--archive", "d", "--enqueue"], "--enqueue and --archive do not go together"),
         (["imports", "--archive", "d"], "import records are never archived"),

@@ -51,7 +51,7 @@ VacuumOption = Annotated[
     bool, typer.Option("--vacuum", help="Vacuum the tables afterwards, so that new rows take the room.")
 ]
 ArchiveOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         metavar="DIR",
         help="Write an archive of each run that goes, or of what goes of it, to this directory first;"
@@ -84,6 +84,8 @@ def prune(
     than a rule's floor. What somebody else is using is left for the next time, and the exit code is 1.
     """
     state = state_of(context, json_wanted=json_wanted)
+    if archive is not None and not archive.strip():
+        raise UsageError("--archive needs the name of a directory, which may not be empty.")
     options = {"--older-than": older_than, "--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum}
     _refuse_together({"--history": history, **options, "--archive": archive})
     if history:
@@ -103,7 +105,8 @@ def prune(
 
     if enqueue:
         return session.send_tasks(state, ages, yes=yes)
-    return session.delete_rows(state, ages, dry_run=dry_run, vacuum=vacuum, archive=archive, yes=yes)
+    directory = None if archive is None else Path(archive)
+    return session.delete_rows(state, ages, dry_run=dry_run, vacuum=vacuum, archive=directory, yes=yes)
 
 
 def _refuse_together(options: Mapping[str, object]) -> None:

@@ -13,6 +13,7 @@ from ibutsu_tasks.cli.queues import DOUBT_SECONDS, warn_if_unread
 from ibutsu_tasks.job_updates import Listener
 from ibutsu_tasks.operations.imports.records import ENDED, read_outcomes
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
+from ibutsu_tasks.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,9 @@ class ImportBars:
 
     def count(self, ended: int, total: int) -> None:
         """Show how many of the files have ended."""
-        self._bars.update(self._files, completed=ended, total=total, amount=f"{ended:,}/{total:,} files")
+        self._bars.update(
+            self._files, completed=ended, total=total, amount=f"{ended:,}/{counted(total, 'file')}"
+        )
 
     def move(self, name: str, update: JobUpdate) -> None:
         """Show how far the import of a file is, by its bytes."""

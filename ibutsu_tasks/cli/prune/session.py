@@ -7,13 +7,14 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from ibutsu_tasks.broker import describe
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import SIGNALLED, ExitCode
 from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.prune import view
 from ibutsu_tasks.cli.result import Note, Result
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.database.engine import interruptible
+from ibutsu_tasks.database.engine import interruptible, place_as_json, place_of
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.local.stop_signals import StopSignals
@@ -27,6 +28,7 @@ from ibutsu_tasks.operations.prune.watch import PruneMonitor
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.retention import RULES_BY_NAME, task_argument
 from ibutsu_tasks.sending import messages
+from ibutsu_tasks.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -69,21 +71,24 @@ def delete_rows(
         archives = prepare(archive) if archive else None
         with signals, ended_by(signals):
             plans.extend(_plan(resources, rule, age_days, now) for rule, age_days in ages)
-        state.output.show_now(view.plan_blocks(plans))
+        url = state.settings.require_database()
+        blocks = list(view.plan_blocks(plans, place_of(url)))
+        state.output.show_now(blocks)
         if dry_run or signals.requested:
-            return _result_of(plans, [], [], None, _code(signals))
+            return _result_of(url, plans, [], [], None, _code(signals))
         deleter = Deleter(state, resources, now, archives, signals)
+        question = f"Delete these rows at {place_of(url)}?"
         deleter.refuse_without_indexes(plans)
         if not any(plan.rows for plan in plans):
             deleter.record_nothing_due(plans)
-        elif state.confirm("Delete these rows?", yes=yes, instead="look first with --dry-run"):
+        elif state.confirm(question, yes=yes, instead="look first with --dry-run", about=blocks):
             deleter.delete_all(plans)
         else:
             return Result(messages=["Nothing was deleted."], exit_code=ExitCode.BAD_NEWS)
         if vacuum and not signals.requested:
             with signals, ended_by(signals):
                 vacuumed.extend(_vacuum(state, resources, deleter.summaries))
-    return _result_of(plans, deleter.summaries, vacuumed, archives, _code(signals))
+    return _result_of(url, plans, deleter.summaries, vacuumed, archives, _code(signals))
 
 
 @contextmanager
@@ -119,7 +124,7 @@ class CommandMonitor(PruneMonitor):
 
     def report_archive(self, step: str, rows: int) -> None:
         """Show it."""
-        self.update_bar(description=f"{step} an archive: {rows:,} rows")
+        self.update_bar(description=f"{step} an archive: {counted(rows, 'row')}")
 
     def should_stop(self) -> bool:
         """Say whether a signal came."""
@@ -211,6 +216,7 @@ def _vacuum(state: CliState, resources: Resources, summaries: Sequence[PruneSumm
 
 
 def _result_of(
+    database_url: str,
     plans: Sequence[PrunePlan],
     summaries: Sequence[PruneSummary],
     vacuumed: Sequence[Vacuumed],
@@ -219,6 +225,7 @@ def _result_of(
 ) -> Result:
     """Give what the command came to; `code` is that of the signal that stopped it."""
     data = {
+        "database": place_as_json(database_url),
         "plan": [plan.as_json() for plan in plans],
         "result": [summary.as_json() for summary in summaries],
         "vacuum": [asdict(table) for table in vacuumed],
@@ -248,9 +255,9 @@ def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
     """
     _refuse_ages_of_projects(state, {rule.name for rule, _ in ages})
     asked = [(rule, task_argument(rule, age_days)) for rule, age_days in ages]
-    state.settings.require_broker()
-    ages_named = ", ".join(f"{rule.name} older than {age_days} days" for rule, age_days in ages)
-    question = f"Have the workers delete {ages_named}?"
+    broker_url = state.settings.require_broker()
+    ages_named = ", ".join(f"{rule.name} older than {counted(age_days, 'day')}" for rule, age_days in ages)
+    question = f"Have the workers of the queue at {describe(broker_url)} delete {ages_named}?"
     if not state.confirm(question, yes=yes, instead="look first with --dry-run"):
         return Result(messages=["Nothing was sent."], exit_code=ExitCode.BAD_NEWS)
     app = create_client_app(state.settings)
@@ -259,7 +266,7 @@ def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
         {"rule": rule.name, "task": rule.task, "arguments": argument, "id": task_id}
         for (rule, argument), task_id in zip(asked, ids, strict=True)
     ]
-    return Result({"sent": sent}, ids)
+    return Result({"broker": describe(broker_url), "sent": sent}, ids)
 
 
 def _refuse_ages_of_projects(state: CliState, rules: Collection[str]) -> None:

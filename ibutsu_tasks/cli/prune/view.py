@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.result import Note, Table
 from ibutsu_tasks.retention import RULES_BY_NAME
+from ibutsu_tasks.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ibutsu_tasks.operations.prune.vacuum import Vacuumed
 
 
-def plan_blocks(plans: Sequence[PrunePlan]) -> Iterator[Block]:
+def plan_blocks(plans: Sequence[PrunePlan], place: str) -> Iterator[Block]:
     """Give one line per table: what would go, how old it is, how much it holds."""
     cells = [
         [
@@ -33,7 +35,7 @@ def plan_blocks(plans: Sequence[PrunePlan]) -> Iterator[Block]:
         for table in plan.tables
     ]
     columns = ["rule", "table", "rows", "oldest (UTC)", "newest (UTC)", "size"]
-    yield Table(columns, cells, "What is due", right=["rows", "size"], heads=2)
+    yield Table(columns, cells, f"What is due at {plain(place)}", right=["rows", "size"], heads=2)
     if len(plans) > 1:
         yield Note("[dim]A row that several rules take is counted by each of them.[/]")
 
@@ -44,7 +46,7 @@ def summary_blocks(summaries: Sequence[PruneSummary]) -> Iterator[Block]:
     yield Table(["rule", "table", "rows"], cells, "What was deleted", right=["rows"])
     rows = sum(sum(one.deleted.values()) for one in summaries)
     size_bytes, seconds = sum(one.size_bytes for one in summaries), sum(one.seconds for one in summaries)
-    yield Note(f"Deleted {rows:,} rows ({format_bytes(size_bytes)}) in {format_seconds(seconds)}.")
+    yield Note(f"Deleted {counted(rows, 'row')} ({format_bytes(size_bytes)}) in {format_seconds(seconds)}.")
 
 
 def vacuum_blocks(vacuumed: Sequence[Vacuumed]) -> Iterator[Block]:
@@ -66,7 +68,8 @@ def left_messages(summaries: Sequence[PruneSummary]) -> Iterator[str]:
     """Say how many rows stand because somebody else is using them."""
     for summary in (summary for summary in summaries if summary.left):
         table = RULES_BY_NAME[summary.rule].table
-        yield f"[yellow]{summary.left:,} due rows of {table} are in use and were left.[/]"
+        what_happened = "is in use and was left" if summary.left == 1 else "are in use and were left"
+        yield f"[yellow]{counted(summary.left, 'due row')} of {table} {what_happened}.[/]"
         yield f"[bold]Try:[/] `ibutsu-tasks prune {summary.rule}` again later."
 
 
@@ -81,10 +84,10 @@ def vacuum_messages(vacuumed: Sequence[Vacuumed]) -> Iterator[str]:
 
 def archive_blocks(archives: Archives) -> Iterator[Block]:
     """Say how many archives were written, and how to bring them back."""
-    named = plain(str(archives.directory))
+    named, quoted = plain(str(archives.directory)), plain(shlex.quote(str(archives.directory)))
     yield Note(f"New archives in {named}: {archives.files:,} ({format_bytes(archives.size_bytes)}).")
     if archives.files:
-        yield Note(f"[dim]`ibutsu-tasks import {named}/*.tar.gz` brings them back.[/]")
+        yield Note(f"[dim]`ibutsu-tasks import {quoted}/*.tar.gz` brings them back.[/]")
 
 
 def archive_messages(archives: Archives) -> Iterator[str]:

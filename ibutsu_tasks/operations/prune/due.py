@@ -168,7 +168,7 @@ def cutoff_at(age_days: int, now: datetime) -> datetime:
         return now - timedelta(days=age_days)
     except OverflowError:
         raise RefusedError(
-            f"{age_days} days ago is not in the calendar.", "Give an age of at most some hundred years."
+            f"{age_days:,} days ago is not in the calendar.", "Give an age of at most some hundred years."
         ) from None
 
 

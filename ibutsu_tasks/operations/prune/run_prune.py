@@ -16,6 +16,7 @@ from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune.batches import BatchPruner, BatchTuner
 from ibutsu_tasks.operations.prune.due import find_due_rows, missing_indexes
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneWatch, take_prune_lock
+from ibutsu_tasks.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +100,7 @@ def prune(
             left = pruner.run()
         except DBAPIError as error:
             rows = pruner.deleted.total()
-            raise explain(error, f"Pruning {rule.name} stopped after {rows} rows") from error
+            raise explain(error, f"Pruning {rule.name} stopped after {counted(rows, 'row')}") from error
     return PruneSummary(
         rule.name,
         age_days,

@@ -102,3 +102,9 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match="'brokr'") as caught:
         choose(["beat,brokr"])
     assert "Did you mean broker?" in caught.value.hint
+
+
+@pytest.mark.parametrize("nothing", [",", "", " , "])
+def test_a_choice_of_nothing_is_refused(nothing: str) -> None:
+    with pytest.raises(UsageError, match="names no check"):
+        choose([nothing])
