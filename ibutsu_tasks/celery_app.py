@@ -6,6 +6,7 @@ Imports point this way from the command line; nothing here reads the environment
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import billiard.pool
@@ -15,7 +16,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from ibutsu_tasks.broker import address_of, celery_options, celery_url
 from ibutsu_tasks.loader import FROM_THE_PATH
-from ibutsu_tasks.logs import configure_logs
+from ibutsu_tasks.logs import configure_logs, write_as_json
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import Settings, load_settings
@@ -123,6 +124,9 @@ def _log_as_set(settings: Settings) -> None:
         asked = loglevel != logging.WARNING
         level = logging.getLevelName(loglevel) if asked else settings.log_level
         configure_logs(level, settings.log_format, settings.mask)
+        # The signal handlers of a worker write to the terminal past all logging.
+        if settings.log_format == "json" and (worker := sys.modules.get("celery.apps.worker")):
+            vars(worker)["safe_say"] = write_as_json
 
     # Connecting this signal keeps Celery from setting up handlers of its own.
     signals.setup_logging.connect(configure, weak=False, dispatch_uid="ibutsu-tasks-logs")

@@ -15,6 +15,7 @@ from celery.exceptions import SecurityWarning
 from ibutsu_tasks import flower_page
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.settings import load_settings
 from ibutsu_tasks.settings.sources import is_kubernetes_link
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
@@ -77,6 +78,8 @@ def create_flower_app(settings: Settings | None = None) -> Celery:
     # Flower reads its variables itself, and stops at what Kubernetes puts there.
     if is_kubernetes_link(os.environ.get("FLOWER_PORT")):
         del os.environ["FLOWER_PORT"]
+    # Tornado adds a handler of its own only where there is none.
+    configure_logs(settings.log_level, settings.log_format, settings.mask)
     flower_page.guard(settings)
     return app
 

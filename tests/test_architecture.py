@@ -37,7 +37,7 @@ LAYERS = (
     ("schedule", "logs"),
     ("settings",),
     ("stack_record", "retention"),
-    ("storable", "wire_names", "own_files"),
+    ("storable", "wire_names", "own_files", "control_characters"),
     ("errors", "clock", "streams", "words"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

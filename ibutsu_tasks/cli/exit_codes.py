@@ -40,7 +40,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.UNREACHABLE: "a service cannot be reached",
     ExitCode.TIMED_OUT: "timed out waiting",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C (`worker`, `beat` and `flower` end with their own codes)",
-    ExitCode.TERMINATED: "`prune` or `import` was ended by SIGTERM",
+    ExitCode.TERMINATED: "ended by SIGTERM: `up`, `import`, or `prune` between two batches",
 }
 
 _BY_ERROR: tuple[tuple[type[IbutsuTasksError], ExitCode], ...] = (
@@ -51,6 +51,11 @@ _BY_ERROR: tuple[tuple[type[IbutsuTasksError], ExitCode], ...] = (
     (RefusedError, ExitCode.BAD_NEWS),
     (LocalServersError, ExitCode.BAD_NEWS),
 )
+
+
+def code_of_signal(number: signal.Signals | None) -> ExitCode:
+    """Give the code a command ends in that the signal stopped; a closed terminal is as good as SIGTERM."""
+    return ExitCode.INTERRUPTED if number in {None, signal.SIGINT} else ExitCode.TERMINATED
 
 
 def exit_code_of(error: IbutsuTasksError) -> ExitCode:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ibutsu_tasks.control_characters import CONTROLS, show_control, visible
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -16,12 +18,9 @@ NO_VALUE = "–"
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
-# C0, DEL and C1; what ends a line or turns its direction; bytes of a file name that are no UTF-8.
-_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-_IN_A_STRING = re.compile(rf"[\t\n{_CONTROLS}]")
 # Lists and log lines in our own sentences are indented by two; what comes from outside forges no line.
-_IN_A_TEXT = re.compile(rf"[{_CONTROLS}]|\n(?!  )")
-_IN_MARKUP = re.compile(rf"(?![\x0e\x0f])[{_CONTROLS}]|\n(?!  )")
+_IN_A_TEXT = re.compile(rf"[{CONTROLS}]|\n(?!  )")
+_IN_MARKUP = re.compile(rf"(?![\x0e\x0f])[{CONTROLS}]|\n(?!  )")
 _RAW_IN_JSON = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _STAND_INS = str.maketrans("[\\", "\x0e\x0f")
@@ -64,11 +63,6 @@ def shorten(name: str, width: int) -> str:
     return f"{name[:head]}…{name[head + 1 - width :]}"
 
 
-def visible(text: str) -> str:
-    r"""Show the control characters of a string from outside, such as `\x1b`, in place of obeying them."""
-    return _IN_A_STRING.sub(_show_control, text)
-
-
 def plain(text: str) -> str:
     """Make a string from outside fit for markup: its brackets are no tags, its controls are visible."""
     return visible(text).translate(_STAND_INS)
@@ -76,12 +70,12 @@ def plain(text: str) -> str:
 
 def plain_lines(text: str) -> str:
     """Make a sentence of ours, which may end in an indented list, fit for markup."""
-    return _IN_A_TEXT.sub(_show_control, text).translate(_STAND_INS)
+    return _IN_A_TEXT.sub(show_control, text).translate(_STAND_INS)
 
 
 def safe_markup(markup: str) -> str:
     """Show the controls of a line of markup, whoever forgot to."""
-    return _IN_MARKUP.sub(_show_control, markup)
+    return _IN_MARKUP.sub(show_control, markup)
 
 
 def without_stand_ins(text: str) -> str:
@@ -97,10 +91,3 @@ def without_markup(markup: str) -> str:
 def terminal_safe_json(document: str) -> str:
     """Write what a terminal would obey as JSON escapes."""
     return _RAW_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
-
-
-def _show_control(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - how Python keeps a byte that is no UTF-8
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - two digits

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ibutsu_tasks.cli.formats import visible
+from ibutsu_tasks.control_characters import visible
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.values import NONE

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import ibutsu_tasks
+from ibutsu_tasks.control_characters import visible
 from ibutsu_tasks.local.processes import ProcessMark, kill_processes, wait_until
 
 if TYPE_CHECKING:
@@ -130,6 +131,6 @@ class RoleProcess:
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            text = line.rstrip()
+            text = visible(line.rstrip())
             self.last_lines.append(text)
             self._on_line(self.role.name, text)

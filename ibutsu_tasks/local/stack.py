@@ -93,6 +93,9 @@ class LocalStack:
     def _start(self) -> None:
         self.data_dir = prepare_data_directory(self._settings.data_dir)
         self._exit.enter_context(hold_stack_lock(self.data_dir))
+        if FLOWER.name in self._roles:
+            # Refused now, not when a cluster has been made; chosen when it is needed.
+            choose_flower_port(self._flower_port)
         self._me = ProcessMark.of(os.getpid())
         self._guard = Guard(self.data_dir, self._me, self._say)
         self._exit.callback(self._guard.dismiss)
@@ -202,9 +205,9 @@ class LocalStack:
                     f"{name} was not ready within {READY_TIMEOUT_SECONDS:.0f} seconds.",
                     "Read what it wrote above.",
                 )
-            self._check_in()
             if self.failure is not None:
                 raise self.failure
+            self._check_in()
 
     def _is_over_or(self, is_ready: Callable[[], bool]) -> bool:
         return self._stop_signals.requested or self.failure is not None or is_ready()

@@ -105,10 +105,23 @@ def test_log_lines_are_json_and_name_the_task(env: dict[str, str], settings: Set
         assert result.get(timeout=120) is None
         worker.wait_for("succeeded")
         assert worker.stop() == 0
-        # Celery's signal handler writes its own two lines past all logging.
-        entries = [json.loads(line) for line in worker.lines if line and "Warm shutdown" not in line]
+        entries = [json.loads(line) for line in worker.lines]
+    assert "Warm shutdown" in worker.output
     of_task = [entry for entry in entries if entry.get("task_id") == result.id]
     assert {entry["task_name"] for entry in of_task} == {UPDATE_RUN}
+    # What Celery says of it from outside, that it was received, and what was said while it ran.
+    assert {entry["logger"] for entry in of_task} >= {"celery.worker.strategy", "celery.app.trace"}
+
+
+@pytest.mark.parametrize("name", ["beat", "flower"])
+def test_the_log_lines_of_beat_and_flower_are_json_too(env: dict[str, str], name: str) -> None:
+    own = env | {"FLOWER_PORT": str(free_port()), "IBUTSU_TASKS_LOG_FORMAT": "json"}
+    said = {"beat": "this beat leads now", "flower": "Visit me at"}[name]
+    with role(name, env=own) as running:
+        running.wait_for(said)
+        running.stop()
+    entries = [json.loads(line) for line in running.lines]
+    assert any(said in entry["message"] for entry in entries)
 
 
 def test_options_after_the_dashes_and_the_environment_reach_celery(env: dict[str, str]) -> None:

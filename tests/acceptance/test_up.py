@@ -139,7 +139,7 @@ def test_a_stack_from_its_first_start_to_its_stop(data_dir: Path, tmp_path: Path
         _a_taken_flower_port_is_refused(up, tmp_path / "another")
         _a_second_up_says_what_runs(up)
         _reset_is_refused(up)
-        assert up.stop(signal.SIGTERM) == 0
+        assert up.stop(signal.SIGTERM) == 143
     assert processes_of(data_dir) == []
     assert not (data_dir / "stack.json").exists()
 
@@ -153,6 +153,8 @@ def _flower_wants_the_password_that_was_printed_once(up: Up) -> None:
     assert [flower_status(record, path, None) for path in ("/", "/api/workers", "/metrics")] == [401] * 3
     assert flower_status(record, "/", f"ibutsu:{password}") == 200
     assert up.output.count(password) == 1
+    assert f"found again in {up.data_dir}/stack.json" in up.output
+    assert record["flower_basic_auth"] == f"ibutsu:{password}"
     assert password not in "".join(path.read_text() for path in (up.data_dir / "logs").iterdir())
 
 
@@ -162,6 +164,12 @@ def _a_taken_flower_port_is_refused(up: Up, data_dir: Path) -> None:
     assert refused.returncode == 1
     assert f"Port {port} is taken" in refused.stderr
     assert processes_of(data_dir) == []
+    # Before anything is made, and before anything is deleted.
+    assert {path.name for path in data_dir.iterdir()} == {"logs", "stack.lock"}
+    (data_dir / "postgresql").mkdir()
+    refused = run_on(data_dir, "up", "--reset", "--yes", "--flower-port", port)
+    assert (refused.returncode, f"Port {port} is taken" in refused.stderr) == (1, True)
+    assert (data_dir / "postgresql").exists()
 
 
 def _a_second_up_says_what_runs(up: Up) -> None:
@@ -189,7 +197,7 @@ def test_up_right_after_a_kill_works(data_dir: Path, start: Callable[..., Up]) -
     assert wait_for(lambda: not psutil.pid_exists(guard))
     assert set(before).isdisjoint(again.role_pids())
     assert all(psutil.pid_exists(pid) for pid in again.role_pids())
-    assert again.stop(signal.SIGINT) == 0
+    assert again.stop(signal.SIGINT) == 130
     assert "again in" not in "".join(again.lines)
     assert processes_of(data_dir) == []
 
@@ -270,7 +278,7 @@ def test_a_running_task_goes_back_to_the_queue(
         assert wait_for(lambda: client.hlen("unacked") == 1)
     assert wait_for(lambda: _waits_for_a_lock(blocker))
     # A stop that waits for the task would take for ever.
-    assert up.stop(number) == (0 if number is signal.SIGINT else -signal.SIGKILL)
+    assert up.stop(number) == (130 if number is signal.SIGINT else -signal.SIGKILL)
     assert nothing_is_left_of(data_dir)
     assert (data_dir / "stack.json").exists() is (number is signal.SIGKILL)
     blocker.close()
@@ -323,10 +331,13 @@ def test_without_a_home_it_says_where_the_data_are(tmp_path: Path, words: tuple[
     reset(place)
 
 
-def test_once_interrupted_leaves_nothing(data_dir: Path, start: Callable[..., Up]) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_once_interrupted_leaves_nothing(
+    data_dir: Path, start: Callable[..., Up], number: signal.Signals, code: int
+) -> None:
     up = start("--once", *map(str, EXAMPLES))
     up.read_until("starting worker, beat")
-    assert up.stop(signal.SIGINT) in {130, 0}  # 0 when the import was through before the signal came
+    assert up.stop(number) in {code, 0}  # 0 when the import was through before the signal came
     assert processes_of(data_dir) == []
 
 

@@ -38,7 +38,7 @@ def up(
         ),
     ] = None,
     loglevel: Annotated[str | None, setting_option("log_level")] = None,
-) -> Result | None:
+) -> Result:
     """Run the whole system here: PostgreSQL, Valkey, worker, beat and Flower, until Ctrl-C.
 
     Other commands find it without any variable. The data stay where they are for the next time.
@@ -62,14 +62,16 @@ def up(
     # Not state.settings: that looks for a stack to use, and this is the one.
     settings = load_settings(state.options, env_file=state.env_file)
     from ibutsu_tasks.cli.up import session as stack_session
+    from ibutsu_tasks.local.readiness import choose_flower_port
     from ibutsu_tasks.local.servers import shared
 
     if reset:
+        if not (files or no_flower):
+            choose_flower_port(flower_port)
         question = f"Delete all data in {settings.data_dir}?"
         if not state.confirm(question, yes=yes, instead="leave out --reset"):
             return Result(messages=["Nothing was deleted."], exit_code=ExitCode.BAD_NEWS)
         shared.reset(settings.data_dir)
     if files:
         return stack_session.import_once(state, settings, files)
-    stack_session.stay_up(state, settings, has_flower=not no_flower, flower_port=flower_port)
-    return None
+    return stack_session.stay_up(state, settings, has_flower=not no_flower, flower_port=flower_port)

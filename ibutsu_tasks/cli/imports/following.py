@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker import build_client
-from ibutsu_tasks.cli.formats import format_bytes, shorten, visible
+from ibutsu_tasks.cli.formats import format_bytes, shorten
 from ibutsu_tasks.cli.queues import DOUBT_SECONDS, warn_if_unread
+from ibutsu_tasks.control_characters import visible
 from ibutsu_tasks.job_updates import Listener
 from ibutsu_tasks.operations.imports.records import ENDED, read_outcomes
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE

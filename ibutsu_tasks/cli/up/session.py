@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.celery_app import create_broker_celery_app, create_client_app
-from ibutsu_tasks.cli.exit_codes import ExitCode
+from ibutsu_tasks.cli.exit_codes import code_of_signal
 from ibutsu_tasks.cli.imports.session import import_files
 from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.up.view import StackView
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from ibutsu_tasks.stack_record import StackRecord
 
 
-def stay_up(state: CliState, settings: Settings, *, has_flower: bool, flower_port: int | None) -> None:
-    """Run all roles in the foreground until a signal ends them.
+def stay_up(state: CliState, settings: Settings, *, has_flower: bool, flower_port: int | None) -> Result:
+    """Run all roles in the foreground until a signal ends them; give the exit code of that signal.
 
     Raises LocalServersError when the servers do not start or a role cannot be kept running.
     """
@@ -64,38 +64,49 @@ def stay_up(state: CliState, settings: Settings, *, has_flower: bool, flower_por
             view.say("stopped while starting")
         else:
             view.say("stopped")
+    return Result(exit_code=code_of_signal(stop_signals.first))
 
 
 def import_once(state: CliState, settings: Settings, files: Sequence[Path]) -> Result:
     """Run worker and beat for as long as the import of `files` takes; show and give what it came to.
 
-    Raises LocalServersError as `stay_up` does, and KeyboardInterrupt when a signal ended the import.
+    Raises LocalServersError as `stay_up` does.
     """
     view = StackView(state.output.stderr)
     _say_where_if_unexpected(view, settings)
-    with (
-        StopSignals() as stop_signals,
-        LocalStack(
-            settings,
+    stop_signals = StopSignals()
+    try:
+        with (
             stop_signals,
-            roles=("worker", "beat"),
-            env_file=state.env_file,
-            say=view.say,
-            on_line=partial(_log_line, settings.data_dir),
-            is_worker_ready=_worker_answers,
-            on_failure=_interrupt_main_thread,
-        ) as stack,
-    ):
-        try:
-            with stop_signals.interrupting():
-                result = _import(state, settings, stack.record, files)
-        except KeyboardInterrupt:
-            result = Result(exit_code=ExitCode.INTERRUPTED)
+            LocalStack(
+                settings,
+                stop_signals,
+                roles=("worker", "beat"),
+                env_file=state.env_file,
+                say=view.say,
+                on_line=partial(_log_line, settings.data_dir),
+                is_worker_ready=_worker_answers,
+                on_failure=_interrupt_main_thread,
+            ) as stack,
+        ):
+            return _import_on(stack, state, settings, stop_signals, files)
+    except KeyboardInterrupt:
+        return Result(exit_code=code_of_signal(stop_signals.first))
+
+
+def _import_on(
+    stack: LocalStack, state: CliState, settings: Settings, stop_signals: StopSignals, files: Sequence[Path]
+) -> Result:
+    try:
+        with stop_signals.interrupting():
+            result = _import(state, settings, stack.record, files)
+    except KeyboardInterrupt:
         if stack.failure is not None:
-            raise stack.failure
-        # Now, not when the stack has stopped.
-        state.output.render(result)
-        return Result(exit_code=result.exit_code)
+            raise stack.failure from None
+        raise
+    # Now, not when the stack has stopped.
+    state.output.render(result)
+    return Result(exit_code=result.exit_code)
 
 
 def _import(state: CliState, settings: Settings, record: StackRecord, files: Sequence[Path]) -> Result:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ibutsu_tasks.cli.formats import visible
+from ibutsu_tasks.control_characters import visible
+from ibutsu_tasks.stack_record import RECORD_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,13 +29,12 @@ _BANNER = re.compile(
     | [ ]?-[-* ]+-($|[ ](celery@|\[|\.>|Linux|macOS|Darwin)) # the worker's box
     | \s+\.>[ ] | \[tasks\]$ | \s{2}\.[ ]\w             # its queues and tasks
     | celery[ ]beat[ ]v | __[ ]+-[ ] | LocalTime[ ]-> | Configuration[ ]-> | \s{4}\.[ ]\w+[ ]?\w*[ ]->
-    | \s*\[?'[\w.]+'[,\]]$ | .*\]\ Registered\ tasks:   # Flower's tasks
-    | .*\]\ Inspect\ method\ \w+\ failed$               # it looks for a worker before there is one
+    | \S+[ ]INFO[ ]flower\.command[ ]Registered[ ]tasks: # Flower's tasks
+    | \S+[ ]\w+[ ]flower\.inspector[ ]Inspect[ ]method[ ]\w+[ ]failed$ # there is no worker yet
     """,
     re.VERBOSE,
 )
 _OURS = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<level>[A-Z])[A-Z]+ (?P<rest>.*)", re.DOTALL)
-_FLOWERS = re.compile(r"\[(?P<level>[DIWEC]) \d{6} (?P<time>[\d:]+) \S+\] (?P<rest>.*)", re.DOTALL)
 
 
 class StackView:
@@ -60,6 +60,7 @@ class StackView:
         if record.flower_url and record.flower_basic_auth:
             user, _, password = record.flower_basic_auth.partition(":")
             rows.insert(0, ("Flower", f"{record.flower_url}  user {user}, password {password}"))
+            rows.insert(1, ("", f"found again in {visible(str(data_dir / RECORD_NAME))}, while it runs"))
         if not is_default:
             rows.append(("First", f"export IBUTSU_TASKS_DATA_DIR={shlex.quote(visible(str(data_dir)))}"))
         rows += [
@@ -83,11 +84,8 @@ class StackView:
 
 def _shorten(line: str) -> Text:
     """Give a log line with its local time alone, and its level as colour."""
-    ours, flowers = _OURS.match(line), _FLOWERS.match(line)
-    match = ours or flowers
+    match = _OURS.match(line)
     if match is None:
         return Text(line)
-    moment = match["time"]
-    if ours:
-        moment = datetime.fromisoformat(moment).astimezone().strftime("%H:%M:%S")
+    moment = datetime.fromisoformat(match["time"]).astimezone().strftime("%H:%M:%S")
     return Text.assemble((f"{moment} ", "dim"), (match["rest"], LEVEL_COLOURS.get(match["level"], "")))
