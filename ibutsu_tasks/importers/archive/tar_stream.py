@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
 import tarfile
-import zlib
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.archive.unpacked import DAMAGE, Unpacked
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import CHUNK_BYTES, ImportLimits
 
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_BUFFER_BYTES = 256 * 1024
-_CAREFUL_BYTES = 256
-_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 _MAX_HEADER_BYTES = 64 * 1024
 # GNU tar and PAX know three: of the path, of a link's target, and of anything else.
 _MAX_HEADERS = 8
@@ -69,57 +64,6 @@ class _Header(NamedTuple):
     kind: bytes
 
 
-class _SmallReads:
-    """A file that comes in small pieces."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def read(self, size: int, /) -> bytes:
-        return self._file.read(min(size, _CAREFUL_BYTES))
-
-    def seek(self, offset: int, /) -> int:
-        return self._file.seek(offset)
-
-
-class _Unpacked:
-    """The unpacked bytes of a gzip file, up to the last before damage; then one of `_DAMAGE` is raised.
-
-    zlib gives nothing of a damaged piece, not even what was whole, and a buffer that fails to fill up loses
-    what it holds. So at damage the file is read again to the same place, in small pieces from there.
-    """
-
-    def __init__(self, packed: IO[bytes]) -> None:
-        self._packed = packed
-        self._is_careful = False
-        self.position = 0
-        packed.seek(0)
-        self._stream: IO[bytes] | gzip.GzipFile = io.BufferedReader(self._gzip(packed), _BUFFER_BYTES)
-
-    def read(self, size_bytes: int) -> bytes:
-        try:
-            data = self._stream.read(size_bytes)
-        except _DAMAGE:
-            if self._is_careful:
-                raise
-            self._begin_carefully()
-            data = self._stream.read(size_bytes)
-        self.position += len(data)
-        return data
-
-    def _begin_carefully(self) -> None:
-        self._is_careful = True
-        self._packed.seek(0)
-        self._stream = self._gzip(_SmallReads(self._packed))
-        left = self.position
-        while left:
-            left -= len(self._stream.read(min(left, CHUNK_BYTES)))
-
-    @staticmethod
-    def _gzip(packed: Any) -> gzip.GzipFile:
-        return gzip.GzipFile(fileobj=packed, mode="rb")
-
-
 class TarStream:
     """One pass over a `.tar.gz`. Raises `InvalidImportError` for whatever is wrong with it.
 
@@ -132,14 +76,14 @@ class TarStream:
         self._limits = limits
         self._left_bytes = 0
         self._padding_bytes = 0
-        self._stream: _Unpacked
+        self._stream: Unpacked
 
     def members(self) -> Iterator[Member]:
         """Yield the members; the data of each can be read until the next is asked for."""
         self._content.seek(0)
         if self._content.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
             raise self._refusal("it is not a gzip file")
-        self._stream = _Unpacked(self._content)
+        self._stream = Unpacked(self._content)
         count = 0
         while (member := self._next_member()) is not None:
             count += 1
@@ -242,7 +186,7 @@ class TarStream:
             data = self._stream.read(size_bytes)
         except EOFError:
             raise self._damage("cut off", self._stream.position) from None
-        except _DAMAGE:
+        except DAMAGE:
             raise self._damage("damaged", self._stream.position) from None
         self._check_limit(0)
         return data
