@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ibutsu_tasks.cli.formats import without_markup
+from ibutsu_tasks.cli.prune.view import archive_blocks, left_messages
+from ibutsu_tasks.cli.result import Note
+from ibutsu_tasks.operations.archives.archiver import Archives
+from ibutsu_tasks.operations.prune.run_prune import PruneSummary
+
+
+@pytest.mark.parametrize("directory", ["/backup/ibutsu", "/my backup", "it's; rm -rf [x]"])
+def test_the_command_that_brings_archives_back_can_be_pasted(directory: str) -> None:
+    *_, hint = archive_blocks(Archives(Path(directory), files=1))
+    assert isinstance(hint, Note)
+    command = without_markup(hint.markup).split("`")[1]
+    assert shlex.split(command) == ["ibutsu-tasks", "import", f"{directory}/*.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (1, "1 due row of runs is in use and was left."),
+        (1234, "1,234 due rows of runs are in use and were left."),
+    ],
+)
+def test_one_row_is_one_row(left: int, said: str) -> None:
+    first, _ = left_messages([PruneSummary("runs", 360, left=left)])
+    assert without_markup(first) == said
