@@ -116,6 +116,7 @@ IMPORTING_LATE = {
     "broker.py": "kombu is needed for the messages of killed workers alone",
     "cli/output.py": "Rich is needed for a table or a coloured line",
     "doctor/settings.py": "SQLAlchemy is needed when the database's address is among what is checked",
+    "importers/printed_times.py": "few files have dates in words",
     "resources.py": "a connection is made on first use",
     "settings/sources.py": "a help page reads the rows of the settings, and no `.env`",
 }

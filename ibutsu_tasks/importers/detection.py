@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import codecs
 import re
+from tarfile import BLOCKSIZE
 from typing import IO
 
 from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.archive.tar_headers import read_header
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.importers.junit.xml_text import marked_encoding
+from ibutsu_tasks.importers.junit.xml_text import marked_encoding, report_begins
+from ibutsu_tasks.importers.packed import opener_of, unpacked
+from ibutsu_tasks.importers.parsed import ImportLimits
 
 _HEAD_BYTES = 4096
 _TAR_MAGIC = slice(257, 262)
-_EXPECTED = "expected JUnit XML or a .tar.gz written by pytest-ibutsu"
+_EXPECTED = "expected JUnit XML or an archive written by pytest-ibutsu"
 _OTHER_FORMATS = (
     (b"PK\x03\x04", "a zip file"),
-    (b"BZh", "a bzip2 file"),
-    (b"\xfd7zXZ\0", "an xz file"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip file"),
     (b"%PDF", "a PDF"),
     (b"\x89PNG", "a picture"),
@@ -32,18 +33,19 @@ _BEFORE_ROOT = (("<?", "?>"), ("<!--", "-->"))
 def detect_format(content: IO[bytes], filename: str) -> str:
     """Tell the key in `IMPORTERS` that fits the content, leaving the position at the start.
 
-    The name decides nothing but the doubt of a file that begins with a screenful of white space.
-    Raises `InvalidImportError` for what is neither, saying what it looks like.
+    A packed file is told by what it holds. The name decides nothing but the doubt of a file that begins with
+    a screenful of white space. Raises `InvalidImportError` for what is neither, saying what it looks like.
     """
-    content.seek(0)
-    head = content.read(_HEAD_BYTES)
-    content.seek(0)
-    if head.startswith(b"\x1f\x8b"):
-        return "archive"
+    is_packed = opener_of(content) is not None
+    head = _head(content, filename)
     text = head.decode(marked_encoding(head) or "latin-1", "replace").lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
         if _HTML.match(_from_root(text)):
             raise InvalidImportError(f"{shown(filename)} is an HTML page; {_EXPECTED}.")
+        return "junit"
+    if is_packed or read_header(head[:BLOCKSIZE]) is not None:
+        return "archive"
+    if report_begins(head) is not None:
         return "junit"
     if not text and len(head) == _HEAD_BYTES and filename.lower().endswith(".xml"):
         return "junit"
@@ -59,11 +61,21 @@ def _from_root(text: str) -> str:
     return text
 
 
+def _head(content: IO[bytes], filename: str) -> bytes:
+    try:
+        return unpacked(content, filename, ImportLimits()).read(_HEAD_BYTES)
+    except InvalidImportError:
+        # Whoever reads on says where it is damaged.
+        return b""
+    finally:
+        content.seek(0)
+
+
 def _looks(head: bytes) -> str:
     stripped = head.removeprefix(codecs.BOM_UTF8).lstrip()
     for magic, name in _OTHER_FORMATS:
         if stripped.startswith(magic):
             return name
     if head[_TAR_MAGIC] == b"ustar":
-        return "a tar file without gzip"
+        return "a damaged tar file"
     return "binary data" if b"\0" in head else "plain text"

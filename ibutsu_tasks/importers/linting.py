@@ -17,7 +17,7 @@ from ibutsu_tasks.importers.parsed import (
     Stored,
     Upload,
 )
-from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
+from ibutsu_tasks.importers.values import MAX_DURATION_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,8 @@ class Lint:
     run: dict[str, Any] | None = None
     """The run the file would become; `id` is None when each import gets its own, `data` holds the keys."""
     tests: int = 0
+    added_seconds: float = 0.0
+    """What the tests took together."""
     statuses: dict[str, int] = field(default_factory=dict)
     result_artifacts: dict[str, ArtifactCount] = field(default_factory=dict)
     run_artifacts: dict[str, ArtifactCount] = field(default_factory=dict)
@@ -87,8 +89,7 @@ def lint(
                 f" Or import it with --partial, which stores what is before that (tests: {found.tests:,})."
             )
     elif run is not None:
-        found.run = _run_of(run)
-        found.warnings += _wrong_claims(found, run)
+        found.run = _run_of(run, found.added_seconds)
     return found
 
 
@@ -101,6 +102,8 @@ def _count_rows(found: Lint, file: ParsedFile, on_progress: Callable[[int], None
             _count_artifact(found, row)
         else:
             found.tests += 1
+            if row.duration_seconds <= MAX_DURATION_SECONDS:
+                found.added_seconds += row.duration_seconds
             _count(found.statuses, row.result)
             for key in row.data:
                 _count(found.data, key)
@@ -125,23 +128,11 @@ def _bounded(names: dict[str, int] | dict[str, ArtifactCount], name: str) -> str
     return name if name in names or len(names) < MAX_NAMES else OTHERS
 
 
-def _run_of(run: ParsedRun) -> dict[str, Any]:
+def _run_of(run: ParsedRun, added_seconds: float) -> dict[str, Any]:
+    """Give the run as an import would have it: without a duration of its own, its tests took so long."""
     own = None if run.id == uuid5(_IMPORT_ID, "run") else run.id
     shown = ("start_time", "duration_seconds", "env", "component", "source", "project")
-    return {"id": own, **{name: getattr(run, name) for name in shown}, "data": list(run.data)}
-
-
-def _wrong_claims(found: Lint, run: ParsedRun) -> list[str]:
-    """Tell where the counts a file states are not those of its cases, which count."""
-    if not found.tests:
-        states_any = any(run.claimed_summary.values())
-        return ["There are no test cases; the counts that the file states are taken."] if states_any else []
-    counted = {
-        "tests": found.tests,
-        **{key: found.statuses.get(status, 0) for key, status in STATUS_BY_COUNT.items()},
-    }
-    return [
-        f"The file states {stated:,} {key} and holds {counted[key]:,}; what it holds counts."
-        for key, stated in run.claimed_summary.items()
-        if key in counted and stated != counted[key]
-    ]
+    facts = {name: getattr(run, name) for name in shown}
+    if run.archived is None:
+        facts["duration_seconds"] = run.duration_seconds or added_seconds
+    return {"id": own, **facts, "data": list(run.data)}

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha1, sha256
 from typing import Any
 from uuid import UUID
 
+from ibutsu_tasks.clock import utc_now
+from ibutsu_tasks.importers.printed_times import printed_time
+
 # The columns are indexed, and PostgreSQL refuses a b-tree entry over 2,704 bytes. Component and env
 # share one entry, so each takes less than half.
 INDEXED_BYTES = 1200
+MAX_DURATION_SECONDS = 1e12
+"""A longer duration of one test, 31,000 years, is left out of its run's."""
+
 _MAX_BYTES_PER_CHARACTER = 4
 # 2001-09-09 in milliseconds, and in seconds the year 33658: no start time lies between.
 _EPOCH_MILLISECONDS_FROM = 1e12
+# More are no number of tests; Python would not even read thousands of them.
+_MAX_COUNT_DIGITS = 100
+# Clocks that were never set say 1970 or 1980; those of two machines may differ by a time zone.
+_EARLIEST = datetime(2000, 1, 1)  # noqa: DTZ001 - UTC, as all times here
+_AHEAD = timedelta(days=1)
 # Shorter digits are a date such as `20261121`.
 _EPOCH_DIGITS = 9
 
@@ -83,22 +94,34 @@ def _decimal(text: str) -> float:
 
 def count(value: object) -> int | None:
     """Read a number of tests, such as `3`, `"1,024"` or `2.0`; None when it is none."""
-    number = seconds(value.replace(",", "") if isinstance(value, str) else value)
+    if isinstance(value, str):
+        value = value.strip().replace(",", "")
+        if value.isascii() and value.isdigit():
+            return int(value) if len(value) <= _MAX_COUNT_DIGITS else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if 0 <= value < 10**_MAX_COUNT_DIGITS else None
+    number = seconds(value)
     return None if number is None else int(number)
 
 
 def utc_time(value: object) -> datetime | None:
-    """Read a point in time as naive UTC: ISO 8601, or seconds or milliseconds since 1970.
+    """Read when a test ran, as naive UTC: ISO 8601, epoch seconds or milliseconds, or as people write it.
 
-    A time without a zone is taken as UTC. None when it is no time.
+    A time without a zone is taken as UTC. None when it is no time, or none a test can have: before 2000, or
+    more than a day ahead.
     """
     try:
-        if isinstance(value, str):
-            return _utc_time_from_text(value.strip())
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return _utc_time_from_epoch(float(value))
+        moment = _any_utc_time(value)
     except (ValueError, OverflowError, OSError):
-        pass
+        return None
+    return moment if moment and _EARLIEST <= moment <= utc_now() + _AHEAD else None
+
+
+def _any_utc_time(value: object) -> datetime | None:
+    if isinstance(value, str):
+        return _utc_time_from_text(value.strip())
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _utc_time_from_epoch(float(value))
     return None
 
 
@@ -109,11 +132,14 @@ _COMPACT_TIME = re.compile(r"(?:19|20)[0-9]{12}", re.ASCII)
 def _utc_time_from_text(text: str) -> datetime:
     if _COMPACT_TIME.fullmatch(text):
         return datetime.strptime(text, "%Y%m%d%H%M%S")  # noqa: DTZ007 - without a zone means UTC
-    if text.partition(".")[0].isdigit() and len(text) >= _EPOCH_DIGITS:
+    if len(text) >= _EPOCH_DIGITS and text.replace(".", "", 1).isdigit():
         return _utc_time_from_epoch(float(text))
     for zone in (" UTC", " GMT"):
         text = text.removesuffix(zone)
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = printed_time(text)
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -140,18 +166,25 @@ def derived_id(namespace: UUID, name: str) -> UUID:
 
 
 def column_text(value: Any) -> str | None:
-    """Turn a JSON value into the text of an indexed column: None for empty, arrays and objects."""
-    if not isinstance(value, str | bool | int | float):
-        return None
-    return indexed(str(value)) or None
+    """Turn a JSON value into the text of a column: None for empty, arrays and objects."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, bool | int | float) else None
 
 
-def indexed(text: str) -> str:
+def free_key(data: dict[str, Any], key: str) -> str:
+    """Give the key, with as many underscores behind it as leave what is in `data` alone."""
+    while key in data:
+        key += "_"
+    return key
+
+
+def indexed(text: str, max_bytes: int = INDEXED_BYTES) -> str:
     """Cut text to what an index entry holds; what is cut is replaced by a digest, so names stay apart."""
-    if len(text) * _MAX_BYTES_PER_CHARACTER <= INDEXED_BYTES:
+    if len(text) * _MAX_BYTES_PER_CHARACTER <= max_bytes:
         return text
-    encoded = text.encode()
-    if len(encoded) <= INDEXED_BYTES:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= max_bytes:
         return text
     mark = f"…#{sha256(encoded).hexdigest()[:12]}"
-    return encoded[: INDEXED_BYTES - len(mark.encode())].decode(errors="ignore") + mark
+    return encoded[: max_bytes - len(mark.encode())].decode(errors="ignore") + mark

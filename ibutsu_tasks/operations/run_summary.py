@@ -12,7 +12,7 @@ from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import Result, Run
 from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
-from ibutsu_tasks.importers.values import count
+from ibutsu_tasks.importers.values import MAX_DURATION_SECONDS, count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +36,6 @@ LOOK_BACK = timedelta(hours=3)
 _WHOLE_NUMBER = "^[0-9]{1,9}$"
 
 RUN_EXISTS = "SELECT 1 FROM runs WHERE id = %s"
-
-MAX_DURATION_SECONDS = 1e12
-"""A longer duration of one test, 31,000 years, is left out of its run's."""
 
 
 # Whoever writes through the API may write NaN, which makes any sum NaN, or 1e308 twice, which PostgreSQL

@@ -8,9 +8,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.indexed_values import fit_result
 from ibutsu_tasks.importers.parsed import ParsedResult, Upload
 from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
-from ibutsu_tasks.importers.values import column_text, count, indexed, seconds, utc_time, uuid_or_none
+from ibutsu_tasks.importers.values import column_text, count, seconds, utc_time, uuid_or_none
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -72,7 +73,7 @@ def result_row(
     data = data_of(document, upload)
     data["run"] = str(run_id)
     params = document.get("params")
-    return ParsedResult(
+    result = ParsedResult(
         id=result_id,
         test_id=_test_id(document, result_id, findings),
         result=_status(document, result_id, findings),
@@ -84,6 +85,7 @@ def result_row(
         env=column_text(data.get("env")) or column_text(document.get("env")),
         component=column_text(data.get("component")) or column_text(document.get("component")),
     )
+    return fit_result(result, findings)
 
 
 def summary_of(document: dict[str, Any]) -> dict[str, int]:
@@ -98,7 +100,7 @@ def summary_of(document: dict[str, Any]) -> dict[str, int]:
 def _test_id(document: dict[str, Any], result_id: UUID, findings: Findings) -> str:
     test_id = document.get("test_id")
     if isinstance(test_id, str) and test_id:
-        return indexed(test_id)
+        return test_id
     findings.note("test_id", f"result {result_id} has no test_id; its id was taken")
     return column_text(test_id) or str(result_id)
 
@@ -110,7 +112,7 @@ def _status(document: dict[str, Any], result_id: UUID, findings: Findings) -> st
         return "error"
     if status not in STATUSES:
         findings.note("status", f"result {result_id} ended as {shown(status)}, which is no known outcome")
-    return indexed(status)
+    return status
 
 
 def _duration(document: dict[str, Any], result_id: UUID, findings: Findings) -> float:

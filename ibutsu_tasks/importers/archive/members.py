@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _MAC_LITTER = frozenset({".DS_Store", "__MACOSX"})
 
 
+_DEPTHS = {"run.json": 2, "result.json": 3}
+"""How deep the documents lie, with the folder of the run."""
+
+
 class Kind(Enum):
     """What a file of the archive is."""
 
@@ -39,16 +43,37 @@ class ArchiveFile(NamedTuple):
     member: Member
 
 
+def is_bare(content: IO[bytes], upload: Upload, limits: ImportLimits) -> bool:
+    """Tell that an archive was packed from inside the run folder, by where its first document lies."""
+    try:
+        for member in TarStream(content, upload.filename, limits).members():
+            if member.parts and (depth := _DEPTHS.get(member.parts[-1])):
+                return len(member.parts) < depth
+    except InvalidImportError:
+        # Whoever reads the archive says so.
+        pass
+    return False
+
+
 class ArchivePass:
     """The files that belong to the run; the content of each can be read once, before the next is asked for.
 
     Everything raises `InvalidImportError` for whatever is wrong with the archive.
     """
 
-    def __init__(self, content: IO[bytes], upload: Upload, limits: ImportLimits, findings: Findings) -> None:
+    def __init__(
+        self,
+        content: IO[bytes],
+        upload: Upload,
+        limits: ImportLimits,
+        findings: Findings,
+        *,
+        is_bare: bool = False,
+    ) -> None:
         self.run_folder: UUID | None = None
         """The folder everything lies in, once a file in it was met."""
         self.stream = TarStream(content, upload.filename, limits)
+        self._is_bare = is_bare
         self._filename = upload.filename
         self._limits = limits
         self._findings = findings
@@ -70,6 +95,8 @@ class ArchivePass:
         parts = member.parts
         if not parts or not _MAC_LITTER.isdisjoint(parts) or parts[-1].startswith("._"):
             return None
+        if self._is_bare:
+            return None if member.is_directory else self._place_in_run(member, parts)
         folder = uuid_or_none(parts[0])
         if folder is not None and (len(parts) > 1 or member.is_directory):
             self._enter_run(folder)
@@ -81,8 +108,12 @@ class ArchivePass:
         return self._place_in_run(member, parts[1:])
 
     def _place_in_run(self, member: Member, parts: tuple[str, ...]) -> ArchiveFile | None:
+        if member.is_sparse:
+            self._findings.note("sparse", f"{shown(member.path)} is a sparse file and was left out")
+            return None
         if len(parts) == 1:
-            return ArchiveFile(Kind.RUN if parts[0] == "run.json" else Kind.ARTIFACT, None, parts, member)
+            is_run = parts[0] == "run.json" and member.link is None
+            return ArchiveFile(Kind.RUN if is_run else Kind.ARTIFACT, None, parts, member)
         folder, below = uuid_or_none(parts[0]), parts[1:]
         if folder is None:
             sentence = f"{shown(member.path)} lies in a folder that is no result's and was left out"
@@ -91,7 +122,8 @@ class ArchivePass:
         if len(below) > 1:
             sentence = f"{shown(member.path)} lies deeper than usual and was stored by its name"
             self._findings.note("deeper", sentence)
-        return ArchiveFile(Kind.RESULT if below == ("result.json",) else Kind.ARTIFACT, folder, below, member)
+        is_result = below == ("result.json",) and member.link is None
+        return ArchiveFile(Kind.RESULT if is_result else Kind.ARTIFACT, folder, below, member)
 
     def _enter_run(self, folder: UUID) -> None:
         if self.run_folder is None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
 from ibutsu_tasks.importers.parsed import AnyNumber, ArchivedRun, Columns, JsonText, ParsedResult, Upload
-from ibutsu_tasks.importers.values import column_text, uuid_or_none
+from ibutsu_tasks.importers.values import column_text, indexed, uuid_or_none
 
 _ARCHIVER = "ibutsu-tasks 1"
 """Says in the comment of `run.json` that every row of the archive is one of a database; 1 is the form's."""
@@ -187,13 +187,18 @@ def _over(columns: dict[str, Any], upload: Upload) -> dict[str, Any]:
     if not (upload.metadata or upload.source):
         return columns
     data = columns["data"]
-    given = {name: column_text(upload.metadata.get(name)) for name in ("env", "component")}
-    given["source"] = column_text(upload.source)
+    given = {name: _column(upload.metadata.get(name)) for name in ("env", "component")}
+    given["source"] = _column(upload.source)
     return (
         columns
         | {name: text for name, text in given.items() if text}
         | {"data": data | upload.metadata if isinstance(data, dict) else data}
     )
+
+
+def _column(value: Any) -> str | None:
+    text = column_text(value)
+    return text and indexed(text)
 
 
 def _notes(comment: str | None) -> dict[str, Any]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive.documents import content_type_of, data_of, id_of, result_row, summary_of
-from ibutsu_tasks.importers.archive.members import ArchivePass, Kind
+from ibutsu_tasks.importers.archive.members import ArchiveFile, ArchivePass, Kind
 from ibutsu_tasks.importers.archive.pruned_rows import read_artifact, read_result
 from ibutsu_tasks.importers.archive.survey import Survey
+from ibutsu_tasks.importers.claims import counts_of, outgrown_claims, unshown_claims
 from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.indexed_values import fit_run
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError
 from ibutsu_tasks.importers.parsed import (
+    Content,
     ImportLimits,
     ParsedArtifact,
     ParsedFile,
@@ -26,8 +30,11 @@ from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
 from ibutsu_tasks.importers.values import column_text, derived_id, indexed, seconds
 from ibutsu_tasks.storable import storable_text
 
+MAX_LINKS = 1_000
+"""Links of one archive; each is as large as the file it leads to."""
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from ibutsu_tasks.importers.archive.tar_stream import Member
@@ -64,6 +71,8 @@ class _ArchiveReader:
         """Result id by folder; None for a result that is left out."""
         self._taken_ids: set[int] = set()
         self._artifact_ids: set[int] = set()
+        self._statuses: dict[str, int] = {}
+        self._links: list[ArchiveFile] = []
         self._early_folders: set[int] = set()
         """Of results whose artifacts lie before them."""
         self.beginning = self._new_run()
@@ -76,7 +85,7 @@ class _ArchiveReader:
         else:
             run_id = id_of(document, run_id, "run.json", self._findings)
         data = data_of(document, self._upload)
-        return ParsedRun(
+        run = ParsedRun(
             id=self._upload.own_run_id or run_id,
             start_time=self._start_time(),
             duration_seconds=seconds(document.get("duration")),
@@ -87,9 +96,10 @@ class _ArchiveReader:
             # A row that was archived has its project by id.
             project=None if survey.archived else survey.project,
             claimed_summary=summary_of(document),
-            warnings=self._findings.sentences(),
+            warnings=[],
             archived=survey.archived,
         )
+        return replace(fit_run(run, self._findings), warnings=self._findings.sentences())
 
     def _start_time(self) -> datetime | None:
         if self._survey.start_time is None and self._survey.run_document is not None:
@@ -107,6 +117,7 @@ class _ArchiveReader:
                 raise
             break_error = error
         yield from self._early_artifacts()
+        yield from self._linked_artifacts()
         for orphan in sorted(self._early_folders - self._result_ids.keys()):
             self._findings.note("orphan", f"{UUID(int=orphan)} has no result.json and was left out")
         if break_error is None and self._survey.run_document is None and not self._taken_ids:
@@ -116,25 +127,34 @@ class _ArchiveReader:
             )
             if not self._upload.keeps_partial:
                 raise break_error
-        yield replace(self.beginning, warnings=self._findings.sentences(), break_error=break_error)
+        claims = [] if break_error else self._claim_warnings()
+        yield replace(self.beginning, warnings=self._findings.sentences() + claims, break_error=break_error)
+
+    def _claim_warnings(self) -> list[str]:
+        run, shown = self.beginning, counts_of(self._statuses)
+        if run.archived is not None:
+            return outgrown_claims(run.claimed_summary, shown, run.id)
+        return unshown_claims(run.claimed_summary, shown)
 
     def _rows_in_order(self) -> Iterator[ParsedRow]:
         """Give every row but the artifacts that lie before the result they belong to."""
         reading, has_run = self._new_pass(self._findings), False
-        for kind, folder, below, member in reading.files():
+        for kind, folder, below, member in self._but_links(reading.files()):
             row: ParsedRow | None = None
             if kind is Kind.RUN:
                 if has_run:
                     self._note_twice(member)
                 has_run = True
             elif folder is None:
-                row = self._artifact(None, below, member, reading)
+                row = self._artifact(None, below, member, partial(self._content_of, member, reading))
             elif kind is Kind.RESULT:
-                row = self._result(folder, member, reading)
+                row = result = self._result(folder, member, reading)
+                if result is not None:
+                    self._statuses[result.result] = self._statuses.get(result.result, 0) + 1
             elif folder.int not in self._result_ids:
                 self._early_folders.add(folder.int)
             elif (number := self._result_ids[folder.int]) is not None:
-                row = self._artifact(number, below, member, reading)
+                row = self._artifact(number, below, member, partial(self._content_of, member, reading))
             if row is not None:
                 yield row
 
@@ -144,17 +164,64 @@ class _ArchiveReader:
             return
         reading = self._new_pass(Findings())
         for kind, folder, below, member in reading.files():
-            if folder is None or folder.int not in waiting:
+            if folder is None or folder.int not in waiting or member.link is not None:
                 continue
             if kind is Kind.RESULT:
                 waiting.discard(folder.int)
                 if not waiting:
                     return
-            elif row := self._artifact(self._result_ids[folder.int], below, member, reading):
+            elif row := self._artifact(
+                self._result_ids[folder.int], below, member, partial(self._content_of, member, reading)
+            ):
+                yield row
+
+    def _but_links(self, files: Iterator[ArchiveFile]) -> Iterator[ArchiveFile]:
+        for file in files:
+            if file.member.link is None:
+                yield file
+            elif file.member.link and len(self._links) < MAX_LINKS:
+                self._links.append(file)
+            else:
+                self._leave_out_link(file)
+
+    def _leave_out_link(self, file: ArchiveFile) -> None:
+        sentence = f"{shown(file.member.path)} is a link to what is no file of the archive and was left out"
+        self._findings.note("link", sentence)
+
+    def _linked_artifacts(self) -> Iterator[ParsedArtifact]:
+        """Give the files that links lead to, by the names of the links."""
+        wanted: dict[tuple[str, ...], list[ArchiveFile]] = {}
+        for file in self._links:
+            wanted.setdefault(file.member.link or (), []).append(file)
+        reading = self._new_pass(Findings())
+        left_bytes = self._limits.unpacked_bytes
+        for member in reading.stream.members() if wanted else ():
+            if member.is_directory or member.is_sparse or member.link is not None:
+                continue
+            links = wanted.pop(member.parts, [])
+            left_bytes -= len(links) * member.size_bytes
+            if left_bytes < 0:
+                raise reading.stream.over_limit()
+            yield from self._by_links(links, member, reading)
+        for links in wanted.values():
+            for file in links:
+                self._leave_out_link(file)
+
+    def _by_links(
+        self, links: list[ArchiveFile], member: Member, reading: ArchivePass
+    ) -> Iterator[ParsedArtifact]:
+        content = self._content_of(member, reading) if links else b""
+        for file in links:
+            folder = file.result_folder
+            number = None if folder is None else self._result_ids.get(folder.int)
+            if folder is not None and number is None:
+                continue
+            if row := self._artifact(number, file.below, file.member, lambda: content):
                 yield row
 
     def _new_pass(self, findings: Findings) -> ArchivePass:
-        return ArchivePass(self._content, self._upload, self._limits, findings)
+        bare = self._survey.is_bare
+        return ArchivePass(self._content, self._upload, self._limits, findings, is_bare=bare)
 
     def _note_twice(self, member: Member) -> None:
         self._findings.note("twice", f"{shown(member.path)} is there twice; the first was taken")
@@ -195,7 +262,7 @@ class _ArchiveReader:
         return stated if own_run_id is None else derived_id(own_run_id, str(stated))
 
     def _artifact(
-        self, result_number: int | None, below: tuple[str, ...], member: Member, reading: ArchivePass
+        self, result_number: int | None, below: tuple[str, ...], member: Member, read: Callable[[], Content]
     ) -> ParsedArtifact | None:
         result_id = None if result_number is None else self._row_id(UUID(int=result_number))
         archived = read_artifact(member.comment) if self._survey.archived else None
@@ -206,9 +273,11 @@ class _ArchiveReader:
             self._findings.note("artifact twice", f"{shown(member.path)} is there twice and was taken once")
             return None
         filename = (archived["filename"] or "") if archived else indexed(storable_text(below[-1]))
-        is_small = member.size_bytes <= IN_MEMORY_BYTES
-        content = reading.stream.data() if is_small else self._spool.store(reading.stream.chunks())
         self._artifact_ids.add(artifact_id.int)
         return ParsedArtifact(
-            artifact_id, result_id, filename, content, content_type_of(filename), archived=archived
+            artifact_id, result_id, filename, read(), content_type_of(filename), archived=archived
         )
+
+    def _content_of(self, member: Member, reading: ArchivePass) -> Content:
+        is_small = member.size_bytes <= IN_MEMORY_BYTES
+        return reading.stream.data() if is_small else self._spool.store(reading.stream.chunks())

@@ -6,11 +6,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive.documents import data_of
-from ibutsu_tasks.importers.archive.members import ArchivePass, Kind
+from ibutsu_tasks.importers.archive.members import ArchivePass, Kind, is_bare
 from ibutsu_tasks.importers.archive.pruned_rows import read_run
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError
-from ibutsu_tasks.importers.values import column_text, utc_time
+from ibutsu_tasks.importers.values import column_text, derived_id, utc_time, uuid_or_none
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,6 +36,8 @@ class Survey:
         """The earliest start of a result; looked for only when the run states none."""
         self.project: str | None = None
         """The project the run names, or the first result that names one."""
+        self.is_bare = False
+        """Whether the folder of the run is not in the archive, but what it holds."""
         self._upload = upload
         self._limits = limits
         self._findings = findings
@@ -54,7 +56,8 @@ class Survey:
 
     def read(self, content: IO[bytes]) -> None:
         """Look into the archive. Raises `InvalidImportError`."""
-        reading = ArchivePass(content, self._upload, self._limits, Findings())
+        self.is_bare = is_bare(content, self._upload, self._limits)
+        reading = ArchivePass(content, self._upload, self._limits, Findings(), is_bare=self.is_bare)
         has_run, folders = False, set[int]()
         try:
             for kind, folder, _, member in reading.files():
@@ -70,9 +73,14 @@ class Survey:
             # Whoever reads the rows meets the break again.
             if not (self._upload.keeps_partial and self._has_results):
                 raise
-        self._run_folder = reading.run_folder
+        self._run_folder = self._bare_run_id() if self.is_bare else reading.run_folder
         if self.run_document is None and not self._findings.knows("run"):
             self._findings.note("run", "the archive has no run.json; the run was made from its results")
+
+    def _bare_run_id(self) -> UUID:
+        """Give the id that the run states, or one of this import."""
+        stated = uuid_or_none((self.run_document or {}).get("id"))
+        return stated or derived_id(self._upload.import_id, "run")
 
     def _is_enough(self) -> bool:
         knows_project = self._upload.has_project or self.project is not None or self.archived is not None
@@ -85,7 +93,8 @@ class Survey:
             self._findings.note("run", f"{shown(member.path)} {error}; the run was made from its results")
             return
         self.archived = read_run(document, member.comment, self._upload)
-        self.start_time = utc_time(document.get("start_time"))
+        stated = document.get("start_time")
+        self.start_time = self.archived.columns["start_time"] if self.archived else utc_time(stated)
         self.project = self._project_of(document) or self.project
 
     def _take_result(self, member: Member, reading: ArchivePass) -> None:

@@ -1,15 +1,13 @@
-"""The unpacked bytes of a gzip file, as many as there are before damage."""
+"""The unpacked bytes of an archive, as many as there are before damage."""
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from typing import IO, Any
 
+from ibutsu_tasks.importers.packed import DAMAGE, opener_of
 from ibutsu_tasks.importers.parsed import CHUNK_BYTES
 
-DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 _BUFFER_BYTES = 256 * 1024
 _CAREFUL_BYTES = 256
 
@@ -28,39 +26,36 @@ class _SmallReads:
 
 
 class Unpacked:
-    """The unpacked bytes of a gzip file, up to the last before damage; then one of `DAMAGE` is raised.
+    """The unpacked bytes of a file, up to the last before damage; then EOFError or one of `DAMAGE` is raised.
 
     zlib gives nothing of a damaged piece, not even what was whole, and a buffer that fails to fill up loses
     what it holds. So at damage the file is read again to the same place, in small pieces from there.
     """
 
-    def __init__(self, packed: IO[bytes]) -> None:
-        self._packed = packed
-        self._is_careful = False
+    def __init__(self, content: IO[bytes]) -> None:
+        self._content = content
+        self._opener = opener_of(content)
+        self._is_careful = self._opener is None
         self.position = 0
-        packed.seek(0)
-        self._stream: IO[bytes] | gzip.GzipFile = io.BufferedReader(self._gzip(packed), _BUFFER_BYTES)
+        self._stream: Any = content
+        if self._opener is not None:
+            self._stream = io.BufferedReader(self._opener(content), _BUFFER_BYTES)
 
     def read(self, size_bytes: int) -> bytes:
         """Read so many bytes, or fewer at the end."""
         try:
-            data = self._stream.read(size_bytes)
-        except DAMAGE:
-            if self._is_careful:
+            data: bytes = self._stream.read(size_bytes)
+        except (EOFError, *DAMAGE) as error:
+            if self._opener is None or self._is_careful or getattr(error, "errno", None) is not None:
                 raise
-            self._begin_carefully()
+            self._is_careful = True
+            self._content.seek(0)
+            self._stream = self._opener(_SmallReads(self._content))
+            self._skip(self.position)
             data = self._stream.read(size_bytes)
         self.position += len(data)
         return data
 
-    def _begin_carefully(self) -> None:
-        self._is_careful = True
-        self._packed.seek(0)
-        self._stream = self._gzip(_SmallReads(self._packed))
-        left = self.position
-        while left:
-            left -= len(self._stream.read(min(left, CHUNK_BYTES)))
-
-    @staticmethod
-    def _gzip(packed: Any) -> gzip.GzipFile:
-        return gzip.GzipFile(fileobj=packed, mode="rb")
+    def _skip(self, size_bytes: int) -> None:
+        while size_bytes:
+            size_bytes -= len(self._stream.read(min(size_bytes, CHUNK_BYTES)))

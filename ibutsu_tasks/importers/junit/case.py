@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.importers.indexed_values import fit_result
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS, CaseExtras
-from ibutsu_tasks.importers.junit.properties import Snapshot, SuiteProperties
+from ibutsu_tasks.importers.junit.statuses import status_of_word, worst
+from ibutsu_tasks.importers.junit.suite import Suite, both, latest
 from ibutsu_tasks.importers.parsed import Content, ParsedArtifact, ParsedResult, ParsedRow, Upload
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
-from ibutsu_tasks.importers.values import column_text, derived_id, indexed
+from ibutsu_tasks.importers.values import column_text, derived_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
+
+    from ibutsu_tasks.importers.findings import Findings
+    from ibutsu_tasks.importers.junit.properties import Snapshot
 
 TRACEBACK = "traceback.log"
 TEXT_PLAIN = "text/plain"
@@ -50,34 +55,14 @@ TEXT_ELEMENTS = {
     "flakyFailure": TextElement(TRACEBACK, attempt="failed"),
     "flakyError": TextElement(TRACEBACK, attempt="error"),
 }
-# Of several outcomes in one case the first of these counts.
-_STATUS_ORDER = ("error", "failed", "xpassed", "xfailed", "skipped")
+_ELEMENT_OF_STATUS = {
+    element.status: element for element in reversed(TEXT_ELEMENTS.values()) if element.status is not None
+}
 
 
-@dataclass(slots=True)
-class Suite:
-    """A suite while it is open."""
-
-    path: tuple[str, ...] = ()
-    name: str | None = None
-    file: str | None = None
-    properties: SuiteProperties = field(default_factory=SuiteProperties)
-    has_cases: bool = False
-
-    def child(self, attributes: dict[str, str]) -> Suite:
-        """Make the suite that begins inside this one."""
-        name, file = (attributes.get(key, "")[:MAX_FACT_CHARACTERS] for key in ("name", "file"))
-        return Suite(
-            path=(*self.path, name) if name else self.path,
-            name=name or self.name,
-            file=file or self.file,
-            properties=SuiteProperties(self.properties.snapshot()),
-        )
-
-    @property
-    def repeated_characters(self) -> int:
-        """How much of the suite the row of each of its cases repeats."""
-        return self.properties.characters + sum(map(len, self.path)) + len(self.file or "")
+def outcome_element(name: str) -> TextElement | None:
+    """Give what an element means that says by its name how a case ended, such as `<failed>`; else None."""
+    return _ELEMENT_OF_STATUS.get(status_of_word(name) or "")
 
 
 @dataclass(slots=True)
@@ -90,8 +75,12 @@ class Case:
     suite_properties: Snapshot
     root_properties: Snapshot
     duration_seconds: float
-    properties: dict[str, str] | None = None
+    is_suite_level: bool = False
+    """Whether it is no test case, but what happened to the suite itself."""
+    properties: dict[str, Any] | None = None
     properties_characters: int = 0
+    words: list[tuple[str, str, str]] | None = None
+    """The attributes that say how the case ended: name, word, status."""
     facts: dict[str, str] | None = None
     statuses: set[str] | None = None
     texts: dict[str, list[Content]] | None = None
@@ -101,9 +90,9 @@ class Case:
     """Properties and texts; what they hold is in memory until the case ends."""
 
     def set_property(self, key: str, value: str) -> None:
-        """Set a property of this case alone."""
+        """Set a property of this case alone; one that is there already keeps both values."""
         self.properties = self.properties or {}
-        self.properties[key] = value
+        self.properties[key] = both(self.properties.get(key), value)
         self.properties_characters += len(key) + len(value)
 
     def made_extras(self) -> CaseExtras:
@@ -146,10 +135,13 @@ class Case:
         parts.append(text)
 
     def status(self) -> str:
-        """Give the one status of the case."""
-        if self.statuses is None:
-            return "skipped" if self.extras is not None and self.extras.not_run_because else "passed"
-        return next(status for status in _STATUS_ORDER if status in self.statuses)
+        """Give the one status of the case; elements go before attributes, the worse before the better."""
+        return worst(self.statuses or {status for _, _, status in self.words or ()})
+
+    def skip_word(self) -> str | None:
+        """Give the attribute that says that the case did not run, if that is what became of it."""
+        words = [f'{name}="{word}"' for name, word, status in self.words or () if status == "skipped"]
+        return words[-1] if words and self.status() == "skipped" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +151,11 @@ class RowMaker:
     run_id: UUID
     upload: Upload
     spool: Spool
+    findings: Findings
 
     def rows(self, case: Case) -> Iterator[ParsedRow]:
         """Give the result of a case, then its artifacts."""
-        result = self._result(case)
+        result = fit_result(self._result(case), self.findings)
         yield result
         for filename, parts in (case.texts or {}).items():
             content = self.spool.join(parts)
@@ -175,18 +168,18 @@ class RowMaker:
         name, classname = attributes.get("name", ""), attributes.get("classname", "")
         root = case.root_properties
         key = f"{case.number}\0{chr(0).join(case.suite.path)}\0{classname}\0{name}"
-        source = self.upload.source or case.suite.name or metadata.get("source") or root.get("source")
+        source = self.upload.source or case.suite.name or metadata.get("source") or latest(root.get("source"))
         return ParsedResult(
             id=derived_id(self.run_id, key),
-            test_id=_test_id(case.number, classname, name),
+            test_id=name if case.is_suite_level else _test_id(case.number, classname, name),
             result=case.status(),
             duration_seconds=case.duration_seconds,
             start_time=None,
             data=self._data(case, classname),
             params={},
             source=column_text(source),
-            env=column_text(metadata.get("env") or root.get("env")),
-            component=column_text(metadata.get("component") or root.get("component")),
+            env=column_text(metadata.get("env") or latest(root.get("env"))),
+            component=column_text(metadata.get("component") or latest(root.get("component"))),
         )
 
     def _data(self, case: Case, classname: str) -> dict[str, Any]:
@@ -203,12 +196,12 @@ class RowMaker:
             data.update(case.properties)
         if case.facts:
             data.update(case.facts)
-            if exception_name := case.facts.get("exception_name"):
-                data["exception_name"] = indexed(exception_name)
-        if extras := case.extras:
-            if extras.not_run_because and case.status() == "skipped":
-                data.setdefault("skip_reason", extras.not_run_because)
-            extras.put_into(data)
+        if case.words and (skip_word := case.skip_word()):
+            data.setdefault("skip_reason", skip_word)
+        if case.is_suite_level:
+            data["suite_level"] = True
+        if case.extras:
+            case.extras.put_into(data)
         return data
 
 
@@ -216,4 +209,4 @@ def _test_id(number: int, classname: str, name: str) -> str:
     last = name.rpartition(".")[2] or name
     if classname:
         last = f"{classname.rpartition('.')[2] or classname}.{last}" if last else classname
-    return indexed(last) if last else f"test case {number}"
+    return last or f"test case {number}"

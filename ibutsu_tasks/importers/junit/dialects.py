@@ -8,6 +8,8 @@ from typing import IO
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.findings import Findings
 from ibutsu_tasks.importers.junit.xml_text import XmlText
+from ibutsu_tasks.importers.packed import unpacked
+from ibutsu_tasks.importers.parsed import ImportLimits
 
 UNKNOWN = "JUnit XML"
 ARCHIVE = "pytest-ibutsu"
@@ -55,7 +57,8 @@ DIALECTS = {
 def dialect_of(content: IO[bytes], filename: str) -> str:
     """Tell the dialect of a JUnit report by its first 64 KiB, leaving the position at the start."""
     try:
-        text = next(XmlText(content, filename, Findings()).pieces(), b"").decode()
+        file = unpacked(content, filename, ImportLimits())
+        text = next(XmlText(file, filename, Findings()).pieces(), b"").decode()
     except InvalidImportError:
         return UNKNOWN  # the importer says where and why
     finally:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.spool import chunks_of
-from ibutsu_tasks.importers.values import INDEXED_BYTES
+from ibutsu_tasks.importers.values import INDEXED_BYTES, free_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ibutsu_tasks.importers.parsed import Content
 
 MAX_FACT_CHARACTERS = 10_000
@@ -22,10 +24,9 @@ _PLAIN_ATTRIBUTES = frozenset({"name", "classname", "time"})
 _COLUMN_ATTRIBUTES = _PLAIN_ATTRIBUTES | {"file", "line"}
 # Four bytes at most are one character.
 _SAFE_NAME_CHARACTERS = INDEXED_BYTES // 4
-# How googletest, CTest and others say without a <skipped> that a test did not run.
-_NOT_RUN = frozenset({"notrun", "not_run", "disabled", "suppressed", "skipped", "ignored"})
 # Playwright and Jenkins' attachments plugin.
-ATTACHMENT = b"[[ATTACHMENT|"
+_MARK, _MARK_END = b"[[ATTACHMENT|", b"]]"
+_MAX_MARK_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -36,7 +37,6 @@ class CaseExtras:
     elements: list[dict[str, Any]] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
     attachments: list[str] = field(default_factory=list)
-    not_run_because: str | None = None
     is_cut: bool = False
     _count: int = 0
     _characters: int = 0
@@ -44,9 +44,6 @@ class CaseExtras:
     def add_attributes(self, attributes: dict[str, str]) -> None:
         """Store attributes of the case itself."""
         self.attributes |= self._fitting(attributes)
-        for name in ("status", "result"):
-            if attributes.get(name, "").lower() in _NOT_RUN:
-                self.not_run_because = f'{name}="{attributes[name]}"'
 
     def add_element(self, path: str, attributes: dict[str, str], text: Content | None) -> None:
         """Store an element below the case, named by its path."""
@@ -61,12 +58,10 @@ class CaseExtras:
         if self._has_room():
             self.attempts.append(self._with_text({"status": status, **self._fitting(attributes)}, text))
 
-    def add_attachments(self, text: bytes) -> None:
-        """Store the paths of files that a text names."""
-        for rest in text.split(ATTACHMENT)[1:]:
-            path, end, _ = rest.partition(b"]]")
-            if path and end and len(path.splitlines()) == 1 and self._has_room():
-                self.attachments.append(self._fit(path.decode()))
+    def add_attachment(self, path: str) -> None:
+        """Store the path of a file that a text names."""
+        if self._has_room():
+            self.attachments.append(self._fit(path))
 
     def put_into(self, data: dict[str, Any]) -> None:
         """Add what there is to the data of a result, beside whatever is there."""
@@ -98,11 +93,32 @@ class CaseExtras:
         return fitting
 
 
-def free_key(data: dict[str, Any], key: str) -> str:
-    """Give the key, with as many underscores behind it as leave what is in `data` alone."""
-    while key in data:
-        key += "_"
-    return key
+def attachments_in(text: Content) -> Iterator[str]:
+    """Give the paths of the files that a text names, one or several to a line; they may hold brackets."""
+    rest = b""
+    for chunk in chunks_of(text):
+        whole = rest + chunk
+        end = _end_of_whole_marks(whole)
+        rest = whole[end:]
+        for line in whole[:end].split(b"\n"):
+            yield from _attachments_of(line)
+    yield from _attachments_of(rest)
+
+
+def _end_of_whole_marks(text: bytes) -> int:
+    """Give where that begins which the next piece of a text may complete: the last line, or a mark in it."""
+    line = text.rfind(b"\n") + 1
+    if len(text) - line <= _MAX_MARK_BYTES:
+        return line
+    mark = text.rfind(_MARK, line)
+    return mark if mark >= len(text) - _MAX_MARK_BYTES else len(text) - len(_MARK)
+
+
+def _attachments_of(line: bytes) -> Iterator[str]:
+    for part in line.split(_MARK)[1:]:
+        path, end, _ = part.rpartition(_MARK_END)
+        if end and path:
+            yield path.decode(errors="replace")
 
 
 def left_over(attributes: dict[str, str], suite_file: str | None) -> dict[str, str]:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.importers.junit.case import Case, Suite
+    from ibutsu_tasks.importers.junit.case import Case
     from ibutsu_tasks.importers.junit.remainder import Remainder
+    from ibutsu_tasks.importers.junit.suite import Suite
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
     from ibutsu_tasks.importers.spool import TextSink
 
 MAX_PROPERTIES = 10_000
+MAX_VALUES = 100
+"""Values of one property, when it is given again and again."""
 MAX_PROPERTY_CHARACTERS = 64 * 1024
 MAX_PROPERTIES_CHARACTERS = 1024 * 1024
 """What one test case may have of properties, its own and inherited: they are repeated in every row."""
@@ -28,20 +31,20 @@ class SuiteProperties:
 
     def __init__(self, outer: Snapshot | None = None) -> None:
         self.outer = outer
-        self.latest: dict[str, str] = {}
+        self.latest: dict[str, Any] = {}
         """Those of this suite alone, without what it inherits."""
         self.count: int = outer.properties.count if outer else 0
         self.characters: int = outer.properties.characters if outer else 0
-        self._changes: dict[str, str] = {}
-        self._waiting: deque[dict[str, str]] = deque()
-        self._read: dict[str, str] = {}
+        self._changes: dict[str, Any] = {}
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._read: dict[str, Any] = {}
         self._read_until = 0
         self._snapshot = Snapshot(self, 0)
 
-    def set(self, key: str, value: str) -> None:
-        """Set a property for the cases that begin from now on."""
+    def set(self, key: str, value: Any, characters: int) -> None:
+        """Set a property, with so many characters more, for the cases that begin from now on."""
         self.count += key not in self.latest
-        self.characters += len(key) + len(value)
+        self.characters += len(key) + characters
         self.latest[key] = self._changes[key] = value
 
     def snapshot(self) -> Snapshot:
@@ -52,7 +55,7 @@ class SuiteProperties:
             self._snapshot = Snapshot(self, self._snapshot.changes + 1)
         return self._snapshot
 
-    def after(self, changes: int) -> dict[str, str]:
+    def after(self, changes: int) -> dict[str, Any]:
         """Give them as they were after so many changes, no fewer than the last time."""
         while self._read_until < changes:
             self._read |= self._waiting.popleft()
@@ -66,7 +69,7 @@ class Snapshot(NamedTuple):
     properties: SuiteProperties
     changes: int
 
-    def get(self, key: str) -> str | None:
+    def get(self, key: str) -> Any:
         """Give the value of one property."""
         outer = self.properties.outer
         return self.properties.after(self.changes).get(key, outer and outer.get(key))
@@ -107,17 +110,18 @@ class Properties:
         suite = suites[-1]
         if case is None:
             count, characters = suite.properties.count, suite.properties.characters
+            before = suite.properties.latest.get(key)
         else:
             count, characters = len(case.properties or ()), case.properties_characters
-        if count >= MAX_PROPERTIES or characters > MAX_PROPERTIES_CHARACTERS:
+            before = (case.properties or {}).get(key)
+        has_many = isinstance(before, list) and len(before) >= MAX_VALUES
+        if has_many or count >= MAX_PROPERTIES or characters > MAX_PROPERTIES_CHARACTERS:
             what = "holds more properties than one test case can have; the rest was left out"
             self._stream.note("properties", what)
         elif case is not None:
-            if case.properties and (before := case.properties.get(key, value)) != value:
-                self._remainder.add_element(case, "property", {"name": key, "value": before}, None)
             case.set_property(key, value)
         else:
-            suite.properties.set(key, value)
+            suite.set_property(key, value)
             if suite.has_cases and len(suites) > 1:
                 self._remainder.add_late_property(suite.path, key, value)
 

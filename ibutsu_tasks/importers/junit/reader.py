@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers.indexed_values import fit_run
 from ibutsu_tasks.importers.junit.case import RowMaker
-from ibutsu_tasks.importers.junit.extras import free_key
 from ibutsu_tasks.importers.junit.report import JUnitReport
+from ibutsu_tasks.importers.junit.suite import latest
 from ibutsu_tasks.importers.junit.xml_stream import XmlStream
+from ibutsu_tasks.importers.packed import unpacked
 from ibutsu_tasks.importers.parsed import (
     ImportLimits,
     ParsedArtifact,
@@ -19,7 +22,7 @@ from ibutsu_tasks.importers.parsed import (
     ParsedRun,
     Upload,
 )
-from ibutsu_tasks.importers.values import column_text, derived_id
+from ibutsu_tasks.importers.values import column_text, derived_id, free_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,14 +53,14 @@ class _JUnitReader:
         self._run_id = upload.own_run_id or stated
         self._upload = upload
         self._break_error: InvalidImportError | None = None
-        self._stream = XmlStream(content, upload.filename, limits)
+        self._stream = XmlStream(unpacked(content, upload.filename, limits), upload.filename, limits)
         self._report = JUnitReport(self._stream, self._run_id, limits)
-        self._row_maker = RowMaker(self._run_id, upload, self._report.spool)
+        self._row_maker = RowMaker(self._run_id, upload, self._report.spool, self._stream.findings)
 
     def read_until_first_case(self) -> None:
-        while not self._report.finished and self._feed():
+        while not self._report.suites.finished and self._feed():
             pass
-        if self._break_error is not None and not self._report.finished:
+        if self._break_error is not None and not self._report.suites.finished:
             raise self._break_error
 
     def _feed(self) -> bool:
@@ -72,32 +75,40 @@ class _JUnitReader:
 
     def rows(self) -> Iterator[ParsedRow | ParsedRun]:
         more = True
-        while more or self._report.finished:
-            finished, self._report.finished = self._report.finished, []
+        while more or self._report.suites.finished:
+            finished, self._report.suites.finished = self._report.suites.finished, []
             for item in finished:
                 if isinstance(item, ParsedArtifact):
                     yield item
                 else:
                     yield from self._row_maker.rows(item)
             more = more and self._feed()
-        yield self.run()
+            if not more:
+                self._report.suites.end_all()
+        yield self._run_at_end()
+
+    def _run_at_end(self) -> ParsedRun:
+        findings = self._stream.findings
+        run = fit_run(self.run(), findings)
+        claims = [] if self._break_error else self._report.suites.claim_warnings()
+        return replace(run, warnings=findings.sentences() + claims, stored=findings.stored())
 
     def run(self) -> ParsedRun:
+        """Give the run as far as it is known."""
         report = self._report
-        data = {**report.root.properties.latest, **self._upload.metadata}
+        data = {**report.suites.root.properties.latest, **self._upload.metadata}
         if report.remainder.suites:
             data[free_key(data, "suites")] = list(report.remainder.suites)
         return ParsedRun(
             id=self._run_id,
-            start_time=report.start_time,
+            start_time=report.suites.start_time,
             duration_seconds=report.duration_seconds,
             data=data,
-            source=column_text(self._upload.source or data.get("source")),
-            env=column_text(data.get("env")),
-            component=column_text(data.get("component")),
-            project=column_text(data.get("project")),
-            claimed_summary=report.claimed_summary,
-            warnings=self._stream.findings.sentences(),
-            stored=self._stream.findings.stored(),
+            source=column_text(self._upload.source or latest(data.get("source"))),
+            env=column_text(latest(data.get("env"))),
+            component=column_text(latest(data.get("component"))),
+            project=column_text(latest(data.get("project"))),
+            claimed_summary=report.suites.claimed_summary,
+            warnings=[],
             break_error=self._break_error,
         )

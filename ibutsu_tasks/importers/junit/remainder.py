@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS
-from ibutsu_tasks.importers.junit.extras import ATTACHMENT
-from ibutsu_tasks.importers.junit.stated import STATED_COUNTS
+from ibutsu_tasks.importers.junit.extras import attachments_in
+from ibutsu_tasks.importers.junit.stated import COUNT_ATTRIBUTES
+from ibutsu_tasks.importers.junit.suite import both
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.importers.junit.case import Case
+    from ibutsu_tasks.importers.junit.case import Case, TextElement
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
     from ibutsu_tasks.importers.parsed import Content
 
@@ -17,7 +17,7 @@ MAX_SUITE_FACTS = 1_000
 MAX_SUITE_FACT_CHARACTERS = 100_000
 
 # Counts are taken anew from the cases; name and file are in every result.
-_IN_RESULTS = frozenset({"name", "file", "disabled"}.union(*STATED_COUNTS.values()))
+_IN_RESULTS = COUNT_ATTRIBUTES | {"name", "file"}
 
 
 class Remainder:
@@ -56,7 +56,8 @@ class Remainder:
             return
         last = self.suites[-1] if self.suites else {}
         if kind == "properties" and kind in last and last["path"] == list(path):
-            last[kind].update(facts)
+            for key, value in facts.items():
+                last[kind][key] = both(last[kind].get(key), value)
         else:
             self.suites.append({"path": list(path), kind: facts})
         for key in facts:
@@ -81,13 +82,13 @@ class Remainder:
     def add_of_text(
         self,
         case: Case,
+        element: TextElement,
         name: str,
         attributes: dict[str, str],
         text: Content | None,
         attempt_line: int,
     ) -> None:
         """Store what an element with text says beyond status, facts and artifact."""
-        element = TEXT_ELEMENTS[name]
         if element.attempt:
             case.made_extras().add_attempt(element.attempt, attributes, text)
             self._mention(f"<{name}>", "data.attempts", attempt_line)
@@ -95,7 +96,7 @@ class Remainder:
             shown_elsewhere = {attribute for attribute, _ in element.facts}
             if left := {key: value for key, value in attributes.items() if key not in shown_elsewhere}:
                 self.add_element(case, name, left, None)
-        # A text too large for memory is not searched.
-        if isinstance(text, bytes) and ATTACHMENT in text:
-            case.made_extras().add_attachments(text)
-            self._mention(ATTACHMENT.decode(), "data.attachments")
+        if text is not None:
+            for path in attachments_in(text):
+                case.made_extras().add_attachment(path)
+                self._mention("[[ATTACHMENT|", "data.attachments")

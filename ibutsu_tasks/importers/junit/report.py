@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS, TEXT_PLAIN, Case, Suite
+from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS, Case, TextElement, outcome_element
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS, left_over
+from ibutsu_tasks.importers.junit.open_suites import OpenSuites
 from ibutsu_tasks.importers.junit.properties import Properties
 from ibutsu_tasks.importers.junit.remainder import Remainder
-from ibutsu_tasks.importers.junit.stated import stated_counts, stated_duration, stated_time
-from ibutsu_tasks.importers.parsed import Content, ImportLimits, ParsedArtifact
+from ibutsu_tasks.importers.junit.stated import stated_duration
+from ibutsu_tasks.importers.junit.statuses import stated_statuses
 from ibutsu_tasks.importers.spool import Spool, TextSink
-from ibutsu_tasks.importers.values import derived_id, indexed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from uuid import UUID
 
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
+    from ibutsu_tasks.importers.parsed import Content, ImportLimits
 
 MAX_SUITE_DEPTH = 64
 MAX_ELEMENT_DEPTH = MAX_SUITE_DEPTH + 32
@@ -43,6 +42,8 @@ class OpenElement:
     """Known of earlier attempts and of foreign elements, which JUnit does not know."""
     foreign_depth: int = 0
     """The depth of a foreign element; 0 for any other."""
+    element: TextElement | None = None
+    """What it means, of one that says how a case ended in a word that is not JUnit's."""
     is_leaf: bool = True
     """Whether no foreign element began in it."""
 
@@ -52,20 +53,12 @@ class JUnitReport:
 
     def __init__(self, stream: XmlStream, run_id: UUID, limits: ImportLimits) -> None:
         self.spool = Spool()
-        self.root = Suite()
-        self.start_time: datetime | None = None
+        self.suites = OpenSuites(stream, run_id, self.spool)
         self.duration_seconds: float | None = None
-        self.finished: list[Case | ParsedArtifact] = []
         self._stream = stream
-        self._run_id = run_id
         self._max_repeated_characters = limits.unpacked_bytes
-        self._root_claims: dict[str, int] = {}
-        self._suite_claims: dict[str, int] = {}
         self._depth = 0
-        self._suites: list[Suite] = []
         self._case: Case | None = None
-        self._cases = 0
-        self._suite_texts = 0
         self._repeated_characters = 0
         self._open: list[OpenElement] = []
         self.remainder = Remainder(stream)
@@ -90,11 +83,6 @@ class JUnitReport:
         stream.on_elements(self._start_root, self._end)
         stream.on_text(self._loose_text)
 
-    @property
-    def claimed_summary(self) -> dict[str, int]:
-        """The counts the root states about itself, or else the sums of what its suites state."""
-        return {**self._suite_claims, **self._root_claims}
-
     def _start_root(self, name: str, attributes: dict[str, str]) -> None:
         local = _local(name)
         if local not in _SUITE_ELEMENTS:
@@ -103,13 +91,8 @@ class JUnitReport:
             )
         self._stream.on_elements(self._start, self._end)
         self._depth = 1
-        if local == "testsuite":
-            self.root = self._child(self.root, attributes)
-        self._suites.append(self.root)
-        self.remainder.add_suite(self.root.path, attributes, is_root=True)
-        self._root_claims = stated_counts(attributes)
-        self.start_time = stated_time(self._stream, attributes)
-        self._takes_suite_times = self.start_time is None
+        self.suites.begin_root(attributes, is_suite=local == "testsuite")
+        self.remainder.add_suite(self.suites.root.path, attributes, is_root=True)
         self.duration_seconds = stated_duration(self._stream, attributes)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
@@ -118,10 +101,15 @@ class JUnitReport:
         if handler is not None:
             handler(name, attributes)
             return
+        local = _local(name)
         if self._depth > MAX_ELEMENT_DEPTH:
             raise self._stream.refusal(f"elements are nested deeper than {MAX_ELEMENT_DEPTH}")
-        if self._case is not None:
-            self._start_foreign(self._case, _local(name), attributes)
+        element = None if self._open else outcome_element(local)
+        if element is not None:
+            self._start_text(local, attributes)
+            self._open[-1].element, self._open[-1].foreign_depth = element, self._depth
+        elif self._case is not None:
+            self._start_foreign(self._case, local, attributes)
         elif not self._open:
             self._stream.note("element", f"holds <{shown(name)}>, which is no part of JUnit; left out")
 
@@ -130,11 +118,11 @@ class JUnitReport:
         handler = self._ends.get(name) or self._ends.get(_local(name))
         if handler is not None:
             handler(name)
-        elif self._case is not None and self._open and self._open[-1].foreign_depth == self._depth + 1:
-            self._end_foreign(self._case)
+        elif self._open and self._open[-1].foreign_depth == self._depth + 1:
+            self._end_foreign()
 
     def _start_foreign(self, case: Case, name: str, attributes: dict[str, str]) -> None:
-        if self._open and not self._open[-1].foreign_depth:
+        if self._open and (self._open[-1].element or not self._open[-1].foreign_depth):
             # Its text belongs to the element around it, as <stackTrace>'s does.
             if attributes:
                 self.remainder.add_element(case, name, attributes, None)
@@ -147,11 +135,14 @@ class JUnitReport:
         self._open[-1].foreign_depth = self._depth
         self._open[-1].line = self._stream.line
 
-    def _end_foreign(self, case: Case) -> None:
+    def _end_foreign(self) -> None:
+        if self._open[-1].element is not None:
+            self._end_text(self._open[-1].name)
+            return
         element = self._take_text()
         text = element.sink.content()
-        if element.is_leaf or element.attributes or text is not None:
-            self.remainder.add_element(case, element.name, element.attributes, text, element.line)
+        if self._case is not None and (element.is_leaf or element.attributes or text is not None):
+            self.remainder.add_element(self._case, element.name, element.attributes, text, element.line)
 
     def _loose_text(self, text: str) -> None:
         if text.isspace():
@@ -163,59 +154,47 @@ class JUnitReport:
 
     def _start_suite(self, _name: str, attributes: dict[str, str]) -> None:
         self._refuse_inside_case("a suite")
-        if len(self._suites) >= MAX_SUITE_DEPTH:
+        if len(self.suites.stack) >= MAX_SUITE_DEPTH:
             raise self._stream.refusal(f"suites are nested deeper than {MAX_SUITE_DEPTH}")
-        if len(self._suites) == 1:
-            for key, number in stated_counts(attributes).items():
-                self._suite_claims[key] = self._suite_claims.get(key, 0) + number
-        if self._takes_suite_times and not self._cases:
-            times = (self.start_time, stated_time(self._stream, attributes))
-            self.start_time = min((time for time in times if time), default=None)
-        self._suites.append(self._child(self._suites[-1], attributes))
-        self.remainder.add_suite(self._suites[-1].path, attributes)
-
-    def _child(self, suite: Suite, attributes: dict[str, str]) -> Suite:
-        if any(len(attributes.get(key, "")) > MAX_FACT_CHARACTERS for key in ("name", "file")):
-            self._stream.note("long suite", "begins a suite whose name or file is too long; cut off")
-        return suite.child(attributes)
+        suite = self.suites.begin(attributes)
+        self.remainder.add_suite(suite.path, attributes)
 
     def _end_suite(self, _name: str) -> None:
-        self._suites.pop()
+        self.suites.end()
 
     def _start_case(self, _name: str, attributes: dict[str, str]) -> None:
         self._refuse_inside_case("a test case")
-        suite = self._suites[-1]
+        suite = self.suites.stack[-1]
+        duration = stated_duration(self._stream, attributes)
         suite.has_cases = True
-        self._cases += 1
         self._repeated_characters += suite.repeated_characters
         if self._repeated_characters > self._max_repeated_characters:
             raise self._stream.refusal(
                 f"what each test case repeats of its suites exceeds {self._max_repeated_characters:,} bytes "
                 "(IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES)"
             )
-        duration = stated_duration(self._stream, attributes)
-        self._case = Case(
-            self._cases,
-            attributes,
-            suite,
-            suite.properties.snapshot(),
-            self.root.properties.snapshot(),
-            duration or 0.0,
-        )
+        self._case = self.suites.new_case(suite, attributes, duration or 0.0)
         left = left_over(attributes, suite.file)
         if duration is None and attributes.get("time"):
             left["time"] = attributes["time"]
         if left:
+            self._take_words(self._case, left)
             self.remainder.add_attributes(self._case, left)
 
+    def _take_words(self, case: Case, attributes: dict[str, str]) -> None:
+        words = []
+        for name, word, status in stated_statuses(attributes):
+            if status is not None:
+                words.append((name, word, status))
+            else:
+                what = f'has {name}="{shown(word)}", which is no known outcome; it is in data.attributes'
+                self._stream.note("word", what)
+        case.words = words or None
+
     def _end_case(self, _name: str) -> None:
-        case = self._case
-        if case is None:
-            return
-        if case.extras is not None and case.extras.is_cut:
-            self._stream.note("extras", "ends a test case that says more than data holds; cut off")
-        self.finished.append(case)
-        self._case = None
+        if self._case is not None:
+            self.suites.finish_case(self.suites.stack[-1], self._case)
+            self._case = None
 
     def _refuse_inside_case(self, what: str) -> None:
         if self._case is not None or self._open:
@@ -225,12 +204,15 @@ class JUnitReport:
         if self._depth > MAX_ELEMENT_DEPTH:
             raise self._stream.refusal(f"elements are nested deeper than {MAX_ELEMENT_DEPTH}")
         if self._case is not None:
-            self._case.elements += 1
-            if self._case.elements > MAX_CASE_ELEMENTS:
-                raise self._stream.refusal(f"one test case holds more than {MAX_CASE_ELEMENTS:,} elements")
+            self._count_element(self._case)
         sink = TextSink(self.spool)
         self._open.append(OpenElement(name, attributes, sink))
         self._stream.on_text(sink.add)
+
+    def _count_element(self, case: Case) -> None:
+        case.elements += 1
+        if case.elements > MAX_CASE_ELEMENTS:
+            raise self._stream.refusal(f"one test case holds more than {MAX_CASE_ELEMENTS:,} elements")
 
     def _start_attempt(self, name: str, attributes: dict[str, str]) -> None:
         self._start_text(name, attributes)
@@ -245,17 +227,20 @@ class JUnitReport:
         ended = self._take_text()
         attributes, text = ended.attributes, ended.sink.content()
         local = _local(name)
-        element = TEXT_ELEMENTS[local]
-        if self._case is not None:
-            self._case.add_outcome(element, attributes, text)
-            self.remainder.add_of_text(self._case, local, attributes, text, ended.line)
+        element = ended.element or TEXT_ELEMENTS[local]
+        case = self._case or self.suites.own_case(element)
+        if case is not None:
+            if case is not self._case:
+                self._count_element(case)
+            case.add_outcome(element, attributes, text)
+            self.remainder.add_of_text(case, element, local, attributes, text, ended.line)
         if element.artifact and element.facts:
             text = self._with_message(attributes.get("message", ""), text)
         if element.artifact and text is not None:
-            if self._case is not None:
-                self._case.add_text(element.artifact, text, self.spool)
+            if case is not None:
+                case.add_text(element.artifact, text, self.spool)
             else:
-                self._finish_suite_text(element.artifact, text)
+                self.suites.finish_text(self.suites.stack[-1], element.artifact, text)
 
     def _with_message(self, message: str, text: Content | None) -> Content | None:
         """Give the text, or the message when there is none, or both when data has no place for it."""
@@ -265,16 +250,9 @@ class JUnitReport:
             return text
         return self.spool.join([message.encode() + b"\n", text])
 
-    def _finish_suite_text(self, artifact: str, text: Content) -> None:
-        self._suite_texts += 1
-        name = self._suites[-1].name
-        filename = indexed(re.sub(r"[^\w.\-]+", "_", name)) + f"-{artifact}" if name else artifact
-        artifact_id = derived_id(self._run_id, f"{filename}\0{self._suite_texts}")
-        self.finished.append(ParsedArtifact(artifact_id, None, filename, text, TEXT_PLAIN))
-
     def _end_property(self, _name: str) -> None:
         ended = self._take_text()
-        self._properties.add(self._suites, self._case, ended.attributes, ended.sink)
+        self._properties.add(self.suites.stack, self._case, ended.attributes, ended.sink)
 
 
 def _local(name: str) -> str:

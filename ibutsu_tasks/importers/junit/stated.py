@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 STATED_COUNTS = {one.key: one.attributes for one in SUMMARY_COUNTS if one.attributes}
+# What googletest and TestNG count beside the skipped.
+_MORE_SKIPS = ("disabled", "ignored")
+COUNT_ATTRIBUTES = frozenset(_MORE_SKIPS).union(*STATED_COUNTS.values())
 
 
 def stated_counts(attributes: dict[str, str]) -> dict[str, int]:
@@ -25,9 +28,9 @@ def stated_counts(attributes: dict[str, str]) -> dict[str, int]:
         numbers = (count(attributes[name]) for name in names if name in attributes)
         if (number := next(numbers, None)) is not None:
             stated[key] = number
-    # googletest counts the disabled beside the skipped.
-    if disabled := count(attributes.get("disabled")):
-        stated["skips"] = stated.get("skips", 0) + disabled
+    for name in _MORE_SKIPS:
+        if more := count(attributes.get(name)):
+            stated["skips"] = stated.get("skips", 0) + more
     return stated
 
 
@@ -38,7 +41,7 @@ def stated_duration(stream: XmlStream, attributes: dict[str, str]) -> float | No
 
 def stated_time(stream: XmlStream, attributes: dict[str, str]) -> datetime | None:
     """Give the `timestamp` of a suite as naive UTC; None when there is none or no sense in it."""
-    return _read(stream, attributes, "timestamp", utc_time, "no time; left out")
+    return _read(stream, attributes, "timestamp", utc_time, "no time a test can have; left out")
 
 
 def _read(

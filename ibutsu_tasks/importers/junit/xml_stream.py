@@ -31,8 +31,8 @@ _SENTENCES = {
 class XmlStream:
     """Parses an XML file piece by piece, in memory that does not grow with the file.
 
-    Entities, attribute defaults and external document types are refused when they are declared, before
-    anything could be expanded or fetched.
+    Entities and attribute defaults are refused when they are declared, before anything could be expanded; an
+    external document type is never fetched.
     """
 
     def __init__(self, content: IO[bytes], filename: str, limits: ImportLimits) -> None:
@@ -49,6 +49,7 @@ class XmlStream:
         self._parser.buffer_size = _TEXT_BUFFER_BYTES
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.SkippedEntityHandler = self._skipped_entity
         self._parser.EntityDeclHandler = self._entity_declaration
         self._parser.AttlistDeclHandler = self._attribute_declaration
 
@@ -121,7 +122,10 @@ class XmlStream:
         if name.lower() == "html":
             raise self.refusal("this is an HTML page, not a JUnit report")
         if system_id is not None or public_id is not None:
-            raise self.refusal("the file refers to an external document type; refused, nothing was fetched")
+            self.note("doctype", "refers to an external document type, which was not fetched")
+
+    def _skipped_entity(self, name: str, _is_parameter: bool) -> None:
+        self.note("entity", f"uses the entity {shown(name)}, which is not defined here; left out")
 
     def _entity_declaration(self, name: str, *_: object) -> None:
         raise self.refusal(f"the file declares entities ({shown(name)}); refused, a report needs none")

@@ -34,6 +34,9 @@ _NO_DOCUMENT_CODECS = frozenset({"idna", "punycode", "raw-unicode-escape", "unde
 # A declaration that could be read byte by byte is not in UTF-16, whatever it says; ASCII is UTF-8 as well.
 _MEANS_UTF8 = ("utf-16", "utf-32", "utf-7", "ascii")
 
+# Where a report begins behind what a tool printed into the same file.
+_REPORT_BEGINS = re.compile(r"^[ \t]*(?:<\?xml\s|<testsuites?[\s>])|\A<", re.MULTILINE)
+
 _CONTROL_BYTES = bytes({*range(0x20)} - {0x09, 0x0A, 0x0D})
 _CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff"
 _UTF8_SURROGATE = r"\udced[\udca0-\udcbf][\udc80-\udcbf]"
@@ -115,7 +118,7 @@ class XmlText:
         self._content.seek(start)
         if encoding := marked_encoding(head):
             return encoding
-        declaration = _DECLARATION.match(head)
+        declaration = _DECLARATION.match(head, report_begins(head) or 0)
         return "utf-8" if declaration is None else self._declared(declaration[1].decode("ascii"))
 
     def _declared(self, name: str) -> str:
@@ -145,6 +148,11 @@ class XmlText:
 
     def _without_leading_space(self, text: str) -> str:
         stripped = text.lstrip("\ufeff \t\r\n")
+        if stripped and (begin := _REPORT_BEGINS.search(stripped)) and begin.start():
+            self._findings.note(
+                "text before", "line 1 begins text that is no XML; left out, up to the report"
+            )
+            stripped = stripped[begin.start() :]
         self.skipped_lines += text.count("\n", 0, len(text) - len(stripped))
         self._at_start = not stripped
         return stripped
@@ -189,6 +197,12 @@ class XmlText:
 def marked_encoding(head: bytes) -> str | None:
     """Tell the encoding that the first bytes of a text give away by a mark, or by the zeros of UTF-16."""
     return next((encoding for mark, encoding in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
+
+
+def report_begins(head: bytes) -> int | None:
+    """Tell where in the first bytes of a file a report begins, at the start of a line; None if not at all."""
+    begin = _REPORT_BEGINS.search(head.decode("latin-1"))
+    return begin and begin.start()
 
 
 def _as_it_is(text: str) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from shlex import quote
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -34,11 +35,20 @@ def project_of_upload(session: Session, project_id: object) -> UUID | None:
 
 
 def project_of_file(session: Session, name_or_id: str | None) -> UUID | None:
-    """Give the project a file names, by name or id; None when it names none, or none that is there.
+    """Give the project a file names, by name or id; None when it names none, or one that does not exist.
 
     Of several projects with the name, the one with the lowest id.
     """
     return _by_name_or_id(session, name_or_id) if name_or_id else None
+
+
+def missing_project(name_or_id: str) -> str:
+    """Say that a file names a project that does not exist, and what to do about it."""
+    name = shown(name_or_id)
+    return (
+        f'The file names the project "{name}", which does not exist; it was imported without one. '
+        f"`ibutsu-tasks import FILE --project {quote(name)} --create-project` makes it and imports it there."
+    )
 
 
 def choose_project(session: Session, name_or_id: str, *, create: bool = False) -> UUID:

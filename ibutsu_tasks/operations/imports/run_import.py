@@ -22,7 +22,7 @@ from ibutsu_tasks.operations.imports import run_row
 from ibutsu_tasks.operations.imports.columns import References, RowTarget
 from ibutsu_tasks.operations.imports.content import WatchedContent, drop_content, open_content
 from ibutsu_tasks.operations.imports.ownership import ForeignRowsError, refuse_foreign_run
-from ibutsu_tasks.operations.imports.projects import project_of_file, project_of_upload
+from ibutsu_tasks.operations.imports.projects import missing_project, project_of_file, project_of_upload
 from ibutsu_tasks.operations.imports.records import PARTIAL, current_row, data_of, partial_of, run_id_of
 from ibutsu_tasks.operations.imports.rows import WRITE_LIMITS, RowWriter, WriteLimits, WrittenRows
 from ibutsu_tasks.storable import storable_json
@@ -208,15 +208,13 @@ class _Import:
         if existed:
             refuse_foreign_run(run, project_id)
         if project_id is None and parsed.archived is None and parsed.project:
-            self._warnings.append(
-                f'The file names the project "{shown(parsed.project)}", which does not exist; '
-                "the file was imported without it."
-            )
+            self._warnings.append(missing_project(parsed.project))
         self._partial = _partial_sentence(parsed, written.results)
         if parsed.archived is not None and self._partial is None:
             self._is_restored = run_row.restore(self.session, run, parsed.archived, target, references)
         else:
-            run_row.finish(self.session, run, parsed, project_id, self._partial)
+            assumed_start = None if existed else target.start_time
+            run_row.finish(self.session, run, parsed, project_id, assumed_start, self._partial)
         for left in sorted(written.left_runs):
             run_summary.refresh(self.session, left)
         self._warnings += parsed.warnings + references.missing + written.sentences(are_kept=is_archive)

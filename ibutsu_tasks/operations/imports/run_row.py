@@ -18,6 +18,7 @@ from ibutsu_tasks.operations.imports.records import PARTIAL
 from ibutsu_tasks.storable import storable_json, storable_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy.orm import Session
@@ -53,15 +54,25 @@ def make_or_find(session: Session, parsed: ParsedRun, project_id: UUID | None) -
 
 
 def finish(
-    session: Session, run: Run, parsed: ParsedRun, project_id: UUID | None, partial: str | None = None
+    session: Session,
+    run: Run,
+    parsed: ParsedRun,
+    project_id: UUID | None,
+    assumed_start: datetime | None,
+    partial: str | None = None,
 ) -> None:
     """Fill in the run from the file, now read to its end or to where it breaks, and count the results.
 
-    What the file does not say stays; metadata is merged deeply, and the file wins. `partial` is the sentence
+    What the file does not say stays; metadata is merged deeply, and the file wins. `assumed_start` is what a
+    new run's results that state no start have for one. `partial` is the sentence
     of a file that breaks; that of an import before is dropped.
     """
     if parsed.start_time is not None:
         run.start_time = parsed.start_time
+        if assumed_start not in (None, parsed.start_time):
+            # A file may say only after its first results when it began.
+            assumed = update(Result).where(Result.run_id == run.id, Result.start_time == assumed_start)
+            session.execute(assumed.values(start_time=parsed.start_time))
     for column, text in (("env", parsed.env), ("component", parsed.component), ("source", parsed.source)):
         if text:
             setattr(run, column, storable_text(text))

@@ -71,10 +71,10 @@ def test_file_is_imported_whatever_it_is_called(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "a.xml is empty; expected JUnit XML or a .tar.gz written by pytest-ibutsu."),
+        (b"", "a.xml is empty; expected JUnit XML or an archive written by pytest-ibutsu."),
         (
             b"<html></html>",
-            "a.xml is an HTML page; expected JUnit XML or a .tar.gz written by pytest-ibutsu.",
+            "a.xml is an HTML page; expected JUnit XML or an archive written by pytest-ibutsu.",
         ),
     ],
 )

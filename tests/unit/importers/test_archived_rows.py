@@ -89,6 +89,26 @@ def test_rows_come_back_as_they_were(read: Callable[..., Any]) -> None:
     assert got.run.warnings == []
 
 
+def test_results_changed_behind_the_summary_are_told(read: Callable[..., Any]) -> None:
+    summary = {"tests": 3, "passes": 2, "failures": 0, "errors": 1, "skips": 0, "xfailures": 0, "xpasses": 0}
+    run = ArchivedRun({**RUN_ROW.columns, "summary": summary}, is_whole=True, results=1)
+
+    def warnings_with(result: str) -> list[str]:
+        row = {**RESULT_ROW, "result": result}
+        members = [
+            (f"{RUN}/run.json", *run_member(run)),
+            (f"{RESULT_FOLDER}/result.json", *result_member(row)),
+        ]
+        found: list[str] = read(pack(members), "archive").run.warnings
+        return found
+
+    # Two results were deleted before the run was archived.
+    assert warnings_with("passed") == warnings_with("error") == []
+    (warning,) = warnings_with("failed")
+    assert warning.startswith("The archive's summary states 0 failures and its results show 1; ")
+    assert warning.endswith(f"`ibutsu-tasks enqueue update_run run_id={RUN}` counts anew.")
+
+
 def test_a_number_no_column_holds_makes_it_an_archive_of_anybody(read: Callable[..., Any]) -> None:
     path, document, comment = MEMBERS[0]
     huge = json.dumps(json.loads(document) | {"duration": 10**400}).encode()

@@ -41,7 +41,11 @@ def test_run_fields(read: Callable[..., Any]) -> None:
     (result,) = got.results
     assert (result.env, result.component, result.source) == ("prod", "shop", "s")
     assert result.duration_seconds == pytest.approx(0.16)
-    assert run.warnings == []
+    assert run.warnings == [
+        "The file states 9 tests and holds 1; what it holds counts.",
+        "The file states 2 failures and holds 0; what it holds counts.",
+        "The file states 1 skips and holds 0; what it holds counts.",
+    ]
 
 
 def test_run_fields_are_known_before_the_rows(read: Callable[..., Any]) -> None:
@@ -217,7 +221,7 @@ def test_strange_numbers_and_elements_are_told_once(read: Callable[..., Any]) ->
     cases = b"".join(b'<testcase name="t" time="soon"><odd/></testcase>\n' for _ in range(1000))
     got = read(b'<testsuite timestamp="noon">\n' + cases + b"</testsuite>")
     assert got.run.warnings == [
-        'line 1 has timestamp="noon", which is no time; left out.',
+        'line 1 has timestamp="noon", which is no time a test can have; left out.',
         'line 2 has time="soon", which is no duration; 0 was taken (1,000 in all).',
     ]
     kept = {(one.what, one.where): (one.line, one.count) for one in got.run.stored}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Barrier, Event, main_thread
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -20,6 +22,8 @@ from ibutsu_tasks.database import engine as database_engine
 from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import BusyError, InvalidImportError, RefusedError
+from ibutsu_tasks.importers.indexed_values import INDEXED_DATA, INDEXED_IN
+from ibutsu_tasks.importers.linting import lint
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedFile, ParsedResult, ParsedRun
 from ibutsu_tasks.operations.imports.columns import References, RowTarget
 from ibutsu_tasks.operations.imports.content import clear_content, open_content
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 LIMITS = ImportLimits()
+REPORTS = Path(__file__).parents[3] / "data" / "reports"
 
 
 def import_now(session: Session, row: Import, **options: Any) -> ImportSummary:
@@ -547,13 +552,63 @@ def test_warnings_are_told_and_forgotten_with_the_next_try(session: Session) -> 
     assert "warnings" not in row.data
 
 
-def test_value_too_long_for_an_index_is_a_sentence(session: Session) -> None:
+def test_values_too_long_for_an_index_are_cut_with_a_warning_and_kept_whole(session: Session) -> None:
     noise = "".join(chr(0x4E00 + (number * 7919) % 20000) for number in range(4000))
-    content = archive(None, [result_json(0, metadata={"assignee": noise})])
-    row = make_import(session, content, filename="long.tar.gz")
-    session.commit()
-    with pytest.raises(InvalidImportError, match=r"does not take a value of long\.tar\.gz: index row"):
-        import_now(session, row)
+    jenkins = {"job_name": noise, "build_number": noise}
+    columns = ("env", "component", "assignee", "classification", "exception_name")
+    long: dict[str, Any] = dict.fromkeys(columns, noise)
+    long |= {"SatelliteVersion": [noise], "SnapVersion": {"of": noise}, "jenkins": jenkins}
+    result = result_json(0, metadata=long, result=noise, source=noise, test_id=noise)
+    row = make_import(session, archive({"id": str(RUN_ID), "metadata": long}, [result]))
+    summary = import_now(session, row)
+    stored = session.scalars(select(Result)).one()
+    assert stored.data["assignee_whole"] == noise
+    assert stored.data["SatelliteVersion_whole"] == [noise]
+    assert stored.data["jenkins"]["job_name_whole"] == noise
+    assert stored.data["test_id_whole"] == noise
+    assert stored.test_id != noise
+    names = {*long, *jenkins, "source", "test_id"} - {"jenkins"}
+    assert {name for name in names if f" in {name} " in str(summary.warnings)} == names
+
+
+def test_the_keys_of_data_that_indexes_take_are_those_of_the_tables() -> None:
+    indexes = [*Result.__table__.indexes, *Run.__table__.indexes]
+    expressions = " ".join(str(one) for index in indexes for one in index.expressions)
+    plain = set(re.findall(r"\(data ->> '(\w+)'", expressions))
+    inner = set(re.findall(r"\(data -> '(\w+)'::text\) ->> '(\w+)'", expressions))
+    assert plain == set(INDEXED_DATA)
+    assert inner == {(key, name) for key, names in INDEXED_IN.items() for name in names}
+
+
+def test_a_file_of_a_project_that_does_not_exist_is_imported_without_one(session: Session) -> None:
+    data = {"metadata": {"project": "no where"}}
+    summary = import_now(session, make_import(session, JUNIT, data=data))
+    assert session.scalars(select(Run.project_id)).all() == [None]
+    (warning,) = summary.warnings
+    assert 'names the project "no where", which does not exist' in warning
+    assert "`ibutsu-tasks import FILE --project 'no where' --create-project`" in warning
+
+
+@pytest.mark.parametrize("path", sorted(REPORTS.iterdir()), ids=lambda path: path.name)
+def test_lint_and_the_import_say_the_same(session: Session, path: Path) -> None:
+    make_project(session, name="demo")
+    row = make_import(session, path.read_bytes(), filename=path.name)
+    summary = import_now(session, row)
+    with path.open("rb") as content:
+        found = lint(content, path.name, path.stat().st_size, LIMITS)
+    assert (found.error, found.warnings) == (None, list(summary.warnings))
+    assert (row.status, row.data.get("warnings", [])) == ("done", found.warnings)
+    run = session.scalars(select(Run)).one()
+    assert found.run is not None
+    assert (found.tests, found.run["duration_seconds"]) == (run.summary["tests"], pytest.approx(run.duration))
+
+
+def test_results_before_the_first_date_that_can_be_start_with_the_run(session: Session) -> None:
+    report = (REPORTS / "jest-suite-1970.xml").read_bytes()
+    import_now(session, make_import(session, report))
+    run = session.scalars(select(Run)).one()
+    assert run.start_time == datetime(2026, 11, 20, 10)  # noqa: DTZ001
+    assert {result.start_time for result in session.scalars(select(Result))} == {run.start_time}
 
 
 def test_artifact_that_could_not_be_read_back_is_left_out(

@@ -170,9 +170,8 @@ def damaged(content: bytes) -> bytes:
         (lambda content: content[: len(content) * 6 // 10], "cut off"),
         (damaged, "(damaged|cut off)"),
         (lambda content: gzip.compress(gzip.decompress(content)[:-20_000]), "cut off"),
-        (lambda content: content + b"junk", "damaged"),
     ],
-    ids=["cut", "damaged", "tar cut", "junk behind"],
+    ids=["cut", "damaged", "tar cut"],
 )
 def test_archive_keeps_the_results_before_the_break(
     session: Session, damage: Callable[[bytes], bytes], what: str

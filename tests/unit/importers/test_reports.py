@@ -1,0 +1,388 @@
+"""Reports as users meet them: what they say is what is stored, and `lint` says the same."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.importers import detect_format
+from ibutsu_tasks.importers.linting import lint
+from ibutsu_tasks.importers.packed import zstd
+from ibutsu_tasks.importers.parsed import ImportLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REPORTS = Path(__file__).parents[2] / "data" / "reports"
+STATUSES = {
+    "behave-untested.xml": ["passed", "skipped", "skipped"],
+    "exunit-failed-element.xml": ["passed", "failed"],
+    "testng-gmt-time.xml": ["passed"],
+    "testng-ignored-element.xml": ["passed", "skipped"],
+    "newman-suite-error.xml": ["error", "passed"],
+    "suite-error-element.xml": ["error", "passed"],
+    "attachment-odd-paths.xml": ["passed"],
+    "qtest.xml": ["passed", "failed", "xfailed", "skipped", "failed"],
+    "openqa-softfail.xml": ["passed", "passed", "error"],
+    "jest-suite-1970.xml": ["error", "passed"],
+    "phpunit-skipped-suite.xml": ["passed"],
+    "long-assignee.xml": ["passed"],
+    "suite-duplicate-properties.xml": ["passed"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(STATUSES))
+def test_what_a_report_says_is_what_is_stored(read: Callable[..., Any], name: str) -> None:
+    path = REPORTS / name
+    got = read(path.read_bytes(), filename=name)
+    assert [result.result for result in got.results] == STATUSES[name]
+    with path.open("rb") as content:
+        found = lint(content, name, path.stat().st_size, ImportLimits())
+    assert found.warnings == got.run.warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("plain-tar.tar.gz", None),
+        ("trailing-garbage.tar.gz", None),
+        ("symlink-artifact.tar.gz", None),
+        ("sparse-pax.tar.gz", "core.bin is a sparse file and was left out."),
+        ("windows-paths.tar.gz", None),
+        ("no-folder.tar.gz", None),
+        ("gzipped-xml.xml.gz", None),
+        ("text-before-xml.xml", "line 1 begins text that is no XML; left out, up to the report."),
+        ("doctype-external.xml", "line 2 refers to an external document type, which was not fetched."),
+    ],
+)
+def test_files_in_other_forms_are_read(read: Callable[..., Any], name: str, warning: str | None) -> None:
+    data = (REPORTS / name).read_bytes()
+    got = read(data, detect_format(io.BytesIO(data), name), filename=name)
+    assert [result.result for result in got.results] == ["passed"]
+    assert len(got.run.warnings) == (warning is not None)
+    assert all(one.endswith(warning or "") for one in got.run.warnings)
+
+
+def read_report(read: Callable[..., Any], name: str) -> Any:
+    return read((REPORTS / name).read_bytes(), filename=name)
+
+
+def suites(inner: str, attributes: str = "") -> bytes:
+    return f'<testsuites><testsuite name="shop.Suite" {attributes}>{inner}</testsuite></testsuites>'.encode()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "inner", "status"),
+    [
+        ('status="FAIL"', "", "failed"),
+        ('status="passed" result="error"', "", "error"),
+        ('outcome="Failed"', "", "failed"),
+        ('status="timed out"', "", "error"),
+        ('status="not_run"', "", "skipped"),
+        ('status="Not Executed"', "", "skipped"),
+        ('result="xpass"', "", "xpassed"),
+        ('result="BFAIL"', "", "xfailed"),
+        ('status="regression"', "", "failed"),
+        ('success="False"', "", "failed"),
+        ('executed="false"', "", "skipped"),
+        ('status="passed"', "<failure/>", "failed"),
+        ('status="failed"', "<skipped/>", "skipped"),
+        ("", "<fail message='no'>trace</fail>", "failed"),
+        ("", "<Failure message='no'/>", "failed"),
+        ("", "<x:failed xmlns:x='urn:x'/>", "failed"),
+        ("", "<errored/>", "error"),
+        ("", "<ignored/><failed/>", "failed"),
+        ("", "<xfail/>", "xfailed"),
+        ("", "<pending>later</pending>", "skipped"),
+        ("", "<passed/>", "passed"),
+        ("", "<steps><failed/></steps>", "passed"),
+    ],
+)
+def test_words_for_outcomes(read: Callable[..., Any], attributes: str, inner: str, status: str) -> None:
+    got = read(suites(f'<testcase name="t" {attributes}>{inner}</testcase>'))
+    assert [result.result for result in got.results] == [status]
+    assert got.run.warnings == []
+
+
+def test_other_words_for_elements_keep_their_facts(read: Callable[..., Any]) -> None:
+    got = read_report(read, "exunit-failed-element.xml")
+    assert got.results[1].data["failure_message"] == "error: no cake"
+    assert got.text("traceback.log") == "lib/shop.ex:14: Shop (module)"
+    got = read(suites('<testcase name="t"><ignored reason="x">not <b c="d">today</b></ignored></testcase>'))
+    assert got.results[0].data["skip_details"] == "not today"
+
+
+def test_unknown_words_are_kept_and_told(read: Callable[..., Any]) -> None:
+    got = read_report(read, "openqa-softfail.xml")
+    assert got.results[1].data["attributes"]["status"] == "softfail"
+    expected = 'line 2 has status="softfail", which is no known outcome; it is in data.attributes.'
+    assert got.run.warnings == [expected]
+
+
+def test_what_happened_to_a_suite_is_a_result(read: Callable[..., Any]) -> None:
+    got = read_report(read, "newman-suite-error.xml")
+    suite = got.results[0]
+    assert (suite.test_id, suite.source, suite.data["suite_level"]) == ("GET tea", "GET tea", True)
+    assert suite.duration_seconds == pytest.approx(0.997)
+    assert "expected 200 got 400" in got.text("system-err.log")
+    assert {artifact.result_id for artifact in got.artifacts} == {suite.id}
+    assert got.run.warnings == []
+    got = read_report(read, "suite-error-element.xml")
+    suite, case = got.results
+    assert (suite.test_id, suite.data["suite_level"]) == ("broken.Suite", True)
+    assert (suite.data["failure_message"], suite.data["exception_name"]) == ("setUp failed", "RuntimeError")
+    assert got.text("traceback.log") == "could not start the browser"
+    assert "suite_level" not in case.data
+    assert got.run.warnings == []
+
+
+def test_a_suite_with_cases_keeps_its_output_and_tells_its_failure(read: Callable[..., Any]) -> None:
+    inner = (
+        '<testcase name="t"/><system-out>out</system-out><failure message="tearDown"/>'
+        "<system-err>e</system-err>"
+    )
+    got = read(suites(inner, 'tests="1" failures="1"'))
+    assert [(result.test_id, result.result) for result in got.results] == [
+        ("t", "passed"),
+        ("shop.Suite", "failed"),
+    ]
+    owners = {artifact.filename: artifact.result_id for artifact in got.artifacts}
+    assert owners == {
+        "shop.Suite-system-out.log": None,
+        "traceback.log": got.results[1].id,
+        "system-err.log": got.results[1].id,
+    }
+    assert got.run.warnings == []
+
+
+def test_output_before_the_cases_of_a_failing_suite_belongs_to_the_run(read: Callable[..., Any]) -> None:
+    inner = '<system-out>out</system-out><testcase name="t"><failure/></testcase>'
+    got = read(suites(inner, 'failures="1"'))
+    assert [result.result for result in got.results] == ["failed"]
+    assert [(one.filename, one.result_id) for one in got.artifacts] == [("shop.Suite-system-out.log", None)]
+
+
+def test_an_error_of_the_root_without_a_name(read: Callable[..., Any]) -> None:
+    got = read(b'<testsuites><error message="no tests could be collected"/></testsuites>')
+    (result,) = got.results
+    assert (result.result, result.test_id) == ("error", "(the report itself)")
+
+
+def test_counts_that_cases_do_not_show_are_told(read: Callable[..., Any]) -> None:
+    assert read_report(read, "phpunit-skipped-suite.xml").run.warnings == [
+        "The file states 4 tests and holds 1; what it holds counts.",
+        "The file states 3 skips and holds 0; what it holds counts.",
+    ]
+    assert read_report(read, "qtest.xml").run.warnings == [
+        "The file states 29 errors and holds 0; what it holds counts."
+    ]
+    inner = '<testsuite name="a" errors="1"/><testsuite name="b"><testcase name="t"/></testsuite>'
+    got = read(f'<testsuites tests="1" errors="0">{inner}</testsuites>'.encode())
+    assert got.run.warnings == ["The suite a states 1 errors and holds 0; what it holds counts."]
+    got = read(b'<testsuite tests="99999999999999999999999999999"><testcase name="t"/></testsuite>')
+    assert got.run.warnings == [
+        "The file states 99,999,999,999,999,999,999,999,999,999 tests and holds 1; what it holds counts."
+    ]
+    (warning,) = read(b'<testsuites tests="4"/>').run.warnings
+    assert warning == "There are no test cases; the counts that the file states are taken."
+
+
+def test_a_case_with_two_outcomes_shows_both_counts(read: Callable[..., Any]) -> None:
+    inner = '<testcase name="t"><failure/><error/></testcase>'
+    got = read(suites(inner, 'tests="1" failures="1" errors="1" skipped="0"'))
+    assert ([result.result for result in got.results], got.run.warnings) == (["error"], [])
+
+
+def test_a_date_that_cannot_be_is_no_date(read: Callable[..., Any]) -> None:
+    run = read_report(read, "jest-suite-1970.xml").run
+    assert run.start_time == datetime.fromisoformat("2026-11-20T10:00:00")
+    assert run.warnings == [
+        'line 2 has timestamp="1970-01-01T00:00:00", which is no time a test can have; left out.'
+    ]
+    for timestamp in ("1999-12-31T23:59:59", "2999-01-01T00:00:00", "0", "0001-01-01T00:00:00"):
+        run = read(suites('<testcase name="t"/>', f'timestamp="{timestamp}"')).run
+        assert run.start_time is None
+        assert "no time a test can have" in run.warnings[0]
+
+
+def test_a_printed_date_is_read(read: Callable[..., Any]) -> None:
+    run = read_report(read, "testng-gmt-time.xml").run
+    assert (run.start_time, run.warnings) == (datetime.fromisoformat("2016-11-24T15:45:53"), [])
+
+
+@pytest.mark.parametrize("before", ["", "x" * 2_000_000 + "\n", "x" * 3_000_000])
+def test_every_attachment_is_listed(read: Callable[..., Any], before: str) -> None:
+    path = REPORTS / "attachment-odd-paths.xml"
+    got = read(path.read_bytes().replace(b"I am Case1", before.encode()))
+    assert got.results[0].data["attachments"] == [
+        r"C:\work\ann build\Case1\Attachment.txt",
+        r"C:\work\ann build\Case1\Nested\Attachment.txt",
+        "out/app-[id]-page/trace.zip",
+        "out/test_x[chromium].png",
+    ]
+
+
+def test_attachments_on_one_line_and_across_pieces(read: Callable[..., Any]) -> None:
+    line = "[[ATTACHMENT|a[1].png]] and [[ATTACHMENT|b[[2]]]] [[ATTACHMENT|never ends"
+    for before in (0, 1024 * 1024 - 20, 1024 * 1024 - 5):
+        got = read(suites(f'<testcase name="t"><system-out>{"x" * before}{line}</system-out></testcase>'))
+        assert got.results[0].data["attachments"] == ["a[1].png", "b[[2]]"]
+
+
+def test_a_property_given_twice_keeps_both_values(read: Callable[..., Any]) -> None:
+    got = read_report(read, "suite-duplicate-properties.xml")
+    assert got.results[0].data["Category"] == ["Smoke", "Slow"]
+    assert got.run.data["Category"] == ["Smoke", "Slow"]
+    twice = '<property name="env" value="a"/><property name="env" value="b"/><property name="env" value="a"/>'
+    inner = f'<testcase name="t"><properties>{twice}</properties></testcase>'
+    (result,) = read(suites(inner)).results
+    assert result.data["env"] == ["a", "b"]
+    got = read(
+        f"<testsuites><properties>{twice}</properties><testsuite>{inner}</testsuite></testsuites>".encode()
+    )
+    assert (got.run.env, got.results[0].env) == ("b", "b")
+
+
+def test_a_value_too_long_for_an_index_is_cut_and_kept(read: Callable[..., Any]) -> None:
+    got = read_report(read, "long-assignee.xml")
+    data = got.results[0].data
+    assert len(data["assignee"].encode()) <= 600
+    assert len(data["assignee_whole"]) > 2000
+    (warning,) = got.run.warnings
+    assert warning.startswith("test case t.a has more in assignee than an index takes; it was cut")
+    assert warning.endswith("whole in data.assignee_whole.")
+
+
+@pytest.mark.parametrize("column", ["env", "component", "source"])
+def test_columns_too_long_for_an_index_are_told(read: Callable[..., Any], column: str) -> None:
+    long = "é" * 5000
+    metadata = {column: long} if column != "source" else {}
+    got = read(suites('<testcase name="t"/>'), metadata=metadata, source=long if column == "source" else None)
+    (result,) = got.results
+    for row in (result, got.run):
+        assert len(getattr(row, column).encode()) <= 1200
+        assert long in row.data.values()
+    assert any(warning.startswith(f"test case t has more in {column}") for warning in got.run.warnings)
+
+
+RUN = "aaaaaaaa-0000-4000-8000-000000000001"
+ONE = "bbbbbbbb-0000-4000-8000-000000000001"
+XML = b'<testsuite><testcase name="t"/></testsuite>'
+
+
+def members(run: str = f"{RUN}/", separator: str = "/") -> list[tuple[str, Any]]:
+    result = {"id": ONE, "test_id": "t", "result": "passed", "start_time": "2026-11-21T06:00:01"}
+    paths = [
+        (f"{run}{ONE}/a.log", b"first"),
+        (f"{run}{ONE}/result.json", result),
+        (f"{run}run.json", {"id": RUN, "start_time": "2026-11-21T06:00:00", "summary": {"tests": 1}}),
+    ]
+    return [(path.replace("/", separator), value) for path, value in paths]
+
+
+def link(path: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(path)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstd.compress])
+def test_archives_and_reports_in_any_packing(
+    read: Callable[..., Any], tar: Callable[..., bytes], pack: Callable[[bytes], bytes]
+) -> None:
+    for data, kind in ((tar(*members(), compress=False), "archive"), (XML, "junit")):
+        packed = pack(data)
+        assert detect_format(io.BytesIO(packed), "upload") == kind
+        assert len(read(packed, kind).results) == 1
+        if pack is not bytes:
+            with pytest.raises(InvalidImportError, match=r"^cut\.file.*cut off"):
+                read(packed[:-6], kind, filename="cut.file")
+
+
+def test_a_packed_report_meets_the_limit(read: Callable[..., Any]) -> None:
+    with pytest.raises(InvalidImportError, match="unpacks to more than 100,000 bytes"):
+        read(gzip.compress(XML + b" " * 1_000_000), limits=ImportLimits(unpacked_bytes=100_000))
+
+
+@pytest.mark.parametrize(("run", "separator"), [("", "/"), ("./", "/"), (f"{RUN}/", "\\"), ("", "\\")])
+def test_other_layouts_of_an_archive(
+    read: Callable[..., Any], tar: Callable[..., bytes], run: str, separator: str
+) -> None:
+    got = read(tar(*members(run, separator)), "archive")
+    assert (str(got.run.id), [result.test_id for result in got.results]) == (RUN, ["t"])
+    assert [(one.filename, str(one.result_id)) for one in got.artifacts] == [("a.log", ONE)]
+    assert got.run.warnings == []
+
+
+def test_links_hold_what_they_lead_to(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    folder = f"{RUN}/{ONE}"
+    links = [
+        link(f"{folder}/same.log", "a.log"),
+        link(f"{folder}/hard.log", f"{folder}/a.log", tarfile.LNKTYPE),
+        link(f"{RUN}/of-run.log", f"{ONE}/a.log"),
+        link(f"{folder}/up.log", "../of-run.log"),
+        link(f"{folder}/away.log", "../../../../etc/passwd"),
+        link(f"{folder}/absolute.log", "/etc/passwd"),
+        link(f"{folder}/gone.log", "gone"),
+    ]
+    got = read(tar(links[0], *members(), *links[1:]), "archive")
+    assert {one.filename: one.content for one in got.artifacts} == dict.fromkeys(
+        ("a.log", "same.log", "hard.log", "of-run.log"), b"first"
+    )
+    (warning,) = got.run.warnings
+    assert warning.endswith(
+        "away.log is a link to what is no file of the archive and was left out (4 in all)."
+    )
+
+
+def test_links_meet_the_limit(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    big = (f"{RUN}/{ONE}/big.log", b"x" * 10_000)
+    links = [link(f"{RUN}/{ONE}/{number}", "big.log") for number in range(100)]
+    with pytest.raises(InvalidImportError, match="unpacks to more than"):
+        read(tar(*members(), big, *links), "archive", limits=ImportLimits(unpacked_bytes=200_000))
+
+
+def test_an_old_sparse_member_is_left_out(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    info = link(f"{RUN}/{ONE}/core", "", tarfile.GNUTYPE_SPARSE)
+    got = read(tar(info, *members()), "archive")
+    assert [one.filename for one in got.artifacts] == ["a.log"]
+    assert got.run.warnings == [f"{RUN}/{ONE}/core is a sparse file and was left out."]
+
+
+def test_counts_of_an_archive_that_its_results_do_not_show(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    run = {"id": RUN, "start_time": "2026-11-21T06:00:00", "summary": {"tests": 1, "failures": 7}}
+    got = read(tar(*members()[:2], (f"{RUN}/run.json", run)), "archive")
+    assert got.run.warnings == ["The file states 7 failures and holds 0; what it holds counts."]
+
+
+def test_impossible_dates_of_an_archive(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    result = {"id": ONE, "test_id": "t", "result": "passed", "start_time": 0}
+    run = {"id": RUN, "start_time": "2999-01-01T00:00:00"}
+    got = read(tar((f"{RUN}/run.json", run), (f"{RUN}/{ONE}/result.json", result)), "archive")
+    assert (got.run.start_time, got.results[0].start_time) == (None, None)
+    assert len(got.run.warnings) == 2
+
+
+def test_the_text_before_a_report_may_be_long(read: Callable[..., Any]) -> None:
+    before = b"loading a module <b>\n" * 100
+    got = read(before + b"<testsuite>\n<testcase name='t' status='odd'/></testsuite>")
+    assert len(got.results) == 1
+    assert got.run.warnings[1].startswith("line 102 has status")
+
+
+def test_properties_given_again_and_again_are_bounded(read: Callable[..., Any]) -> None:
+    many = "".join(f'<property name="p" value="{number}"/>' for number in range(1000))
+    got = read(suites(f'<testcase name="t"><properties>{many}</properties></testcase>'))
+    assert len(got.results[0].data["p"]) == 100
+    assert "more properties than one test case can have" in got.run.warnings[0]
