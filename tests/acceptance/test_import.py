@@ -208,7 +208,7 @@ def test_a_terminal_shows_how_far_a_large_file_is(
         assert command.process.wait(60) == 1
         command.wait_for("shop.xml is a test.")
     output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", command.output)
-    assert "0/1 files" in output
+    assert "0/1 file " in output
     assert "50.0 MB of 400 MB" in output
     assert "Not imported: shop.xml is a test." in output
 

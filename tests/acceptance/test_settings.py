@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.commands import CELERY, role, run, run_here, services, until
-from tests.doors import own_valkey
+from tests.doors import dead_port, own_valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,13 +120,15 @@ def test_the_doctor_and_config_say_the_same(env: dict[str, str], check: str) -> 
 def test_options_of_the_broker_url_work_in_every_command(
     tcp_broker: str, database_url: str, tmp_path: Path
 ) -> None:
-    env = services(tcp_broker, database_url) | CLUSTER
+    port = str(dead_port())
+    flower_url = {"IBUTSU_TASKS_FLOWER_URL": f"http://127.0.0.1:{port}"}
+    env = services(tcp_broker, database_url) | CLUSTER | flower_url
     report = tmp_path / "report.xml"
     report.write_text('<testsuite name="s"><testcase name="t"/></testsuite>')
     with (
         role("worker", env=env) as worker,
         role("beat", env=env) as beat,
-        role("flower", env=env | {"IBUTSU_TASKS_FLOWER_URL": "http://127.0.0.1:5555"}) as flower,
+        role("flower", "--port", port, env=env) as flower,
     ):
         worker.wait_for("ready.")
         beat.wait_for("leads now")
