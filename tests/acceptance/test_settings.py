@@ -120,15 +120,13 @@ def test_the_doctor_and_config_say_the_same(env: dict[str, str], check: str) -> 
 def test_options_of_the_broker_url_work_in_every_command(
     tcp_broker: str, database_url: str, tmp_path: Path
 ) -> None:
-    port = str(dead_port())
-    flower_url = {"IBUTSU_TASKS_FLOWER_URL": f"http://127.0.0.1:{port}"}
-    env = services(tcp_broker, database_url) | CLUSTER | flower_url
+    env = services(tcp_broker, database_url) | CLUSTER
     report = tmp_path / "report.xml"
     report.write_text('<testsuite name="s"><testcase name="t"/></testsuite>')
     with (
         role("worker", env=env) as worker,
         role("beat", env=env) as beat,
-        role("flower", "--port", port, env=env) as flower,
+        role("flower", "--port", str(dead_port()), env=env) as flower,
     ):
         worker.wait_for("ready.")
         beat.wait_for("leads now")
