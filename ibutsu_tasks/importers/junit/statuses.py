@@ -36,6 +36,7 @@ _FLAGS = {
     ("disabled", "true"): "skipped",
 }
 """What attributes that are true or false say of a case."""
+_SAYING = frozenset(STATUS_ATTRIBUTES) | {name for name, _ in _FLAGS}
 _BETWEEN_WORDS = re.compile(r"[\s_\-.]+")
 
 
@@ -46,6 +47,8 @@ def status_of_word(word: str) -> str | None:
 
 def stated_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, str | None]]:
     """Give name, word and status of each attribute that says how a case ended; None for unknown words."""
+    if _SAYING.isdisjoint(attributes):
+        return
     for name in STATUS_ATTRIBUTES:
         if word := attributes.get(name, "").strip():
             yield name, word, status_of_word(word)
