@@ -84,5 +84,6 @@ class Consumer(CeleryConsumer):
         with channel.conn_or_acquire() as client:
             # By its own tag: a worker that is killed before the next line sets it aside once more.
             set_aside(client, text.encode(), queue, reason, key=message.delivery_tag)
-        message.ack_log_error(logger, self.connection_errors)
+        if not message.acknowledged:
+            message.ack_log_error(logger, self.connection_errors)
         logger.error("A message of the queue %s was set aside: %s.", queue, reason[:MAX_REASON_CHARS])

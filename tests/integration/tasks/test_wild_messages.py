@@ -54,6 +54,8 @@ MESSAGES: dict[str, tuple[Any, str]] = {
     ),
     "a priority of words": (changed(properties__priority="high"), "priority is not a whole number"),
     "another encoding of the body": (changed(properties__body_encoding="rot13"), "body_encoding is not"),
+    "an encoding of the body that is a list": (changed(properties__body_encoding=[]), "body_encoding is not"),
+    "an id of half a character": (changed(headers__id="\ud800"), "headers.id is not text"),
     "a body that is no base64": (changed(body="="), "body is not base64"),
     "a body that is an object": (changed(body={"a": 1}), "body is not text"),
     "arguments that are an object": (with_body('{"a": 1}'), ""),
