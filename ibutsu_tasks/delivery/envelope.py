@@ -18,6 +18,9 @@ Check = tuple[str, "Callable[[Any], bool]", str]
 
 JSON = "application/json"
 
+MAX_LIMIT_SECONDS = 10 * 365 * 86_400
+"""Ten years, the longest that a setting of ours may be; timers overflow long after."""
+
 MAX_DEPTH = 100
 """How deep lists and objects of a message may be nested. Each step of copying, showing and storing arguments
 descends as deep, and Python allows a thousand calls in all."""
@@ -40,11 +43,15 @@ def _is_whole_or_none(value: Any) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value <= MAX_LIMIT_SECONDS
+
+
 def _are_limits(value: Any) -> bool:
     return value is None or (
         isinstance(value, list)
         and len(value) == 2  # noqa: PLR2004 - hard and soft
-        and all(one is None or (isinstance(one, (int, float)) and one >= 0) for one in value)
+        and all(one is None or _is_duration(one) for one in value)
     )
 
 
