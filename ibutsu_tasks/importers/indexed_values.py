@@ -20,6 +20,7 @@ INDEXED_DATA = ("assignee", "classification", "exception_name", "SatelliteVersio
 INDEXED_IN = {"jenkins": ("job_name", "build_number")}
 """Keys of objects in data that are indexed as text, by the key of the object."""
 
+_INDEXED_KEYS = frozenset(INDEXED_DATA) | INDEXED_IN.keys()
 _RESULT_COLUMNS = ("test_id", "result", "source", "env", "component")
 _RUN_COLUMNS = ("source", "env", "component")
 
@@ -49,13 +50,18 @@ def _fit(
         if value is not None and (text := indexed(value)) is not value:
             cut[name] = text
             _keep_whole(data, name, value, test_id, findings)
+    if not _INDEXED_KEYS.isdisjoint(data):
+        _fit_data(data, test_id, findings)
+    return cut
+
+
+def _fit_data(data: dict[str, Any], test_id: str | None, findings: Findings) -> None:
     _fit_keys(data, INDEXED_DATA, test_id, findings)
     for key, names in INDEXED_IN.items():
         if isinstance(inner := data.get(key), dict):
             # One object of the upload may be in many rows.
             data[key] = dict(inner)
             _fit_keys(data[key], names, test_id, findings)
-    return cut
 
 
 def _fit_keys(data: dict[str, Any], names: tuple[str, ...], test_id: str | None, findings: Findings) -> None:

@@ -166,7 +166,7 @@ class RowMaker:
     def _result(self, case: Case) -> ParsedResult:
         attributes, metadata = case.attributes, self.upload.metadata
         name, classname = attributes.get("name", ""), attributes.get("classname", "")
-        root = case.root_properties
+        root = case.root_properties.own()
         key = f"{case.number}\0{chr(0).join(case.suite.path)}\0{classname}\0{name}"
         source = self.upload.source or case.suite.name or metadata.get("source") or latest(root.get("source"))
         return ParsedResult(

@@ -95,13 +95,15 @@ class CaseExtras:
 
 def attachments_in(text: Content) -> Iterator[str]:
     """Give the paths of the files that a text names, one or several to a line; they may hold brackets."""
+    if isinstance(text, bytes):
+        yield from _attachments_of(text)
+        return
     rest = b""
     for chunk in chunks_of(text):
         whole = rest + chunk
         end = _end_of_whole_marks(whole)
         rest = whole[end:]
-        for line in whole[:end].split(b"\n"):
-            yield from _attachments_of(line)
+        yield from _attachments_of(whole[:end])
     yield from _attachments_of(rest)
 
 
@@ -114,9 +116,9 @@ def _end_of_whole_marks(text: bytes) -> int:
     return mark if mark >= len(text) - _MAX_MARK_BYTES else len(text) - len(_MARK)
 
 
-def _attachments_of(line: bytes) -> Iterator[str]:
-    for part in line.split(_MARK)[1:]:
-        path, end, _ = part.rpartition(_MARK_END)
+def _attachments_of(text: bytes) -> Iterator[str]:
+    for part in text.split(_MARK)[1:]:
+        path, end, _ = part.partition(b"\n")[0].rpartition(_MARK_END)
         if end and path:
             yield path.decode(errors="replace")
 
