@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from ibutsu_tasks import __version__, streams
+from ibutsu_tasks import __version__
+from ibutsu_tasks.text import streams
 
 INTERRUPTED = 130
 

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ibutsu_tasks.broker import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
+from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

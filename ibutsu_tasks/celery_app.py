@@ -14,7 +14,7 @@ from celery import Celery, signals
 from celery.schedules import crontab
 from kombu.transport import TRANSPORT_ALIASES
 
-from ibutsu_tasks.broker import address_of, celery_options, celery_url
+from ibutsu_tasks.broker.connection import address_of, celery_options, celery_url
 from ibutsu_tasks.loader import FROM_THE_PATH
 from ibutsu_tasks.logs import configure_logs, write_as_json
 from ibutsu_tasks.resources import Resources

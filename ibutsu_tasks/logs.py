@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.control_characters import visible
+from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

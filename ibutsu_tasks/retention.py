@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ibutsu_tasks.errors import UsageError
+from ibutsu_tasks.text.words import counted
 from ibutsu_tasks.wire_names import PRUNE_OLD_FILES, PRUNE_OLD_IMPORT_FILES, PRUNE_OLD_RESULTS, PRUNE_OLD_RUNS
-from ibutsu_tasks.words import counted
 
 DAYS_PER_MONTH = 30
 """The Ibutsu server counts months as 30 days."""

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.database.models import create_tables
 from ibutsu_tasks.local.servers.shared import LocalServers, reset
 from ibutsu_tasks.resources import Resources

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.local.servers.binaries import find_programs
 
 if TYPE_CHECKING:

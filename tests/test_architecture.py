@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ibutsu_tasks
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.cli import COMMANDS
 from tests.commands import environment
 
@@ -28,17 +28,17 @@ LAYERS = (
     ("cli", "__init__"),
     ("roles", "local", "doctor", "sending"),
     ("celery_app",),
-    ("beat", "loader", "flower_page"),
+    ("beat", "loader"),
     ("tasks", "delivery"),
     ("operations", "resources"),
-    ("broker", "job_updates", "run_lock"),
+    ("broker",),
     ("database",),
     ("importers",),
     ("schedule", "logs"),
     ("settings",),
     ("stack_record", "retention"),
-    ("storable", "wire_names", "own_files", "control_characters"),
-    ("errors", "clock", "streams", "words"),
+    ("wire_names", "own_files", "text"),
+    ("errors", "clock"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 
@@ -50,7 +50,6 @@ IMPORTERS_OF_CELERY = {
     "delivery",
     "beat",
     "loader",
-    "flower_page",
     "celery_app",
     "roles",
     "sending",
@@ -113,7 +112,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
 IMPORTING_LATE = {
     "__init__.py": "an application is built when it is asked for",
     "__main__.py": "the version is told before anything is imported",
-    "broker.py": "kombu is needed for the messages of killed workers alone",
+    "broker/layout.py": "kombu is needed for the messages of killed workers alone",
     "cli/output.py": "Rich is needed for a table or a coloured line",
     "doctor/settings.py": "SQLAlchemy is needed when the database's address is among what is checked",
     "importers/printed_times.py": "few files have dates in words",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.control_characters import CONTROLS, show_control, visible
+from ibutsu_tasks.text.control_characters import CONTROLS, show_control, visible
 
 if TYPE_CHECKING:
     from datetime import datetime

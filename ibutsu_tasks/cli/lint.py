@@ -10,7 +10,7 @@ from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds
 from ibutsu_tasks.cli.result import Result, Table
 from ibutsu_tasks.importers.linting import Lint, lint
 from ibutsu_tasks.importers.parsed import ImportLimits
-from ibutsu_tasks.words import counted
+from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

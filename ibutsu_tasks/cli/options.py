@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ibutsu_tasks.control_characters import visible
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.values import NONE
+from ibutsu_tasks.text.control_characters import visible
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

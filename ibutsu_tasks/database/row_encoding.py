@@ -17,7 +17,7 @@ from sqlalchemy import DateTime, Float, LargeBinary, String, Table, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ibutsu_tasks.importers.parsed import AnyNumber, JsonText
-from ibutsu_tasks.storable import json_bytes, text_bytes
+from ibutsu_tasks.text.storable import json_bytes, text_bytes
 
 if TYPE_CHECKING:
     from uuid import UUID

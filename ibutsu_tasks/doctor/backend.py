@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker import build_client, describe
+from ibutsu_tasks.broker.connection import build_client, describe
 from ibutsu_tasks.doctor.redis_faults import explain
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.doctor.running import CALL_SECONDS

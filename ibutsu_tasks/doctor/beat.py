@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoPermissionError, RedisError
 
-from ibutsu_tasks.broker import build_client, describe
+from ibutsu_tasks.broker.connection import build_client, describe
 from ibutsu_tasks.delivery.quarantine import QUARANTINE, count_set_aside
 from ibutsu_tasks.doctor.codes import Severity
 from ibutsu_tasks.doctor.redis_faults import explain

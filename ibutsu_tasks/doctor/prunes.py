@@ -10,7 +10,7 @@ from sqlalchemy import exists, select, text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.doctor.database import open_engine
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
@@ -20,7 +20,7 @@ from ibutsu_tasks.operations.prune.due import find_due_rows
 from ibutsu_tasks.operations.prune.history import PruneState, read_history
 from ibutsu_tasks.retention import RETENTION_RULES
 from ibutsu_tasks.schedule import SCHEDULE
-from ibutsu_tasks.words import counted
+from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

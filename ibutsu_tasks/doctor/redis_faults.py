@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.broker import address_of, describe
+from ibutsu_tasks.broker.connection import address_of, describe
 from ibutsu_tasks.doctor.report import UNREACHED, Fault, Finding, find_fault, reason_of, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 

@@ -9,12 +9,9 @@ from kombu.exceptions import KombuError
 from kombu.pidbox import Mailbox
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker import (
+from ibutsu_tasks.broker.connection import address_of, build_client, celery_options, celery_url
+from ibutsu_tasks.broker.layout import (
     CONTROL_NAMESPACE,
-    address_of,
-    build_client,
-    celery_options,
-    celery_url,
     count_listening_workers,
     declared_queues,
     queue_depth,

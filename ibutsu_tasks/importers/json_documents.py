@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any
 
-from ibutsu_tasks.storable import storable_json
+from ibutsu_tasks.text.storable import storable_json
 
 MAX_DEPTH = 100
 

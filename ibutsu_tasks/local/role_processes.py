@@ -14,8 +14,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import ibutsu_tasks
-from ibutsu_tasks.control_characters import visible
 from ibutsu_tasks.local.processes import ProcessMark, kill_processes, wait_until
+from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

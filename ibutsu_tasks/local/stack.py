@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Self
 from redis import RedisError
 from sqlalchemy import inspect
 
-from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client, restore_unacked
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
 from ibutsu_tasks.database.models import TABLES, create_tables
 from ibutsu_tasks.errors import BrokerUnreachableError, IbutsuTasksError, LocalServersError

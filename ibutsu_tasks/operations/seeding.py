@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import Membership, Project, User
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.storable import UNSTORABLE
+from ibutsu_tasks.text.storable import UNSTORABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

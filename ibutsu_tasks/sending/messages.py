@@ -15,7 +15,8 @@ from celery.exceptions import BackendError
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker import address_of, describe, queue_names, unreachable
+from ibutsu_tasks.broker.connection import address_of, describe, unreachable
+from ibutsu_tasks.broker.layout import queue_names
 from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, WaitTimeoutError
 from ibutsu_tasks.settings.masking import Masker
 

@@ -11,7 +11,7 @@ from celery import states
 from celery.backends.redis import RedisBackend
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.job_updates import JobUpdate, publish
+from ibutsu_tasks.broker.job_updates import JobUpdate, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy.engine import make_url
 
-from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY
 from tests.commands import role, run, services, until
 from tests.doors import (
     blackhole,

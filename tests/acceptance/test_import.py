@@ -17,9 +17,9 @@ import pytest
 from celery import Celery
 from sqlalchemy import func, select
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.job_updates import CHANNEL, JobUpdate, publish
 from ibutsu_tasks.database.models import Import, ImportFile, Project, Result, Run
-from ibutsu_tasks.job_updates import CHANNEL, JobUpdate, publish
 from tests.commands import PROGRAM, Running, environment, role, run, run_here, services, until
 from tests.doors import dead_port
 from tests.factories import make_import, make_project

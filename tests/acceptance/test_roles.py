@@ -18,7 +18,8 @@ from kombu import Producer
 from sqlalchemy import text
 
 from ibutsu_tasks.beat import read_last_run
-from ibutsu_tasks.broker import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY, build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
 from ibutsu_tasks.celery_app import create_broker_celery_app, create_celery_app
 from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import load_settings

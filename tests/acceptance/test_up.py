@@ -20,7 +20,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.local.servers.shared import LocalServers, reset
 from ibutsu_tasks.settings import load_settings

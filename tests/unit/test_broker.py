@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ibutsu_tasks.broker import build_client, celery_options, celery_url, describe
+from ibutsu_tasks.broker.connection import build_client, celery_options, celery_url, describe
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.settings import load_settings
 

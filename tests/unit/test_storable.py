@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibutsu_tasks.storable import json_bytes, storable_json, storable_text, text_bytes
+from ibutsu_tasks.text.storable import json_bytes, storable_json, storable_text, text_bytes
 
 WILD_TEXT = st.text(st.characters(codec=None))
 

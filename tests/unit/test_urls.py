@@ -12,7 +12,7 @@ from psycopg2.extensions import make_dsn
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import load_settings, read_settings
 from ibutsu_tasks.settings.redis_url import backend_url, broker_url

@@ -26,6 +26,6 @@ def beat(
     Any number may run: one holds a lock in PostgreSQL and sends, the others stand by.
     """
     state = state_of(context).with_options(log_level=loglevel, log_format=log_format)
-    from ibutsu_tasks import roles
+    from ibutsu_tasks.roles import start
 
-    raise typer.Exit(roles.run_beat(state.settings, celery_args or []))
+    raise typer.Exit(start.run_beat(state.settings, celery_args or []))

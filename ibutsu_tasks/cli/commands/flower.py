@@ -26,6 +26,6 @@ def flower(
     Any address but this machine's own needs FLOWER_BASIC_AUTH.
     """
     state = state_of(context).with_options(flower_address=address, flower_port=port)
-    from ibutsu_tasks import roles
+    from ibutsu_tasks.roles import start
 
-    raise typer.Exit(roles.run_flower(state.settings, flower_args or []))
+    raise typer.Exit(start.run_flower(state.settings, flower_args or []))

@@ -44,6 +44,6 @@ def worker(
         task_time_limit_seconds=time_limit,
         task_soft_time_limit_seconds=soft_time_limit,
     )
-    from ibutsu_tasks import roles
+    from ibutsu_tasks.roles import start
 
-    raise typer.Exit(roles.run_worker(state.settings, celery_args or []))
+    raise typer.Exit(start.run_worker(state.settings, celery_args or []))

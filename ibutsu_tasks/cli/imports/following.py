@@ -7,23 +7,23 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.job_updates import Listener
 from ibutsu_tasks.cli.formats import format_bytes, shorten
 from ibutsu_tasks.cli.queues import DOUBT_SECONDS, warn_if_unread
-from ibutsu_tasks.control_characters import visible
-from ibutsu_tasks.job_updates import Listener
 from ibutsu_tasks.operations.imports.records import ENDED, read_outcomes
+from ibutsu_tasks.text.control_characters import visible
+from ibutsu_tasks.text.words import counted
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
-from ibutsu_tasks.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.progress import Progress, TaskID
 
+    from ibutsu_tasks.broker.job_updates import JobUpdate
     from ibutsu_tasks.cli.imports.files import FileImport
     from ibutsu_tasks.cli.output import Output
-    from ibutsu_tasks.job_updates import JobUpdate
     from ibutsu_tasks.tasks.base import DatabaseCelery
 
 FIRST_PAUSE_SECONDS = 0.2

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.broker import describe
+from ibutsu_tasks.broker.connection import describe
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import SIGNALLED, ExitCode
 from ibutsu_tasks.cli.formats import plain
@@ -28,7 +28,7 @@ from ibutsu_tasks.operations.prune.watch import PruneMonitor
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.retention import RULES_BY_NAME, task_argument
 from ibutsu_tasks.sending import messages
-from ibutsu_tasks.words import counted
+from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.result import Note, Table
 from ibutsu_tasks.retention import RULES_BY_NAME
-from ibutsu_tasks.words import counted
+from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ibutsu_tasks.control_characters import visible
 from ibutsu_tasks.stack_record import RECORD_NAME
+from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
     from pathlib import Path

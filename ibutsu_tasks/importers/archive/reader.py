@@ -28,7 +28,7 @@ from ibutsu_tasks.importers.parsed import (
 )
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
 from ibutsu_tasks.importers.values import column_text, derived_id, indexed, seconds
-from ibutsu_tasks.storable import storable_text
+from ibutsu_tasks.text.storable import storable_text
 
 MAX_LINKS = 1_000
 """Links of one archive; each is as large as the file it leads to."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.local.processes import launch_detached
 from ibutsu_tasks.local.servers.server import Server
 

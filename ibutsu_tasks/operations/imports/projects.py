@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ibutsu_tasks.database.models import Project
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.storable import storable_text
+from ibutsu_tasks.text.storable import storable_text
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -13,7 +13,7 @@ from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import Import, Run
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.storable import storable_text
+from ibutsu_tasks.text.storable import storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

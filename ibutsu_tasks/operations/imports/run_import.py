@@ -25,7 +25,7 @@ from ibutsu_tasks.operations.imports.ownership import ForeignRowsError, refuse_f
 from ibutsu_tasks.operations.imports.projects import missing_project, project_of_file, project_of_upload
 from ibutsu_tasks.operations.imports.records import PARTIAL, current_row, data_of, partial_of, run_id_of
 from ibutsu_tasks.operations.imports.rows import WRITE_LIMITS, RowWriter, WriteLimits, WrittenRows
-from ibutsu_tasks.storable import storable_json
+from ibutsu_tasks.text.storable import storable_json
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -15,7 +15,7 @@ from ibutsu_tasks.importers.parsed import JsonText
 from ibutsu_tasks.importers.values import count
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.operations.imports.records import PARTIAL
-from ibutsu_tasks.storable import storable_json, storable_text
+from ibutsu_tasks.text.storable import storable_json, storable_text
 
 if TYPE_CHECKING:
     from datetime import datetime

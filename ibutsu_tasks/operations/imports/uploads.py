@@ -16,7 +16,7 @@ from ibutsu_tasks.importers import detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import SpooledContent
 from ibutsu_tasks.operations.imports.records import PARTIAL
-from ibutsu_tasks.storable import storable_json, storable_text
+from ibutsu_tasks.text.storable import storable_json, storable_text
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 
 if TYPE_CHECKING:

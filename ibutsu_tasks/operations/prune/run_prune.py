@@ -16,7 +16,7 @@ from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune.batches import BatchPruner, BatchTuner
 from ibutsu_tasks.operations.prune.due import find_due_rows, missing_indexes
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneWatch, take_prune_lock
-from ibutsu_tasks.words import counted
+from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from ibutsu_tasks.errors import InvalidFilterError
 from ibutsu_tasks.operations.query.fields import Field, find_field
-from ibutsu_tasks.storable import UNSTORABLE
+from ibutsu_tasks.text.storable import UNSTORABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

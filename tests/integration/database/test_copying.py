@@ -20,7 +20,7 @@ from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Result, User
 from ibutsu_tasks.database.row_encoding import RowEncoder
 from ibutsu_tasks.importers.parsed import SpooledContent
-from ibutsu_tasks.storable import storable_json, storable_text
+from ibutsu_tasks.text.storable import storable_json, storable_text
 from tests.factories import make_run
 
 if TYPE_CHECKING:

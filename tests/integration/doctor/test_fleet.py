@@ -6,7 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.broker import BEAT_LEADER_KEY, build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.doctor import examine, running, workers
 from ibutsu_tasks.doctor.codes import Severity, Verdict

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.errors import RefusedError

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.delivery.quarantine import set_aside
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Severity, Verdict

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ibutsu_tasks.broker import build_client, redis_lists, restore_unacked
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import redis_lists, restore_unacked
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.settings import load_settings
 

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.errors import LocalServersError, RefusedError
 from ibutsu_tasks.local.servers import leases, server
 from ibutsu_tasks.local.servers.shared import LocalServers, reset

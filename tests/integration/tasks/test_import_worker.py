@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from sqlalchemy import func, select, text
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.job_updates import Listener
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
-from ibutsu_tasks.job_updates import Listener
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from tests.commands import Running, services, until
 from tests.sample_files import ARCHIVE, JUNIT, RUN_ID

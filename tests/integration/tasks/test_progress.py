@@ -14,10 +14,10 @@ import pytest
 from celery.result import AsyncResult
 from sqlalchemy import select
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.job_updates import CHANNEL, JobUpdate, Listener, parse, publish
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app, create_broker_celery_app
 from ibutsu_tasks.database.models import Import
-from ibutsu_tasks.job_updates import CHANNEL, JobUpdate, Listener, parse, publish
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.tasks import progress
 from ibutsu_tasks.tasks.progress import ImportReporter

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.operations.prune.watch import take_prune_lock
 from tests.commands import role, services, until
 from tests.slow_files import files_left, store_slow_files

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.broker import build_client
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.run_lock import LOCK_TTL_SECONDS
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.database.models import Result, Run
-from ibutsu_tasks.run_lock import LOCK_TTL_SECONDS
 from ibutsu_tasks.wire_names import UPDATE_RUN
 from tests.factories import make_result, make_run
 

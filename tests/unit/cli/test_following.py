@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from rich.progress import Progress
 
+from ibutsu_tasks.broker.job_updates import JobUpdate
 from ibutsu_tasks.cli.imports.files import FileImport
 from ibutsu_tasks.cli.imports.following import Follower, ImportBars
-from ibutsu_tasks.job_updates import JobUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from ibutsu_tasks.cli.formats import plain, without_markup
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.cli.result import Document, Note, Result, Table, failure
 from ibutsu_tasks.cli.tables import read_markup
-from ibutsu_tasks.control_characters import visible
 from ibutsu_tasks.errors import UsageError
+from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

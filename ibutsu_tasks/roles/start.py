@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from celery.bin.celery import celery as celery_command
 from celery.exceptions import SecurityWarning
 
-from ibutsu_tasks import flower_page
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.logs import configure_logs
+from ibutsu_tasks.roles import flower_page
 from ibutsu_tasks.settings import load_settings
 from ibutsu_tasks.settings.sources import is_kubernetes_link
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
