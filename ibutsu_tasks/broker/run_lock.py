@@ -96,9 +96,12 @@ class RunLock:
         self._client.delete(self._recheck_key)
 
     @contextmanager
-    def try_hold(self) -> Iterator[bool]:
-        """Take the lock if it is free; yield whether it was."""
-        held = self._lock.acquire(blocking=False)
+    def try_hold(self, message_id: str) -> Iterator[bool]:
+        """Take the lock if it is free; yield whether it was.
+
+        A message that is run again because its worker died finds the lock as it left it, and takes it over.
+        """
+        held = self._acquire(message_id) or (self._free(message_id) and self._acquire(message_id))
         try:
             yield held
         finally:
@@ -106,3 +109,9 @@ class RunLock:
                 # It may have expired under a pass longer than its life, and may be somebody else's now.
                 with suppress(LockError):
                     self._lock.release()
+
+    def _acquire(self, message_id: str) -> bool:
+        return bool(self._lock.acquire(blocking=False, token=message_id))
+
+    def _free(self, message_id: str) -> bool:
+        return bool(self._client.eval(_DELETE_IF_EQUAL, 1, self._lock.name, message_id))

@@ -43,7 +43,7 @@ def _pass_once(task: DatabaseTask, lock: RunLock, run_id: str) -> dict[str, Any]
     note = lock.begin_pass()
     if note is None:
         return None
-    with lock.try_hold() as held:
+    with lock.try_hold(str(task.request.id)) as held:
         summary = _refresh_or_undo(task, lock, run_id) if held else None
     if not held or not lock.settle_note(note):
         # Not at once: what changed meanwhile may keep changing, and its last pass sees it all.
@@ -88,7 +88,7 @@ def add_result_start_time(self: DatabaseTask, run_id: str) -> dict[str, int]:
     """Give every result of a run that has no start time the run's, under the run's lock."""
     if self.request.is_eager:
         return _fill(self, run_id)
-    with RunLock(self.resources.redis, run_id).try_hold() as held:
+    with RunLock(self.resources.redis, run_id).try_hold(str(self.request.id)) as held:
         if held:
             return _fill(self, run_id)
     raise BusyError(f"Run {run_id} is being updated by another task.")

@@ -126,7 +126,7 @@ def test_update_run_waits_behind_a_stock_workers_lock(system: System) -> None:
     run_id = run.id
     system.session.commit()
     lock = RunLock(system.client, str(run_id))
-    with lock.try_hold() as held:
+    with lock.try_hold("a message") as held:
         assert held
         outcomes = [system.outcome(system.publish("runs.update_run", f'"{run_id}"')) for _ in range(3)]
         assert [outcome["result"] for outcome in outcomes] == [None] * 3
