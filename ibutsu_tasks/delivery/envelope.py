@@ -21,6 +21,9 @@ JSON = "application/json"
 MAX_LIMIT_SECONDS = 10 * 365 * 86_400
 """Ten years, the longest that a setting of ours may be; timers overflow long after."""
 
+MAX_ID_CHARACTERS = 1_000
+"""Of a task's id, which becomes part of keys and of every log line; Celery's own have 36."""
+
 MAX_DEPTH = 100
 """How deep lists and objects of a message may be nested. Each step of copying, showing and storing arguments
 descends as deep, and Python allows a thousand calls in all."""
@@ -33,6 +36,14 @@ def _is_text(value: Any) -> bool:
 
 def _is_text_or_none(value: Any) -> bool:
     return value is None or _is_text(value)
+
+
+def _is_id(value: Any) -> bool:
+    return _is_text(value) and len(value) <= MAX_ID_CHARACTERS
+
+
+def _are_texts_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(map(_is_text, value)))
 
 
 def _is_object(value: Any) -> bool:
@@ -72,7 +83,12 @@ PROPERTIES: tuple[Check, ...] = (
 )
 HEADERS: tuple[Check, ...] = (
     ("task", _is_text, "text"),
-    ("id", _is_text, "text"),
+    ("id", _is_id, f"text of at most {MAX_ID_CHARACTERS:,} characters"),
+    ("shadow", _is_text_or_none, "text"),
+    ("origin", _is_text_or_none, "text"),
+    ("group_index", _is_whole_or_none, "a whole number"),
+    ("stamps", lambda value: value is None or _is_object(value), "an object"),
+    ("stamped_headers", _are_texts_or_none, "a list of texts"),
     ("timelimit", _are_limits, "two numbers of seconds"),
     ("retries", _is_whole_or_none, "a whole number"),
     ("eta", _is_text_or_none, "text"),
@@ -89,7 +105,10 @@ HEADERS: tuple[Check, ...] = (
 def problem_of(item: bytes) -> str | None:
     """Say what keeps a message in the queue from being one; None when Celery may have it."""
     try:
-        message = json.loads(item)
+        # As text: from bytes Python reads UTF-16 too, which kombu does not.
+        message = json.loads(item.decode())
+    except UnicodeDecodeError:
+        return "it is not UTF-8"
     except (ValueError, RecursionError) as error:
         return f"it is not JSON: {_sentence(error)}"
     if not isinstance(message, dict):
