@@ -1,4 +1,4 @@
-"""The Celery applications: one for the broker alone, and the worker's and scheduler's on top of it.
+"""The Celery applications: for the broker alone, for who sends, for the scheduler, and for the worker.
 
 Imports point this way from the command line; nothing here reads the environment itself.
 """
@@ -98,6 +98,20 @@ def create_client_app(settings: Settings) -> DatabaseCelery:
     return app
 
 
+def create_scheduler_app(settings: Settings) -> DatabaseCelery:
+    """Build an application that sends what is due: it has the broker and the schedule, and needs no more.
+
+    Raises SettingsError when no broker is named.
+    """
+    settings.require_broker()
+    app = DatabaseCelery(
+        SCHEDULER_NAME, resources=Resources(settings, "scheduler"), set_as_current=True, **FROM_THE_PATH
+    )
+    _configure(app, _broker_conf(settings) | _scheduler_conf())
+    app.backend_cls = NO_BACKEND
+    return app
+
+
 def create_app_variant(variant: str, settings: Settings | None = None) -> Celery:
     """Build what `celery -A ibutsu_tasks:<variant>_app` runs: `worker`, `scheduler` or `flower`."""
     settings = settings or load_settings()
@@ -113,9 +127,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = GOODBYE_TRIES
         return create_celery_app(WORKER_NAME, settings)
-    app = create_celery_app(SCHEDULER_NAME, settings)
-    app.backend_cls = NO_BACKEND
-    return app
+    return create_scheduler_app(settings)
 
 
 def _log_as_set(settings: Settings) -> None:
@@ -215,7 +227,7 @@ def _scheduler_conf() -> dict[str, Any]:
     }
     return {
         "beat_schedule": entries,
-        "beat_scheduler": "ibutsu_tasks.beat:LeaderScheduler",
+        "beat_scheduler": "ibutsu_tasks.beat.scheduler:LeaderScheduler",
         "beat_max_loop_interval": 5,
         "beat_enable_remote_control": True,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ibutsu_tasks.wire_names import (
     PRUNE_OLD_FILES,
@@ -15,6 +16,15 @@ from ibutsu_tasks.wire_names import (
 DAY_SECONDS = 24 * 3600
 
 
+class Missed(StrEnum):
+    """What becomes of runs that were missed while no beat led, or the broker was away."""
+
+    ONCE = "once"
+    """One run makes up for all of them."""
+    SKIP = "skip"
+    """They are left out; the next one comes when it is due."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduleRow:
     """One periodic task. `when` is a crontab: minute, hour, day of the month, month, day of the week."""
@@ -23,6 +33,7 @@ class ScheduleRow:
     when: str
     task: str
     args: tuple[int, ...] = ()
+    missed: Missed = Missed.ONCE
 
     @property
     def period_seconds(self) -> int:

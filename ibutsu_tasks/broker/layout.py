@@ -33,10 +33,21 @@ KEYS_PER_SCAN = 1000
 """A broker with a million results is looked through in part: a look must not become a load."""
 
 BEAT_LEADER_KEY = "ibutsu-tasks:beat:leader"
-"""JSON with host, pid and time of the beat that leads; expires soon after it stops renewing it."""
+"""String, the lease of the beat that leads: JSON with its host, pid and fence, with since when (Redis' clock,
+seconds) and by its own clock then (time). Whoever reads it back as it was written leads; it expires."""
+
+BEAT_FENCE_KEY = "ibutsu-tasks:beat:fence"
+"""String, a number that rises with each new leader."""
+
+BEAT_STANDBYS_KEY = "ibutsu-tasks:beat:standbys"
+"""Sorted set of the beats that stand by, JSON with host and pid, by when (Redis' clock, seconds) they count
+as gone unless they are seen again."""
 
 BEAT_LAST_RUNS_KEY = "ibutsu-tasks:beat:last-runs"
 """Hash of schedule entry to the ISO time it was last sent."""
+
+BEAT_KNOWN_SINCE_KEY = "ibutsu-tasks:beat:known-since"
+"""Hash of schedule entry to the ISO time since which it is waited for, while it was never sent."""
 
 
 def redis_lists(queue: str) -> tuple[str, ...]:

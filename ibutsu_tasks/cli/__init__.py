@@ -45,6 +45,7 @@ COMMANDS = (
     CommandRow("enqueue", "enqueue", "Send one task, or run it right here.", "Work"),
     CommandRow("prune", "prune", "Delete old rows, after showing what would go.", "Work"),
     CommandRow("doctor", "doctor", "Check every service and say how to fix what is wrong.", "Look"),
+    CommandRow("schedule", "schedule", "Show what beat sends, when it last did, and which leads.", "Look"),
     CommandRow("lint", "lint", "Show what an import of files would store, and where.", "Look"),
     CommandRow("config", "config", "Show every setting with its value and where it came from.", "Look"),
     CommandRow("db", "db", "Create the tables in an empty database.", "Set up"),

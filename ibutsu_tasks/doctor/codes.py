@@ -83,7 +83,7 @@ _BY_CHECK: dict[str, dict[tuple[Severity, Verdict], tuple[str, ...]]] = {
         _ADVICE: ("24", "25", "29"),
     },
     "workers": {_BAD: ("01", "02"), _ADVICE: ("03",), _DOWN: ("19",)},
-    "beat": {_BAD: ("01",), _ADVICE: ("02",), _DOWN: ("19",)},
+    "beat": {_BAD: ("01", "03"), _ADVICE: ("02",), _DOWN: ("19",)},
     "prunes": {_BAD: ("01", "02", "03"), _ADVICE: ("10",), _DOWN: ("19",)},
     "flower": {_BAD: ("02", "03"), _DOWN: ("01",)},
 }

@@ -45,7 +45,7 @@ def run_worker(settings: Settings, celery_args: list[str]) -> int:
 def run_beat(settings: Settings, celery_args: list[str]) -> int:
     """Run the scheduler until a signal ends it; give its exit code.
 
-    Raises SettingsError when broker or database are not named.
+    Raises SettingsError when no broker is named.
     """
     app = create_app_variant("scheduler", settings)
     # No pid file: in a container the last one's, left behind by a kill, would stop the next start.

@@ -17,7 +17,7 @@ import pytest
 from kombu import Producer
 from sqlalchemy import text
 
-from ibutsu_tasks.beat import read_last_run
+from ibutsu_tasks.beat.state import read_last_run
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
 from ibutsu_tasks.celery_app import create_broker_celery_app, create_celery_app

@@ -23,7 +23,7 @@ def beat(
 ) -> None:
     """Run the scheduler in the foreground until a signal ends it.
 
-    Any number may run: one holds a lock in PostgreSQL and sends, the others stand by.
+    Any number may run: one holds a lease in the broker and sends, the others stand by. Needs no database.
     """
     state = state_of(context).with_options(log_level=loglevel, log_format=log_format)
     from ibutsu_tasks.roles import start

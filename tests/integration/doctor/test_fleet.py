@@ -42,8 +42,9 @@ def test_no_beat(diagnose: Diagnose, broker_url: str) -> None:
 
 def test_a_clock_that_is_wrong(diagnose: Diagnose, broker_url: str) -> None:
     with build_client(broker_url) as client:
-        leader = {"host": "elsewhere", "pid": 7, "time": time.time() - 3600}
-        client.set(BEAT_LEADER_KEY, json.dumps(leader))
+        now = time.time()
+        leader = {"host": "elsewhere", "pid": 7, "fence": 1, "since": now - 5, "time": now - 3605}
+        client.set(BEAT_LEADER_KEY, json.dumps(leader), ex=10)
     found = diagnose("beat", broker_url=broker_url)
     assert (found.code, "elsewhere" in found.seen) == ("IBT-T02", True)
 

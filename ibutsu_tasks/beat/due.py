@@ -1,0 +1,46 @@
+"""When an entry is due next: its crontab, when it last ran, and what becomes of runs that were missed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from celery.schedules import crontab
+
+from ibutsu_tasks.schedule import Missed
+
+if TYPE_CHECKING:
+    from ibutsu_tasks.beat.state import Runs
+    from ibutsu_tasks.schedule import ScheduleRow
+
+SKIPPED_AFTER = timedelta(minutes=2)
+"""A run that is this late was missed: a change of leaders takes half a minute at most."""
+
+
+class _Utc:
+    """All that a crontab asks of an application: with none, Celery makes one and reads its configuration."""
+
+    timezone = UTC
+
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+
+def due_of(row: ScheduleRow, runs: Runs) -> datetime:
+    """Give when a row of the schedule is due, at or before now when it is overdue; needs no application."""
+    minute, hour, day, month, weekday = row.when.split()
+    utc: Any = _Utc()
+    schedule = crontab(minute, hour, weekday, day, month, app=utc)
+    return next_run(schedule, row.missed, runs.base(row.name) or runs.now, runs.now)
+
+
+def next_run(schedule: Any, missed: Missed, last_run: datetime, now: datetime) -> datetime:
+    """Give when an entry with a crontab is due, at or before `now` when it is to be sent at once.
+
+    `last_run` is when it ran, or since when it is waited for. However many runs were missed, one is due.
+    """
+    since = max(last_run, now - SKIPPED_AFTER) if missed is Missed.SKIP else last_run
+    start, step, _ = schedule.remaining_delta(since, tz=UTC)
+    moment: datetime = start + step
+    return moment
