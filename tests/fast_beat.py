@@ -1,6 +1,7 @@
 """A beat of ours with one entry that is due every second, to be run as `python -m tests.fast_beat`.
 
-FREEZE_AT=3 has it stop itself, as by SIGSTOP, after all is decided and right before the third message.
+FREEZE_AT=3 has it stop itself, as by SIGSTOP, after all is decided and right before the third message;
+LOSE_ANSWER_AT=3 has the broker's answer to it lost.
 MISSED=skip gives the entry that policy.
 """
 
@@ -13,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery.schedules import crontab
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ibutsu_tasks.beat import scheduler
 from ibutsu_tasks.beat.leader import LeaderLease, Sent
@@ -32,20 +34,24 @@ class EverySecond(crontab):
         return last_run_at.replace(microsecond=0), timedelta(seconds=1), last_run_at
 
 
-class FreezingLease(LeaderLease):
-    """Stops its process in the most dangerous moment."""
+class UnluckyLease(LeaderLease):
+    """Has its process stopped, or an answer lost, in the most dangerous moment."""
 
     sends = itertools.count(1)
 
     def send(self, *arguments: Any, **named: Any) -> Sent:
-        if next(self.sends) == int(os.environ.get("FREEZE_AT", "0")):
+        number = str(next(self.sends))
+        if number == os.environ.get("FREEZE_AT"):
             os.kill(os.getpid(), signal.SIGSTOP)
-        return super().send(*arguments, **named)
+        outcome = super().send(*arguments, **named)
+        if number == os.environ.get("LOSE_ANSWER_AT"):
+            raise RedisTimeoutError("Timeout reading from socket")
+        return outcome
 
 
 def main() -> None:
     settings = load_settings()
-    scheduler.LeaderLease = FreezingLease  # type: ignore[misc]
+    scheduler.LeaderLease = UnluckyLease  # type: ignore[misc]
     scheduler.POLICIES[ENTRY] = Missed(os.environ.get("MISSED", "once"))
     entries = {ENTRY: {"task": TASK, "schedule": EverySecond()}}
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from ibutsu_tasks.beat.state import read_state
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
 from tests.commands import Running, role, until
-from tests.doors import dead_port, forwarding, own_valkey
+from tests.doors import dead_port, forwarding, listener, own_valkey
 from tests.fast_beat import ENTRY, TASK
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ LEADS = "this beat leads now"
 STARTED = "beat: Starting"
 LEASE_AND_A_POLL_SECONDS = 15
 ORDERLY_SECONDS = 2
+LOST_HOST_SECONDS = 30
 
 
 @pytest.fixture
@@ -156,6 +159,59 @@ def test_a_leader_that_froze_alone_takes_the_lead_anew_and_catches_up_once(
     moments = assert_each_once(client)
     assert moments[2] - moments[1] == timedelta(seconds=1)  # the one that was missed
     assert (moments[3] - moments[2]).total_seconds() >= 8  # and none of those between
+
+
+def test_a_message_whose_answer_was_lost_is_not_sent_again(client: Redis, broker_url: str) -> None:
+    with fast_beat(broker_url, LOSE_ANSWER_AT="3") as beat:
+        beat.wait_for("the broker works again")
+        wait_for_messages(client, 2)
+        assert beat.output.count("Timeout reading from socket") == 1
+    moments = assert_each_once(client)
+    assert longest_gap_seconds(moments) <= 1 + ORDERLY_SECONDS
+
+
+def test_a_leader_whose_host_is_lost_is_followed_and_what_it_still_sends_is_refused() -> None:
+    is_open = threading.Event()
+    is_open.set()
+    with ExitStack() as stack:
+        server = stack.enter_context(own_valkey())
+        door = stack.enter_context(stalling(server, is_open))
+        client = stack.enter_context(build_client(f"redis://127.0.0.1:{server}/0"))
+        first = stack.enter_context(fast_beat(f"redis://127.0.0.1:{door}/0"))
+        first.wait_for(LEADS)
+        second = stack.enter_context(fast_beat(f"redis://127.0.0.1:{server}/0"))
+        wait_for_messages(client, 2)
+        is_open.clear()
+        began = time.monotonic()
+        second.wait_for(LEADS)
+        assert time.monotonic() - began < LOST_HOST_SECONDS
+        wait_for_messages(client, 2)
+        is_open.set()
+        first.wait_for("the broker works again")
+        wait_for_messages(client, 2)
+        assert leader_pid(client) == second.process.pid
+        assert first.output.count("the broker fails") == 1
+        assert_each_once(client)
+
+
+@contextmanager
+def stalling(target: int, is_open: threading.Event) -> Iterator[int]:
+    """Carry TCP to a server while `is_open`; what is said meanwhile arrives later. Yields the port."""
+
+    def carry(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", target)) as server:
+            back = threading.Thread(target=pump, args=(server, connection), daemon=True)
+            back.start()
+            pump(connection, server)
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                is_open.wait(60)
+                sink.sendall(data)
+
+    with listener(carry) as port:
+        yield port
 
 
 def test_leaders_frozen_and_woken_again_and_again_double_nothing(client: Redis, broker_url: str) -> None:
