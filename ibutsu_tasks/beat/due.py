@@ -1,4 +1,8 @@
-"""When an entry is due next: its crontab, when it last ran, and what becomes of runs that were missed."""
+"""When an entry is due next: its crontab, when it last ran, and what becomes of runs that were missed.
+
+Written for Celery 5.7, whose crontab says by `remaining_delta` how far the next run is from any moment. Its
+`is_due` goes by this machine's clock, and beat by Redis'.
+"""
 
 from __future__ import annotations
 

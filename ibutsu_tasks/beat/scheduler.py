@@ -1,4 +1,8 @@
-"""Celery's scheduler in our hands: one round after the other, everything it knows in Redis."""
+"""Celery's scheduler in our hands: one round after the other, everything it knows in Redis.
+
+Written for Celery 5.7: its service calls `tick`, sleeps for as long as that says, and calls `close` at the
+end, twice when a signal ends it.
+"""
 
 from __future__ import annotations
 

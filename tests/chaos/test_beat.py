@@ -265,6 +265,36 @@ def test_a_broker_that_goes_away_is_told_of_once_and_waited_for() -> None:
             assert "pidbox" not in "".join(line for line in beat.lines if "rror" in line)
 
 
+@pytest.mark.parametrize(
+    ("fault", "cure", "words"),
+    [
+        ("config set maxmemory 1", "config set maxmemory 0", "maxmemory"),
+        ("replicaof 127.0.0.1 1", "replicaof no one", "read only replica"),
+    ],
+    ids=["out of memory", "read-only"],
+)
+def test_a_broker_that_takes_nothing_is_told_of_once_and_waited_for(
+    fault: str, cure: str, words: str
+) -> None:
+    with own_valkey() as port, ExitStack() as stack:
+        url = f"redis://127.0.0.1:{port}/0"
+        client = stack.enter_context(build_client(url))
+        running = stack.enter_context(beats(url, 2))
+        wait_for_messages(client, 2)
+        client.execute_command(*fault.split())
+        running[0].wait_for("the broker fails")
+        assert words in running[0].output
+        time.sleep(3)  # in which it would be said again and again
+        client.execute_command(*cure.split())
+        wait_for_messages(client, 3)
+        running[0].wait_for("the broker works again")
+        assert running[0].output.count("the broker fails") == 1
+        moments = assert_each_once(client)
+        # What was missed is one message.
+        assert longest_gap_seconds(moments) >= 3
+        assert all("Traceback" not in beat.output for beat in running)
+
+
 def test_beat_waits_for_a_broker_that_is_not_there_yet() -> None:
     port = dead_port()
     with fast_beat(f"redis://127.0.0.1:{port}/0") as beat:
