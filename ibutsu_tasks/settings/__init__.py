@@ -76,7 +76,11 @@ class Settings:
         default_text="prefer",
     )
     flower_address: str = setting(
-        "FLOWER_ADDRESS", "Address Flower listens on.", "127.0.0.1", flags="--address"
+        "FLOWER_ADDRESS",
+        "Address Flower listens on.",
+        "127.0.0.1",
+        parse=urls.host_name,
+        flags="--address",
     )
     flower_port: int = port("FLOWER_PORT", "Port Flower listens on.", 5555, flags="--port")
     flower_basic_auth: str | None = secret(

@@ -81,6 +81,9 @@ def take_apart(value: str, schemes: tuple[str, ...], example: str) -> tuple[str,
     with said_of(url):
         if not url.isprintable() or " " in url:
             raise UnusableError("holds a space or a control character")
+        # No client of a server takes one, encoded or not.
+        if "%00" in url:
+            raise UnusableError("holds a NUL character (%00)")
         return url, _parts(url)
 
 
@@ -125,7 +128,18 @@ def _host_and_port(place: str) -> tuple[str, int | None]:
         if not closing or not _is_ipv6(host) or (rest and not rest.startswith(":")):
             raise UnusableError("has a bracket in its host that encloses no IPv6 address")
         port, place = rest[1:], rest
-    return unquote(host), port_number(port) if ":" in place else None
+    return host_name(unquote(host)), port_number(port) if ":" in place else None
+
+
+def host_name(host: str) -> str:
+    """Check that a host can be looked up: Python encodes its labels, and fails at empty and at long ones."""
+    if host.startswith("/"):
+        return host
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise UnusableError("has a host that cannot be a name: a part of it is empty or too long") from None
+    return host
 
 
 def _is_ipv6(host: str) -> bool:

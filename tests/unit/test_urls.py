@@ -16,7 +16,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import load_settings, read_settings
 from ibutsu_tasks.settings.redis_url import backend_url, broker_url
-from ibutsu_tasks.settings.urls import _DATABASE_OPTIONS, database_url
+from ibutsu_tasks.settings.urls import _DATABASE_OPTIONS, database_url, web_url
 from ibutsu_tasks.settings.values import UnusableError
 
 PIECES = st.sampled_from(
@@ -96,3 +96,33 @@ def test_results_are_kept_in_one_place() -> None:
 def test_the_port_belongs_to_a_setting_of_its_own() -> None:
     with pytest.raises(SettingsError, match="the port has a setting of its own"):
         load_settings(environ={"POSTGRESQL_HOST": "h:5432"})
+
+
+@pytest.mark.parametrize("url", ["redis://a..b/0", f"rediss://{'a' * 64}.example/0", "redis://.h:1/0"])
+def test_a_host_that_no_lookup_takes_is_refused(url: str) -> None:
+    with pytest.raises(UnusableError, match="cannot be a name"):
+        broker_url(url)
+    with pytest.raises(UnusableError, match="cannot be a name"):
+        web_url(url.replace("redis", "http", 1).replace("https", "http"))
+
+
+def test_flower_listens_on_a_host_that_a_lookup_takes() -> None:
+    with pytest.raises(SettingsError, match="cannot be a name"):
+        load_settings(environ={"FLOWER_ADDRESS": "a..b"})
+
+
+@pytest.mark.parametrize(
+    "host", ["my_redis", "redis.ns.svc.cluster.local.", "h\u00f6st", "[::1]", "10.0.0.1"]
+)
+def test_a_host_that_a_lookup_takes_is_taken(host: str) -> None:
+    assert broker_url(f"redis://{host}:6379/0") == f"redis://{host}:6379/0"
+
+
+def test_a_long_path_of_a_socket_is_no_name() -> None:
+    database_url(f"postgresql://%2F{'d' * 90}/name")
+
+
+@pytest.mark.parametrize("rest", ["u%00:p@h/n", "u:p%00@h/n", "h/n%00", "h/n?application_name=%00"])
+def test_an_encoded_nul_is_refused(rest: str) -> None:
+    with pytest.raises(UnusableError, match="NUL"):
+        database_url(f"postgresql://{rest}")
