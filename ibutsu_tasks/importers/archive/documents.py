@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.importers.findings import Findings, shown
 from ibutsu_tasks.importers.indexed_values import fit_result
 from ibutsu_tasks.importers.parsed import ParsedResult, Upload
+from ibutsu_tasks.importers.statuses import status_of_word
 from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
 from ibutsu_tasks.importers.values import column_text, count, seconds, utc_time, uuid_or_none
 
@@ -110,8 +111,11 @@ def _status(document: dict[str, Any], result_id: UUID, findings: Findings) -> st
     if not isinstance(status, str) or not status:
         findings.note("no status", f"result {result_id} does not say how the test ended; error was taken")
         return "error"
-    if status not in STATUSES:
-        findings.note("status", f"result {result_id} ended as {shown(status)}, which is no known outcome")
+    if status in STATUSES:
+        return status
+    if known := status_of_word(status):
+        return known
+    findings.note("status", f"result {result_id} ended as {shown(status)}, which is no known outcome")
     return status
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.indexed_values import fit_result
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS, CaseExtras
-from ibutsu_tasks.importers.junit.statuses import status_of_word, worst
 from ibutsu_tasks.importers.junit.suite import Suite, both, latest
 from ibutsu_tasks.importers.parsed import Content, ParsedArtifact, ParsedResult, ParsedRow, Upload
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
+from ibutsu_tasks.importers.statuses import status_of_word, worst
 from ibutsu_tasks.importers.values import column_text, derived_id
 
 if TYPE_CHECKING:

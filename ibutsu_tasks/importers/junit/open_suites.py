@@ -86,6 +86,10 @@ class OpenSuites:
         suite = self.stack.pop()
         if suite.own is not None:
             self._end_own(suite, suite.own)
+        if claim := suite.unshown_claim:
+            who = shown(suite.name or UNNAMED_SUITE)
+            what = f"ends the suite {who}, which has {shown(claim)} while nothing in it failed"
+            self._stream.note("suite word", f"{what}; it is in the run's data.suites")
         counts = suite.tally.shown()
         for key, stated in suite.stated.items():
             if stated > counts[key] and key not in self._unshown:

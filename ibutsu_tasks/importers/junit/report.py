@@ -12,8 +12,8 @@ from ibutsu_tasks.importers.junit.open_suites import OpenSuites
 from ibutsu_tasks.importers.junit.properties import Properties
 from ibutsu_tasks.importers.junit.remainder import Remainder
 from ibutsu_tasks.importers.junit.stated import stated_duration
-from ibutsu_tasks.importers.junit.statuses import stated_statuses
 from ibutsu_tasks.importers.spool import Spool, TextSink
+from ibutsu_tasks.importers.statuses import RED, names_red, stated_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +127,9 @@ class JUnitReport:
             if attributes:
                 self.remainder.add_element(case, name, attributes, None)
             return
+        if not self._open and case.statuses is None and names_red(name):
+            what = f"holds <{shown(name)}>, which is no known outcome; it is in data.elements"
+            self._stream.note("red element", what)
         if self._open:
             self._open[-1].is_leaf = False
             # One character beyond the limit tells that it was cut.
@@ -193,8 +196,16 @@ class JUnitReport:
 
     def _end_case(self, _name: str) -> None:
         if self._case is not None:
+            self._note_contradiction(self._case)
             self.suites.finish_case(self.suites.stack[-1], self._case)
             self._case = None
+
+    def _note_contradiction(self, case: Case) -> None:
+        """Tell of a case that an attribute calls red and an element does not; elements go first."""
+        red = next((f'{name}="{word}"' for name, word, status in case.words or () if status in RED), None)
+        if red is not None and (status := case.status()) not in RED:
+            what = f"ends a test case with {shown(red)} whose elements say {status}, which was taken"
+            self._stream.note("contradiction", f"{what}; the other is in data.attributes")
 
     def _refuse_inside_case(self, what: str) -> None:
         if self._case is not None or self._open:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.importers.junit.extras import MAX_FACT_CHARACTERS
 from ibutsu_tasks.importers.junit.properties import SuiteProperties
 from ibutsu_tasks.importers.junit.stated import stated_counts
+from ibutsu_tasks.importers.statuses import RED, red_claim
 from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
 from ibutsu_tasks.importers.values import seconds
 
@@ -56,6 +57,8 @@ class Suite:
     stated: dict[str, int] = field(default_factory=dict)
     """The counts it states of itself, by the keys of a run's summary."""
     stated_seconds: float = 0.0
+    red_claim: str | None = None
+    """The attribute by which it says that it ended red."""
     tally: Tally = field(default_factory=Tally)
     own: Case | None = None
     """What happened to the suite itself, as far as it was read."""
@@ -70,6 +73,7 @@ class Suite:
             properties=SuiteProperties(self.properties.snapshot()),
             stated=stated_counts(attributes),
             stated_seconds=seconds(attributes.get("time")) or 0.0,
+            red_claim=red_claim(attributes),
         )
 
     @property
@@ -80,6 +84,11 @@ class Suite:
     def set_property(self, key: str, value: str) -> None:
         """Set a property for the cases that begin from now on; given twice, it keeps both values."""
         self.properties.set(key, both(self.properties.latest.get(key), value), len(value))
+
+    @property
+    def unshown_claim(self) -> str | None:
+        """Give the attribute by which it says that it ended red, when nothing in it did."""
+        return None if RED & self.tally.said.keys() else self.red_claim
 
     def unshown_status(self) -> str | None:
         """Give the worst status that the suite states more of than its cases show, if that is red."""

@@ -264,6 +264,23 @@ def test_unknown_outcomes_are_kept_and_missing_ones_are_errors(
     assert len(got.run.warnings) == 2
 
 
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("FAILED", "failed"),
+        ("Pass", "passed"),
+        ("skip", "skipped"),
+        ("xfail", "xfailed"),
+        ("crashed", "error"),
+    ],
+)
+def test_outcomes_in_other_words_are_those_of_the_database(
+    read: Callable[..., Any], tar: Callable[..., bytes], word: str, status: str
+) -> None:
+    got = read(tar(run(), result(result=word)), "archive")
+    assert ([one.result for one in got.results], got.run.warnings) == ([status], [])
+
+
 def special(kind: bytes) -> tarfile.TarInfo:
     info = tarfile.TarInfo(f"{RUN}/{ONE}/odd")
     info.type, info.linkname = kind, "/etc/passwd"

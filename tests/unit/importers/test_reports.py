@@ -95,7 +95,6 @@ def suites(inner: str, attributes: str = "") -> bytes:
         ('success="False"', "", "failed"),
         ('executed="false"', "", "skipped"),
         ('status="passed"', "<failure/>", "failed"),
-        ('status="failed"', "<skipped/>", "skipped"),
         ("", "<fail message='no'>trace</fail>", "failed"),
         ("", "<Failure message='no'/>", "failed"),
         ("", "<x:failed xmlns:x='urn:x'/>", "failed"),
@@ -386,3 +385,66 @@ def test_properties_given_again_and_again_are_bounded(read: Callable[..., Any]) 
     got = read(suites(f'<testcase name="t"><properties>{many}</properties></testcase>'))
     assert len(got.results[0].data["p"]) == 100
     assert "more properties than one test case can have" in got.run.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "status"),
+    [
+        ('state="failed"', "failed"),
+        ('verdict="FAIL"', "failed"),
+        ('passed="false"', "failed"),
+        ('success="no"', "failed"),
+        ('error="true"', "error"),
+        ('executed="no"', "skipped"),
+        ('passed="true" failed="false" error="false"', "passed"),
+        ('status="FAILED: timeout"', "failed"),
+        ('status="failed_setup"', "failed"),
+        ('status="Cancelled"', "error"),
+        ('result="killed"', "error"),
+        ('status="passed with remarks" result="passed"', "passed"),
+    ],
+)
+def test_red_in_other_attributes_and_longer_values(
+    read: Callable[..., Any], attributes: str, status: str
+) -> None:
+    got = read(suites(f'<testcase name="t" {attributes}/>'))
+    assert [result.result for result in got.results] == [status]
+
+
+def test_a_red_element_that_is_unknown_is_told(read: Callable[..., Any]) -> None:
+    got = read(suites('<testcase name="t"><setup-failure message="m">text</setup-failure></testcase>'))
+    expected = "line 1 holds <setup-failure>, which is no known outcome; it is in data.elements."
+    assert got.run.warnings == [expected]
+    got = read(suites('<testcase name="t"><failure/><failure-details>text</failure-details></testcase>'))
+    assert (got.results[0].result, got.run.warnings) == ("failed", [])
+
+
+def test_a_case_that_is_called_failed_and_skipped_is_told(read: Callable[..., Any]) -> None:
+    got = read(suites('<testcase name="t" status="failed"><skipped/></testcase>'))
+    expected = (
+        'line 1 ends a test case with status="failed" whose elements say skipped, which was taken;'
+        " the other is in data.attributes."
+    )
+    assert (got.results[0].result, got.run.warnings) == ("skipped", [expected])
+
+
+@pytest.mark.parametrize("inner", ["", '<testcase name="t"/>', '<testsuite><testcase name="t"/></testsuite>'])
+def test_a_suite_that_calls_itself_red_is_told(read: Callable[..., Any], inner: str) -> None:
+    got = read(f'<testsuites><testsuite name="s" status="failed">{inner}</testsuite></testsuites>'.encode())
+    expected = (
+        'line 1 ends the suite s, which has status="failed" while nothing in it failed;'
+        " it is in the run's data.suites."
+    )
+    assert got.run.warnings == [expected]
+    got = read(
+        b'<testsuites result="failed"><testsuite name="s"><testcase name="t"/></testsuite></testsuites>'
+    )
+    assert got.run.warnings[0].startswith("line 1 ends the suite (the report itself), which has")
+
+
+def test_a_suite_that_calls_itself_red_as_its_cases_do_is_not(read: Callable[..., Any]) -> None:
+    inner = '<testsuite name="i"><testcase name="t"><error/></testcase></testsuite><testcase name="u"/>'
+    got = read(
+        f'<testsuites status="failed"><testsuite status="error">{inner}</testsuite></testsuites>'.encode()
+    )
+    assert got.run.warnings == []
