@@ -93,24 +93,42 @@ class _Unpacked:
         self._file = file
         self._filename = shown(filename)
         self._max_bytes = max_bytes
+        self._damage: InvalidImportError | None = None
 
     def read(self, size: int = -1, /) -> bytes:
+        """Give what there is before damage; asked for more, raise that."""
+        pieces, left = [], sys.maxsize if size < 0 else size
+        while left and (piece := self._piece(min(left, CHUNK_BYTES))):
+            pieces.append(piece)
+            left -= len(piece)
+        if self._damage is not None and not pieces:
+            raise self._damage
+        self._refuse_too_much()
+        return b"".join(pieces)
+
+    def _piece(self, size: int) -> bytes:
+        if self._damage is not None:
+            return b""
         try:
-            data = self._file.read(size)
+            return self._file.read1(size)  # type: ignore[attr-defined, no-any-return]
         except EOFError:
-            raise InvalidImportError(f"{self._filename} is cut off in its packed form.") from None
+            what = "cut off"
         except DAMAGE as error:
             if getattr(error, "errno", None) is not None:
                 raise
-            raise InvalidImportError(f"{self._filename} is damaged in its packed form.") from None
+            what = "damaged"
+        self._damage = InvalidImportError(f"{self._filename} is {what} in its packed form.")
+        return b""
+
+    def _refuse_too_much(self) -> None:
         if self._file.tell() > self._max_bytes:
             raise InvalidImportError(
                 f"{self._filename} unpacks to more than {self._max_bytes:,} bytes, the limit "
                 "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES."
             )
-        return data
 
     def seek(self, offset: int, /) -> int:
+        self._damage = None
         return self._file.seek(offset)
 
     def tell(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from ibutsu_tasks.errors import InvalidImportError
@@ -113,8 +114,10 @@ class XmlText:
     def _encoding(self) -> str:
         start = self._content.tell()
         head = b""
-        while len(head) < _HEAD_BYTES and (piece := self._content.read(_HEAD_BYTES - len(head))):
-            head += piece
+        # Damage is met again by whoever reads on.
+        with suppress(InvalidImportError):
+            while len(head) < _HEAD_BYTES and (piece := self._content.read(_HEAD_BYTES - len(head))):
+                head += piece
         self._content.seek(start)
         if encoding := marked_encoding(head):
             return encoding

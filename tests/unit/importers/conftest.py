@@ -55,9 +55,10 @@ def _read(
     metadata: dict[str, Any] | None = None,
     source: str | None = None,
     limits: ImportLimits | None = None,
+    keeps_partial: bool = False,
 ) -> Read:
     content = io.BytesIO(data) if isinstance(data, bytes) else data
-    upload = Upload(IMPORT_ID, filename, metadata or {}, source)
+    upload = Upload(IMPORT_ID, filename, metadata or {}, source, keeps_partial=keeps_partial)
     *rows, run = IMPORTERS[kind](content, upload, limits or ImportLimits()).rows
     assert isinstance(run, ParsedRun)
     return Read(run, [row for row in rows if not isinstance(row, ParsedRun)])

@@ -307,6 +307,21 @@ def test_archives_and_reports_in_any_packing(
                 read(packed[:-6], kind, filename="cut.file")
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_a_packed_report_that_is_cut_off_is_told_by_what_is_there(
+    read: Callable[..., Any], pack: Callable[[bytes], bytes]
+) -> None:
+    data = pack(XML)[:-6]
+    assert detect_format(io.BytesIO(data), "upload") == "junit"
+    assert len(read(data, keeps_partial=True).results) == 1
+    cases = "".join(f'<testcase name="t{number}">{number**9}</testcase>' for number in range(20_000))
+    packed = pack(suites(cases))
+    got = read(packed[: len(packed) * 3 // 4], keeps_partial=True, filename="cut.file")
+    assert str(got.run.break_error) == "cut.file is cut off in its packed form."
+    assert 10_000 < len(got.results) < 20_000
+    assert got.results[-1].test_id == f"t{len(got.results) - 1}"
+
+
 def test_a_packed_report_meets_the_limit(read: Callable[..., Any]) -> None:
     with pytest.raises(InvalidImportError, match="unpacks to more than 100,000 bytes"):
         read(gzip.compress(XML + b" " * 1_000_000), limits=ImportLimits(unpacked_bytes=100_000))
