@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers import IMPORTERS, detect_format
+from ibutsu_tasks.importers import detect_format
 from ibutsu_tasks.importers.junit.dialects import ARCHIVE, dialect_of
 from ibutsu_tasks.importers.parsed import (
     ImportLimits,
@@ -17,6 +17,7 @@ from ibutsu_tasks.importers.parsed import (
     Stored,
     Upload,
 )
+from ibutsu_tasks.importers.reading import read_file, refuse_large_upload
 from ibutsu_tasks.importers.values import MAX_DURATION_SECONDS
 
 if TYPE_CHECKING:
@@ -74,10 +75,11 @@ def lint(
     found = Lint(filename, size_bytes)
     run: ParsedRun | None = None
     try:
+        refuse_large_upload(filename, size_bytes)
         found.format = detect_format(content, filename)
         found.dialect = ARCHIVE if found.format == "archive" else dialect_of(content, filename)
         upload = Upload(_IMPORT_ID, filename, keeps_partial=True)
-        run = _count_rows(found, IMPORTERS[found.format](content, upload, limits), on_progress)
+        run = _count_rows(found, read_file(found.format, content, upload, limits), on_progress)
         found.kept, found.warnings = run.stored, list(run.warnings)
         error = run.break_error
     except InvalidImportError as refusal:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1024 * 1024
 
+MAX_ARTIFACT_BYTES = 500_000_000
+"""PostgreSQL sends a `bytea` as text of twice its size, at most 1 GiB: more could never be read back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -47,6 +50,8 @@ class ImportLimits:
     members: int = 500_000
     document_bytes: int = 16 * 1024**2
     """One `run.json` or `result.json`; pytest-ibutsu's are under 10 KB."""
+    artifact_bytes: int = MAX_ARTIFACT_BYTES
+    """A larger artifact is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,8 @@ class ParsedArtifact(NamedTuple):
     content_type: str
     archived: Columns | None = None
     """All but `content`, which is among them when it is NULL."""
+    whole_filename: str | None = None
+    """The name of the file where `filename` is a cut one."""
 
 
 # A tuple takes a quarter of the time of a frozen dataclass, and there is one for every row.

@@ -272,11 +272,23 @@ class _ArchiveReader:
         if artifact_id.int in self._artifact_ids:
             self._findings.note("artifact twice", f"{shown(member.path)} is there twice and was taken once")
             return None
-        filename = (archived["filename"] or "") if archived else indexed(storable_text(below[-1]))
+        stated = (archived["filename"] or "") if archived else storable_text(below[-1])
+        filename, whole = (stated, None) if archived else self._fitting_name(stated)
         self._artifact_ids.add(artifact_id.int)
         return ParsedArtifact(
-            artifact_id, result_id, filename, read(), content_type_of(filename), archived=archived
+            artifact_id, result_id, filename, read(), content_type_of(stated), archived, whole
         )
+
+    def _fitting_name(self, stated: str) -> tuple[str, str | None]:
+        """Give the name that an index takes, and the whole one where that is another."""
+        if (name := indexed(stated)) is stated:
+            return name, None
+        sentence = (
+            f"the file {shown(stated)} has a longer name than an index takes; it was cut, and is whole in"
+            " the artifact's data.filename_whole"
+        )
+        self._findings.note("index filename", sentence)
+        return name, stated
 
     def _content_of(self, member: Member, reading: ArchivePass) -> Content:
         is_small = member.size_bytes <= IN_MEMORY_BYTES

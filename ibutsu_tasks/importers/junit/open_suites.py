@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from ibutsu_tasks.importers.junit.remainder import Remainder
     from ibutsu_tasks.importers.junit.xml_stream import XmlStream
     from ibutsu_tasks.importers.spool import Spool
 
@@ -28,7 +29,7 @@ UNNAMED_SUITE = "(the report itself)"
 class OpenSuites:
     """The open suites. What is complete is put into `finished`: cases, and output that belongs to the run."""
 
-    def __init__(self, stream: XmlStream, run_id: UUID, spool: Spool) -> None:
+    def __init__(self, stream: XmlStream, run_id: UUID, spool: Spool, remainder: Remainder) -> None:
         self.root = Suite()
         self.stack: list[Suite] = []
         self.start_time: datetime | None = None
@@ -36,6 +37,7 @@ class OpenSuites:
         self._stream = stream
         self._run_id = run_id
         self._spool = spool
+        self._remainder = remainder
         self._takes_suite_times = False
         self._cases = 0
         self._texts = 0
@@ -142,8 +144,17 @@ class OpenSuites:
 
     def finish_text(self, suite: Suite, artifact: str, text: Content) -> None:
         """Take output of a suite."""
+        self._remainder.add_suite_text(suite.path, text)
         self._texts += 1
         name = suite.name
-        filename = indexed(re.sub(r"[^\w.\-]+", "_", name)) + f"-{artifact}" if name else artifact
+        filename = f"{self._fitting_name(name)}-{artifact}" if name else artifact
         artifact_id = derived_id(self._run_id, f"{filename}\0{self._texts}")
         self.finished.append(ParsedArtifact(artifact_id, None, filename, text, TEXT_PLAIN))
+
+    def _fitting_name(self, suite: str) -> str:
+        name = re.sub(r"[^\w.\-]+", "_", suite)
+        cut = indexed(name)
+        if cut is not name:
+            what = "ends output of a suite whose name is longer than an index takes; the file's name was cut"
+            self._stream.note("index filename", what)
+        return cut

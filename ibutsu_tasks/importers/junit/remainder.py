@@ -46,22 +46,40 @@ class Remainder:
         """Store a property that stands behind the cases of its suite, whose results lack it therefore."""
         self._add_suite_facts(path, "properties", {key: value}, "behind the cases of a suite")
 
+    def add_suite_text(self, path: tuple[str, ...], text: Content) -> None:
+        """Store the paths of the files that the output of a suite names."""
+        for attachment in attachments_in(text):
+            if self._has_room(path, len(attachment)):
+                self._last_entry(path, "attachments", []).append(attachment)
+                self._mention("[[ATTACHMENT| of a suite", "run: data.suites")
+
     def _add_suite_facts(self, path: tuple[str, ...], kind: str, facts: dict[str, str], what: str) -> None:
         if not facts:
             return
-        self._suite_characters += sum(len(key) + len(value) for key, value in facts.items())
-        self._suite_characters += sum(map(len, path))
-        if self._suite_characters > MAX_SUITE_FACT_CHARACTERS or len(self.suites) >= MAX_SUITE_FACTS:
-            self._stream.note("suites", "says more of a suite than the run's data holds; left out")
+        if not self._has_room(path, sum(len(key) + len(value) for key, value in facts.items())):
             return
-        last = self.suites[-1] if self.suites else {}
-        if kind == "properties" and kind in last and last["path"] == list(path):
+        if kind == "properties":
+            held = self._last_entry(path, kind, {})
             for key, value in facts.items():
-                last[kind][key] = both(last[kind].get(key), value)
+                held[key] = both(held.get(key), value)
         else:
             self.suites.append({"path": list(path), kind: facts})
         for key in facts:
             self._mention(f"{key} {what}", "run: data.suites")
+
+    def _has_room(self, path: tuple[str, ...], characters: int) -> bool:
+        self._suite_characters += characters + sum(map(len, path))
+        if self._suite_characters > MAX_SUITE_FACT_CHARACTERS or len(self.suites) >= MAX_SUITE_FACTS:
+            self._stream.note("suites", "says more of a suite than the run's data holds; left out")
+            return False
+        return True
+
+    def _last_entry(self, path: tuple[str, ...], kind: str, empty: Any) -> Any:
+        """Give what the last entry has of a kind, if it is one of the suite's; else that of a new one."""
+        last = self.suites[-1] if self.suites else {}
+        if kind not in last or last["path"] != list(path):
+            self.suites.append({"path": list(path), kind: empty})
+        return self.suites[-1][kind]
 
     def add_element(
         self, case: Case, path: str, attributes: dict[str, str], text: Content | None, line: int | None = None

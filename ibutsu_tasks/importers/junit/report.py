@@ -53,7 +53,8 @@ class JUnitReport:
 
     def __init__(self, stream: XmlStream, run_id: UUID, limits: ImportLimits) -> None:
         self.spool = Spool()
-        self.suites = OpenSuites(stream, run_id, self.spool)
+        self.remainder = Remainder(stream)
+        self.suites = OpenSuites(stream, run_id, self.spool, self.remainder)
         self.duration_seconds: float | None = None
         self._stream = stream
         self._max_repeated_characters = limits.unpacked_bytes
@@ -61,7 +62,6 @@ class JUnitReport:
         self._case: Case | None = None
         self._repeated_characters = 0
         self._open: list[OpenElement] = []
-        self.remainder = Remainder(stream)
         self._properties = Properties(stream, self.remainder)
         self._starts: dict[str, Callable[[str, dict[str, str]], None]] = {
             "testsuites": self._start_suite,

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import InvalidImportError, RefusedError
 from ibutsu_tasks.importers.archive.reader import parse_archive
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.parsed import MAX_ARTIFACT_BYTES, ImportLimits, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.reading import MAX_CONTENT_BYTES
 from ibutsu_tasks.importers.spool import chunks_of
-from ibutsu_tasks.operations.imports.rows import MAX_ARTIFACT_BYTES
-from ibutsu_tasks.operations.imports.uploads import MAX_CONTENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -106,23 +106,16 @@ class RowColumns:
             if artifact.result_id
             else {"runId": str(self._target.run_id)}
         )
+        whole = {"filename_whole": artifact.whole_filename} if artifact.whole_filename else {}
         return {
             "id": artifact.id,
             "content": artifact.content,
             "result_id": artifact.result_id,
             "run_id": None if artifact.result_id else self._target.run_id,
             "filename": artifact.filename,
-            "data": {"contentType": artifact.content_type, **owner},
+            "data": {"contentType": artifact.content_type, **owner, **whole},
             "upload_date": self._target.upload_date,
         }
-
-    def names_others(self, artifact: ParsedArtifact) -> bool:
-        """Say whether an archived artifact also belonged to a run or a result that is none of the file's."""
-        if artifact.archived is None:
-            return False
-        if artifact.result_id is None:
-            return artifact.archived["result_id"] is not None
-        return artifact.archived["run_id"] not in (None, self._target.stated_run_id)
 
     def _owners(self, artifact: ParsedArtifact) -> dict[str, Any]:
         """Give what an archived artifact belongs to and says of it: rows of this file, whatever it states."""

@@ -12,7 +12,6 @@ from sqlalchemy import delete, func, or_, select, update
 
 from ibutsu_tasks.database.copying import CopyBatch
 from ibutsu_tasks.database.models import Artifact, Result, Run, among
-from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ParsedArtifact, ParsedResult
 from ibutsu_tasks.operations.imports.columns import RowColumns
 from ibutsu_tasks.operations.imports.ownership import Differing, refuse_foreign
@@ -30,18 +29,14 @@ if TYPE_CHECKING:
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long Python threads wait for one another; with the usual 5 ms, the one that writes did little else."""
 
-MAX_ARTIFACT_BYTES = 500_000_000
-"""PostgreSQL sends a `bytea` as text of twice its size, at most 1 GiB: more could never be read back."""
-
 
 @dataclass(frozen=True, slots=True)
 class WriteLimits:
-    """When a batch is full, and how large an artifact may be."""
+    """When a batch is full."""
 
     rows: int = 1000
     size_bytes: int = 2 * 1024**2
     """A small import, too, is to be several batches, for the next is read while one is written."""
-    artifact_bytes: int = MAX_ARTIFACT_BYTES
 
 
 WRITE_LIMITS = WriteLimits()
@@ -57,24 +52,19 @@ class WrittenRows:
     """The runs that results were moved away from."""
     differing: Differing = field(default_factory=Differing)
     """Results that are there already and ended otherwise."""
-    too_large: list[str] = field(default_factory=list)
-    """Sentences about artifacts left out."""
     foreign: list[UUID] = field(default_factory=list)
     """Artifacts left out because another run has one with the id."""
-    parted: list[UUID] = field(default_factory=list)
-    """Archived artifacts that also belonged to a run or a result which is none of the file's."""
 
     def sentences(self, *, are_kept: bool) -> list[str]:
         """Say what was left out or differs; `are_kept` is whether results that were there stayed."""
-        sentences = [*self.too_large]
+        sentences = []
         if differing := self.differing.sentence(are_kept=are_kept):
             sentences.append(differing)
-        for artifacts, what in (
-            (self.foreign, "left out, because another run has one of the same id"),
-            (self.parted, "of this run alone now, that were also another's"),
-        ):
-            if artifacts:
-                sentences.append(f"Artifacts {what}: {len(artifacts):,}, the first of them {artifacts[0]}.")
+        if self.foreign:
+            sentences.append(
+                "Artifacts left out, because another run has one of the same id:"
+                f" {len(self.foreign):,}, the first of them {self.foreign[0]}."
+            )
         return sentences
 
 
@@ -129,7 +119,7 @@ class RowWriter:
                     self._batch.results.add(self._columns.of_result(row))
                     self._batch.outcomes[row.id] = row.result
                 elif isinstance(row, ParsedArtifact):
-                    self._add_artifact(row)
+                    self._batch.artifacts.add(self._columns.of_artifact(row))
                 else:
                     run = row
                 if self._batch.is_full(self._limits):
@@ -138,18 +128,6 @@ class RowWriter:
         self._write(self._batch)
         self._on_progress(self.written.results)
         return run
-
-    def _add_artifact(self, artifact: ParsedArtifact) -> None:
-        size_bytes = len(artifact.content)
-        if size_bytes > self._limits.artifact_bytes:
-            self.written.too_large.append(
-                f"The file {shown(artifact.filename)} of {size_bytes:,} bytes was left out;"
-                f" {self._limits.artifact_bytes:,} are the limit."
-            )
-            return
-        if self._columns.names_others(artifact):
-            self.written.parted.append(artifact.id)
-        self._batch.artifacts.add(self._columns.of_artifact(artifact))
 
     def _hand_over(self, executor: Executor) -> None:
         self._wait()

@@ -13,9 +13,10 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import BusyError, InvalidImportError
-from ibutsu_tasks.importers import IMPORTERS, detect_format
+from ibutsu_tasks.importers import detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedRun, Upload
+from ibutsu_tasks.importers.reading import read_file
 from ibutsu_tasks.importers.values import derived_id
 from ibutsu_tasks.operations import run_summary
 from ibutsu_tasks.operations.imports import run_row
@@ -181,7 +182,7 @@ class _Import:
         format_name = detect_format(self._content, self.row.filename or "")
         is_archive = format_name == ARCHIVE
         content = WatchedContent(self._content, self._on_progress)
-        file = IMPORTERS[format_name](cast("IO[bytes]", content), self._upload(), self._limits)
+        file = read_file(format_name, cast("IO[bytes]", content), self._upload(), self._limits)
         beginning = file.beginning
         chosen = project_of_upload(self.session, data_of(self.row).get("project_id"))
         references = References(self.session)

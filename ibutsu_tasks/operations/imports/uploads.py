@@ -15,6 +15,7 @@ from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import detect_format
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.parsed import SpooledContent
+from ibutsu_tasks.importers.reading import refuse_large_upload
 from ibutsu_tasks.operations.imports.records import PARTIAL
 from ibutsu_tasks.text.storable import storable_json, storable_text
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.orm import Session
-
-MAX_CONTENT_BYTES = 1_000_000_000
-"""PostgreSQL holds a little more, 1 GiB less its own few bytes, in one value."""
 
 WIRE_NAMES = {"junit": RUN_JUNIT_IMPORT, "archive": RUN_ARCHIVE_IMPORT}
 """The task that imports a format."""
@@ -77,11 +75,7 @@ def store_upload(
     try:
         with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
             size_bytes = file.seek(0, os.SEEK_END)
-            if size_bytes > MAX_CONTENT_BYTES:
-                raise InvalidImportError(
-                    f"{name} has {size_bytes:,} bytes; an upload may have {MAX_CONTENT_BYTES:,}.",
-                    "Split it, or leave out its largest attachments.",
-                )
+            refuse_large_upload(filename, size_bytes)
             session.add(row)
             spooled = SpooledContent(file, 0, size_bytes)
             copy_rows(session, ImportFile, [{"id": uuid4(), "import_id": row.id, "content": spooled}])

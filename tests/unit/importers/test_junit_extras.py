@@ -158,3 +158,27 @@ def test_whatever_a_case_holds_is_found_again(
     assert [(one["element"], one["attributes"]["y"]) for one in result.data.get("elements", [])] == [
         (f"{name}x", value) for name, value in elements
     ]
+
+
+def test_files_that_the_output_of_suites_names_are_listed_in_the_run(read: Callable[..., Any]) -> None:
+    case = '<testcase name="a"/>'
+    inner = f'<testsuite name="in">{case}<system-err>[[ATTACHMENT|c.png]]</system-err></testsuite>'
+    outer = f"<system-out>x\n[[ATTACHMENT|a [1].png]]\n[[ATTACHMENT|b.png]]</system-out>{inner}"
+    # What comes before the cases of a suite that states an error may tell of that, and then does not.
+    late = (
+        f'<testsuite name="late" errors="1"><system-out>[[ATTACHMENT|d.png]]</system-out>{case}</testsuite>'
+    )
+    got = read(f'<testsuites><testsuite name="out">{outer}</testsuite>{late}</testsuites>'.encode())
+    listed = {tuple(one["path"]): one["attachments"] for one in got.run.data["suites"]}
+    assert listed == {
+        ("out",): ["a [1].png", "b.png"],
+        ("out", "in"): ["c.png"],
+        ("late",): ["d.png"],
+    }
+
+
+def test_files_that_suites_name_are_listed_within_bounds(read: Callable[..., Any]) -> None:
+    output = "<system-out>" + "[[ATTACHMENT|a.png]]\n" * 100_000 + "</system-out>"
+    got = read(f'<testsuites><testsuite name="s">{output}</testsuite></testsuites>'.encode())
+    assert len(str(got.run.data)) < 200_000
+    assert any("says more of a suite than the run's data holds" in one for one in got.run.warnings)

@@ -23,7 +23,6 @@ from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import BusyError, InvalidImportError, RefusedError
 from ibutsu_tasks.importers.indexed_values import INDEXED_DATA, INDEXED_IN
-from ibutsu_tasks.importers.linting import lint
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedFile, ParsedResult, ParsedRun
 from ibutsu_tasks.operations.imports.columns import References, RowTarget
 from ibutsu_tasks.operations.imports.content import clear_content, open_content
@@ -589,34 +588,12 @@ def test_a_file_of_a_project_that_does_not_exist_is_imported_without_one(session
     assert "`ibutsu-tasks import FILE --project 'no where' --create-project`" in warning
 
 
-@pytest.mark.parametrize("path", sorted(REPORTS.iterdir()), ids=lambda path: path.name)
-def test_lint_and_the_import_say_the_same(session: Session, path: Path) -> None:
-    make_project(session, name="demo")
-    row = make_import(session, path.read_bytes(), filename=path.name)
-    summary = import_now(session, row)
-    with path.open("rb") as content:
-        found = lint(content, path.name, path.stat().st_size, LIMITS)
-    assert (found.error, found.warnings) == (None, list(summary.warnings))
-    assert (row.status, row.data.get("warnings", [])) == ("done", found.warnings)
-    run = session.scalars(select(Run)).one()
-    assert found.run is not None
-    assert (found.tests, found.run["duration_seconds"]) == (run.summary["tests"], pytest.approx(run.duration))
-
-
 def test_results_before_the_first_date_that_can_be_start_with_the_run(session: Session) -> None:
     report = (REPORTS / "jest-suite-1970.xml").read_bytes()
     import_now(session, make_import(session, report))
     run = session.scalars(select(Run)).one()
     assert run.start_time == datetime(2026, 11, 20, 10)  # noqa: DTZ001
     assert {result.start_time for result in session.scalars(select(Result))} == {run.start_time}
-
-
-def test_artifact_that_could_not_be_read_back_is_left_out(
-    session: Session,
-) -> None:
-    summary = import_now(session, make_import(session, JUNIT), write_limits=WriteLimits(artifact_bytes=5))
-    assert session.scalars(select(Artifact.filename)).all() == ["traceback.log"]
-    assert summary.warnings == ("The file system-out.log of 7 bytes was left out; 5 are the limit.",)
 
 
 @pytest.mark.parametrize(

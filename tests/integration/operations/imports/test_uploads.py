@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from ibutsu_tasks.database.models import Import, ImportFile
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS
-from ibutsu_tasks.operations.imports import uploads
+from ibutsu_tasks.importers.reading import MAX_CONTENT_BYTES
 from ibutsu_tasks.operations.imports.records import read_outcomes
 from ibutsu_tasks.operations.imports.uploads import WIRE_NAMES, message_of, store_upload
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
@@ -81,7 +81,7 @@ def test_what_nobody_can_import_is_left_to_its_import(
 def test_file_beyond_what_postgresql_holds_is_refused(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "huge.xml"
     with path.open("wb") as file:
-        file.truncate(uploads.MAX_CONTENT_BYTES + 1)
+        file.truncate(MAX_CONTENT_BYTES + 1)
     with pytest.raises(InvalidImportError, match=r"huge.xml has 1,000,000,001 bytes"):
         store_upload(session, "huge.xml", path)
 
