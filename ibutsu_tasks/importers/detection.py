@@ -10,11 +10,10 @@ from typing import IO
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive.tar_headers import read_header
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.importers.junit.xml_text import marked_encoding, report_begins
+from ibutsu_tasks.importers.junit.xml_text import head_of, report_begins
 from ibutsu_tasks.importers.packed import opener_of, unpacked
 from ibutsu_tasks.importers.parsed import ImportLimits
 
-_HEAD_BYTES = 4096
 _TAR_MAGIC = slice(257, 262)
 _EXPECTED = "expected JUnit XML or an archive written by pytest-ibutsu"
 _OTHER_FORMATS = (
@@ -33,12 +32,13 @@ _BEFORE_ROOT = (("<?", "?>"), ("<!--", "-->"))
 def detect_format(content: IO[bytes], filename: str) -> str:
     """Tell the key in `IMPORTERS` that fits the content, leaving the position at the start.
 
-    A packed file is told by what it holds. The name decides nothing but the doubt of a file that begins with
-    a screenful of white space. Raises `InvalidImportError` for what is neither, saying what it looks like.
+    A packed file is told by what it holds; white space before a report may have any length, other text up
+    to 4 KiB. The name decides nothing. Raises `InvalidImportError` for what is neither, saying what it
+    looks like.
     """
     is_packed = opener_of(content) is not None
-    head = _head(content, filename)
-    text = head.decode(marked_encoding(head) or "latin-1", "replace").lstrip("\ufeff \t\r\n")
+    head, encoding = _head(content, filename)
+    text = head.decode(encoding or "latin-1", "replace").lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
         if _HTML.match(_from_root(text)):
             raise InvalidImportError(f"{shown(filename)} is an HTML page; {_EXPECTED}.")
@@ -46,8 +46,6 @@ def detect_format(content: IO[bytes], filename: str) -> str:
     if is_packed or read_header(head[:BLOCKSIZE]) is not None:
         return "archive"
     if report_begins(head) is not None:
-        return "junit"
-    if not text and len(head) == _HEAD_BYTES and filename.lower().endswith(".xml"):
         return "junit"
     if not text:
         raise InvalidImportError(f"{shown(filename)} is empty; {_EXPECTED}.")
@@ -61,12 +59,12 @@ def _from_root(text: str) -> str:
     return text
 
 
-def _head(content: IO[bytes], filename: str) -> bytes:
+def _head(content: IO[bytes], filename: str) -> tuple[bytes, str | None]:
     try:
-        return unpacked(content, filename, ImportLimits()).read(_HEAD_BYTES)
+        return head_of(unpacked(content, filename, ImportLimits()))
     except InvalidImportError:
         # Whoever reads on says where it is damaged.
-        return b""
+        return b"", None
     finally:
         content.seek(0)
 

@@ -69,6 +69,9 @@ def _values(text: str) -> None:
 WORK: dict[str, Callable[[str], Any]] = {
     "detection": lambda text: detect_format(io.BytesIO(_encoded("<" + text)), "report.xml"),
     "detection of a comment": lambda text: detect_format(io.BytesIO(_encoded("<!--" + text)), "report.xml"),
+    "detection behind white space": lambda text: detect_format(
+        io.BytesIO(b" " * len(text) + _encoded(text)), "report.xml"
+    ),
     "dialect": lambda text: dialect_of(io.BytesIO(_encoded("<testsuite " + text)), "report.xml"),
     "decoding": _decode,
     "decoding of UTF-16": lambda text: list(

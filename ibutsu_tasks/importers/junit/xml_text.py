@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PIECE_BYTES = 64 * 1024
-_HEAD_BYTES = 1024
+HEAD_BYTES = 4096
+"""How far behind white space a report may begin, after text that is no XML."""
 
 _BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's, so it is asked first
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -26,8 +27,8 @@ _BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's, so it is asked first
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
-    (b"<\0", "utf-16-le"),
-    (b"\0<", "utf-16-be"),
+    *((bytes([first, 0]), "utf-16-le") for first in b"< \t\r\n"),
+    *((bytes([0, first]), "utf-16-be") for first in b"< \t\r\n"),
 )
 _DECLARATION = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._:-]+)["']""")
 # Python knows these as text encodings, but nobody writes documents in them.
@@ -113,13 +114,9 @@ class XmlText:
 
     def _encoding(self) -> str:
         start = self._content.tell()
-        head = b""
-        # Damage is met again by whoever reads on.
-        with suppress(InvalidImportError):
-            while len(head) < _HEAD_BYTES and (piece := self._content.read(_HEAD_BYTES - len(head))):
-                head += piece
+        head, encoding = head_of(self._content)
         self._content.seek(start)
-        if encoding := marked_encoding(head):
+        if encoding:
             return encoding
         declaration = _DECLARATION.match(head, report_begins(head) or 0)
         return "utf-8" if declaration is None else self._declared(declaration[1].decode("ascii"))
@@ -200,6 +197,27 @@ class XmlText:
 def marked_encoding(head: bytes) -> str | None:
     """Tell the encoding that the first bytes of a text give away by a mark, or by the zeros of UTF-16."""
     return next((encoding for mark, encoding in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
+
+
+def head_of(content: IO[bytes]) -> tuple[bytes, str | None]:
+    """Read the first bytes of a text that are not all white space; tell, too, what `marked_encoding` does.
+
+    They are `HEAD_BYTES` from the first other character on, or more.
+    """
+    head = _read_head(content)
+    encoding = marked_encoding(head)
+    while head and not head.decode(encoding or "latin-1", "replace").strip("\ufeff \t\r\n"):
+        head = _read_head(content)
+    return head + _read_head(content), encoding
+
+
+def _read_head(content: IO[bytes]) -> bytes:
+    head = b""
+    # Damage is met again by whoever reads on.
+    with suppress(InvalidImportError):
+        while len(head) < HEAD_BYTES and (piece := content.read(HEAD_BYTES - len(head))):
+            head += piece
+    return head
 
 
 def report_begins(head: bytes) -> int | None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import detect_format
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REPORT = '<?xml version="1.0"?><testsuite/>'
 
@@ -33,11 +37,34 @@ def test_gzip_is_an_archive_whatever_its_name() -> None:
     assert detect_format(io.BytesIO(b"\x1f\x8b\x08"), "results.xml") == "archive"
 
 
-def test_the_name_breaks_the_tie_of_white_space() -> None:
-    blank = b" " * 5000 + REPORT.encode()
-    assert detect_format(io.BytesIO(blank), "a.XML") == "junit"
-    with pytest.raises(InvalidImportError):
-        detect_format(io.BytesIO(blank), "a.txt")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1251"])
+@pytest.mark.parametrize("blanks", [4095, 4096, 100_000])
+def test_white_space_before_a_report_has_any_length(
+    read: Callable[..., Any], encoding: str, blanks: int
+) -> None:
+    declared = f'<?xml version="1.0" encoding="{encoding}"?><testsuite><testcase name="тест"/></testsuite>'
+    data = (" \r\n\t"[:blanks] + "\n" * (blanks - 4) + declared).encode(encoding)
+    assert detect_format(io.BytesIO(data), "a.txt") == "junit"
+    assert [result.test_id for result in read(data).results] == ["тест"]
+    with pytest.raises(InvalidImportError, match="is empty"):
+        detect_format(io.BytesIO(data[: blanks // 2 * 2]), "a.xml")
+
+
+@pytest.mark.parametrize("before", ["<!--{}-->", '<?xml version="1.0"?>\n<!--{}-->\n'])
+def test_comments_before_a_report_have_any_length(read: Callable[..., Any], before: str) -> None:
+    comment = before.format("- x\n" * 100_000)
+    data = f'{comment}<testsuite><testcase name="a"/></testsuite>'.encode()
+    assert detect_format(io.BytesIO(data), "a.txt") == "junit"
+    assert len(read(data).results) == 1
+
+
+def test_other_text_before_a_report_has_a_few_kib(read: Callable[..., Any]) -> None:
+    report = '<?xml version="1.0" encoding="cp1251"?><testsuite><testcase name="тест"/></testsuite>'
+    near, far = (f"{'banner ' * count}\n{report}".encode("cp1251") for count in (580, 1200))
+    assert detect_format(io.BytesIO(near), "a.xml") == "junit"
+    assert [result.test_id for result in read(near).results] == ["тест"]
+    with pytest.raises(InvalidImportError, match="looks like plain text"):
+        detect_format(io.BytesIO(far), "a.xml")
 
 
 @pytest.mark.parametrize(
