@@ -11,12 +11,16 @@ import json
 import math
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from ibutsu_tasks.importers.indexed_values import fit_archived, long_columns
 from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
 from ibutsu_tasks.importers.parsed import AnyNumber, ArchivedRun, Columns, JsonText, ParsedResult, Upload
 from ibutsu_tasks.importers.values import column_text, indexed, uuid_or_none
+
+if TYPE_CHECKING:
+    from ibutsu_tasks.importers.findings import Findings
 
 _ARCHIVER = "ibutsu-tasks 1"
 """Says in the comment of `run.json` that every row of the archive is one of a database; 1 is the form's."""
@@ -84,24 +88,33 @@ def artifact_comment(columns: Columns) -> str:
     return _dump({"row": document} | null | exact).decode()
 
 
-def read_run(document: dict[str, Any], comment: str | None, upload: Upload) -> ArchivedRun | None:
-    """Read a run as `prune` archived it; None for a file of anybody else's."""
+def read_run(
+    document: dict[str, Any], comment: str | None, upload: Upload, findings: Findings
+) -> ArchivedRun | None:
+    """Read a run as `prune` archived it; None for a file of anybody else's.
+
+    Of this row and others, what is longer than an import puts into an index and was not so in the database
+    is cut.
+    """
     notes = _notes(comment)
     columns = _join(document, notes, RUN_COLUMNS)
     results = notes.get("results")
     if notes.get("archiver") != _ARCHIVER or columns is None or not isinstance(results, int):
         return None
-    return ArchivedRun(_over(columns, upload), is_whole=bool(notes.get("whole")), results=results)
+    columns = fit_archived(_over(columns, upload), "run", findings, _long(notes))
+    return ArchivedRun(columns, is_whole=bool(notes.get("whole")), results=results)
 
 
 def read_result(
-    document: dict[str, Any], comment: str | None, result_id: UUID, upload: Upload
+    document: dict[str, Any], comment: str | None, result_id: UUID, upload: Upload, findings: Findings
 ) -> ParsedResult | None:
     """Read a result of an archive whose run is one that `prune` archived; None when somebody changed it."""
-    columns = _join(document, _notes(comment), RESULT_COLUMNS)
+    notes = _notes(comment)
+    columns = _join(document, notes, RESULT_COLUMNS)
     if columns is None:
         return None
     columns = _over(columns | {"id": result_id}, upload)
+    columns = fit_archived(columns, "test case", findings, _long(notes))
     return ParsedResult(
         id=result_id,
         test_id=columns["test_id"] or "",
@@ -117,12 +130,15 @@ def read_result(
     )
 
 
-def read_artifact(comment: str | None) -> Columns | None:
+def read_artifact(comment: str | None, findings: Findings) -> Columns | None:
     """Read the row of an artifact; None when there is none beside it."""
     notes = _notes(comment)
     row = notes.get("row")
     columns = _join(row, notes, ARTIFACT_COLUMNS) if isinstance(row, dict) else None
-    return columns if columns is None or "content" not in notes else columns | {"content": None}
+    if columns is None:
+        return None
+    columns = fit_archived(columns, "file", findings, _long(notes))
+    return columns | {"content": None} if "content" in notes else columns
 
 
 def _split(columns: Columns, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -140,7 +156,8 @@ def _split(columns: Columns, names: tuple[str, ...]) -> tuple[dict[str, Any], di
             document[key] = value.isoformat()
         else:
             document[key] = str(value) if isinstance(value, UUID) else value
-    return document, {"exact": exact} if exact else {}
+    long = long_columns(columns)
+    return document, ({"exact": exact} if exact else {}) | ({"long": long} if long else {})
 
 
 def _join(document: dict[str, Any], notes: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any] | None:
@@ -199,6 +216,11 @@ def _over(columns: dict[str, Any], upload: Upload) -> dict[str, Any]:
 def _column(value: Any) -> str | None:
     text = column_text(value)
     return text and indexed(text)
+
+
+def _long(notes: dict[str, Any]) -> list[Any]:
+    long = notes.get("long")
+    return long if isinstance(long, list) else []
 
 
 def _notes(comment: str | None) -> dict[str, Any]:

@@ -99,7 +99,9 @@ class _ArchiveReader:
             warnings=[],
             archived=survey.archived,
         )
-        return replace(fit_run(run, self._findings), warnings=self._findings.sentences())
+        # An archived row is fitted where it is read, and written as it is.
+        run = fit_run(run, self._findings if survey.archived is None else Findings())
+        return replace(run, warnings=self._findings.sentences())
 
     def _start_time(self) -> datetime | None:
         if self._survey.start_time is None and self._survey.run_document is not None:
@@ -244,7 +246,7 @@ class _ArchiveReader:
         self._taken_ids.add(number)
         result_id = self._row_id(UUID(int=number))
         if self._survey.archived is not None and (
-            archived := read_result(document, member.comment, result_id, self._upload)
+            archived := read_result(document, member.comment, result_id, self._upload, self._findings)
         ):
             return archived
         return result_row(document, result_id, self.beginning.id, self._upload, self._findings)
@@ -265,7 +267,7 @@ class _ArchiveReader:
         self, result_number: int | None, below: tuple[str, ...], member: Member, read: Callable[[], Content]
     ) -> ParsedArtifact | None:
         result_id = None if result_number is None else self._row_id(UUID(int=result_number))
-        archived = read_artifact(member.comment) if self._survey.archived else None
+        archived = read_artifact(member.comment, self._findings) if self._survey.archived else None
         name = storable_text("/".join(below))
         derived = derived_id(result_id or self.beginning.id, name)
         artifact_id = self._row_id(archived["id"]) if archived else derived

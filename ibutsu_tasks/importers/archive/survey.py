@@ -92,7 +92,7 @@ class Survey:
         except BrokenDocumentError as error:
             self._findings.note("run", f"{shown(member.path)} {error}; the run was made from its results")
             return
-        self.archived = read_run(document, member.comment, self._upload)
+        self.archived = read_run(document, member.comment, self._upload, self._findings)
         stated = document.get("start_time")
         self.start_time = self.archived.columns["start_time"] if self.archived else utc_time(stated)
         self.project = self._project_of(document) or self.project

@@ -22,6 +22,7 @@ from ibutsu_tasks.importers.archive.pruned_rows import (
     run_member,
 )
 from ibutsu_tasks.importers.parsed import ArchivedRun, JsonText
+from ibutsu_tasks.importers.values import indexed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,3 +184,41 @@ def test_json_that_python_would_change_stays_text(text: str, comes_back: bool) -
     assert isinstance(column, dict) is comes_back
     if not comes_back:
         assert column == JsonText(text)
+
+
+def edited(member: tuple[str, bytes, str | None], **values: Any) -> tuple[str, bytes, str | None]:
+    path, document, comment = member
+    return path, json.dumps(json.loads(document) | values).encode(), comment
+
+
+def test_values_that_somebody_made_too_long_are_cut_and_kept_whole(read: Callable[..., Any]) -> None:
+    noise = "".join(chr(0x4E00 + number * 7919 % 20000) for number in range(2000))
+    run, result, _ = MEMBERS
+    file = artifact_comment({**ARTIFACT_ROW, "filename": "x"}).replace('"x"', json.dumps(noise))
+    got = read(
+        pack([edited(run, env=noise), edited(result, test_id=noise), (f"{RESULT_FOLDER}/f", b"f", file)]),
+        "archive",
+    )
+    first, second = (row.archived for row in got.rows)
+    for name, row in (("env", got.run.archived.columns), ("test_id", first), ("filename", second)):
+        assert row[name] == indexed(noise)
+        assert row["data"][f"{name}_whole"] == noise
+        assert any(f" has more in {name} than an index takes" in one for one in got.run.warnings)
+    assert first["id"] == RESULT_ROW["id"]
+    assert got.run.archived.is_whole == RUN_ROW.is_whole
+
+
+def test_values_that_were_as_long_in_the_database_come_back_as_they_were(read: Callable[..., Any]) -> None:
+    long = "long " * 1000
+    run = ArchivedRun({**RUN_ROW.columns, "source": long}, is_whole=True, results=1)
+    row = {**RESULT_ROW, "test_id": long, "data": {"assignee": long, "jenkins": {"job_name": long}}}
+    file = {**ARTIFACT_ROW, "filename": long}
+    members = [
+        (f"{RUN}/run.json", *run_member(run)),
+        (f"{RESULT_FOLDER}/result.json", *result_member(row)),
+        (f"{RESULT_FOLDER}/artifact", b"", artifact_comment(file)),
+    ]
+    got = read(pack(members), "archive")
+    assert got.run.archived == run
+    assert [one.archived for one in got.rows] == [row, file]
+    assert got.run.warnings == []

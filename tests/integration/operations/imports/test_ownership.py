@@ -432,3 +432,21 @@ def test_of_many_results_that_differ_some_are_named_and_all_counted(session: Ses
         _, summary = upload(session, content)
     (warning,) = summary.warnings
     assert warning.endswith("t19 (error before, passed in this file) and 5 more.")
+
+
+def test_a_value_made_too_long_in_an_archive_costs_the_value_alone(
+    session: Session, crafted: tuple[Run, Result]
+) -> None:
+    noise = "".join(chr(0x4E00 + number * 7919 % 20000) for number in range(4000))
+    run, result = crafted
+    run.env = result.component = "short-env"
+    archived = {}
+    with tarfile.open(fileobj=io.BytesIO(pruned(run, result, []))) as tar:
+        for member in tar:
+            content = tar.extractfile(member).read().decode().replace("short-env", noise)  # type: ignore[union-attr]
+            archived[member.name] = (content, member.pax_headers.get("comment"))
+    row, summary = upload(session, packed(archived), filename="a.tar.gz")
+    assert (row.status, summary.results) == ("done", 1)
+    assert session.get_one(Run, run.id).data["env_whole"] == noise  # type: ignore[index]
+    assert session.get_one(Result, result.id).data["component_whole"] == noise
+    assert sum("it was cut, and is whole in" in one for one in summary.warnings) == 2
