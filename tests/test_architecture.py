@@ -166,7 +166,17 @@ def test_the_version_is_told_before_the_command_line_is_loaded() -> None:
     assert loaded_by("--version").isdisjoint({*HEAVY, "rich", "typer"})
 
 
-@pytest.mark.parametrize("line", ["ibutsu-tasks pr", "ibutsu-tasks prune --", "ibutsu-tasks prune r"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ibutsu-tasks pr",
+        "ibutsu-tasks prune --",
+        "ibutsu-tasks prune r",
+        "ibutsu-tasks enqueue u",
+        "ibutsu-tasks doctor --only b",
+        "ibutsu-tasks worker --loglevel d",
+    ],
+)
 def test_a_completion_imports_nothing_heavy(line: str) -> None:
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
     loaded = loaded_by("", _IBUTSU_TASKS_COMPLETE="complete_bash", **words)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.broker.connection import address_of, celery_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
 
 PRIORITY_STEPS = (0, 3, 6, 9)
@@ -17,6 +20,9 @@ SEPARATOR = "\x06\x16"
 
 UNACKED = "unacked"
 """Kombu's hash of the messages that consumers hold."""
+
+UNACKED_INDEX = "unacked_index"
+"""Kombu's sorted set of the same, by the time they were taken."""
 
 BINDING_PREFIX = "_kombu.binding."
 """Before the name of an exchange: the key of the set of its bindings."""
@@ -90,12 +96,18 @@ def count_listening_workers(client: redis.Redis) -> int:
     return sum(not node.startswith(BEAT_NODE_PREFIX) for node in nodes)
 
 
-def restore_unacked(client: redis.Redis, broker_url: str) -> int:
+def restore_unacked(client: redis.Redis, broker_url: str, set_aside: Callable[[bytes], None]) -> int:
     """Put every message that was held and not acknowledged back at the head of its queue; give their number.
 
+    What is no such message goes to `set_aside`: kombu would throw it away, or end us.
     Only for a broker without a living consumer: a living one would see its messages delivered twice.
     """
-    tags = client.hkeys(UNACKED)
+    held: dict[bytes, bytes] = client.hgetall(UNACKED)  # type: ignore[assignment]
+    tags = [tag for tag, value in held.items() if _is_held_message(value)]
+    for tag in held.keys() - set(tags):
+        set_aside(held[tag])
+        client.hdel(UNACKED, tag)
+        client.zrem(UNACKED_INDEX, tag)
     if tags:
         from kombu import Connection  # noqa: PLC0415 - seldom needed, and takes long
 
@@ -104,6 +116,18 @@ def restore_unacked(client: redis.Redis, broker_url: str) -> int:
             for tag in tags:
                 channel.qos.restore_by_tag(tag, client)
     return len(tags)
+
+
+def _is_held_message(value: bytes) -> bool:
+    """Say whether a value is what kombu keeps of a message: itself, its exchange and its routing key."""
+    try:
+        message, *place = json.loads(value)
+        properties = message.get("properties", {})
+        parts = (message.get("headers", {}), properties, properties.get("delivery_info", {}))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return False
+    names = len(place) == 2 and all(isinstance(name, str) for name in place)  # noqa: PLR2004 - see above
+    return names and all(isinstance(part, dict) for part in parts)
 
 
 def _bindings(client: redis.Redis, exchange: str) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import typer
 
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import setting_rows
-from ibutsu_tasks.settings.values import NONE
+from ibutsu_tasks.settings.values import LOG_FORMATS, LOG_LEVELS, NONE
 from ibutsu_tasks.text.control_characters import visible
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
@@ -17,6 +17,10 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 MAX_SECONDS = 365 * 24 * 3600
 """No wait and no delay on the command line is longer than a year; Celery's dates end at the year 9999."""
+
+
+_CHOICES = {"log_level": LOG_LEVELS, "log_format": LOG_FORMATS}
+"""Settings that a shell can complete."""
 
 
 def command_app(**options: Any) -> typer.Typer:
@@ -33,8 +37,16 @@ def setting_option(name: str, metavar: str | None = None) -> Any:
     unit = f" ({row.unit})" if row.unit else ""
     default = "none" if row.default_text == NONE else row.default_text
     help_text = f"{row.help.rstrip('.')}{unit}. [env: {row.variables[0]}; default: {default}]"
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in _CHOICES[name] if choice.startswith(incomplete)]
+
     return typer.Option(
-        *row.flags, help=help_text, metavar=metavar or name.rsplit("_", 1)[-1].upper(), show_default=False
+        *row.flags,
+        help=help_text,
+        metavar=metavar or name.rsplit("_", 1)[-1].upper(),
+        show_default=False,
+        autocompletion=complete if name in _CHOICES else None,
     )
 
 

@@ -9,13 +9,14 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from redis import RedisError
+from redis import Redis, RedisError
 from sqlalchemy import inspect
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
 from ibutsu_tasks.database.models import TABLES, create_tables
+from ibutsu_tasks.delivery.quarantine import QUARANTINE, set_aside
 from ibutsu_tasks.errors import BrokerUnreachableError, IbutsuTasksError, LocalServersError
 from ibutsu_tasks.local.guard import Guard, end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, wait_until
@@ -122,9 +123,13 @@ class LocalStack:
             if len(client.client_list()) > 1:
                 return  # Somebody else works here, and holds messages rightly.
             client.delete(BEAT_LEADER_KEY)
-            count = restore_unacked(client, self.servers.broker_url)
+            count = restore_unacked(client, self.servers.broker_url, partial(self._set_aside, client))
         if count:
             self._say(f"put {count} messages of killed workers back in the queue")
+
+    def _set_aside(self, client: Redis, value: bytes) -> None:
+        set_aside(client, value, "", "held by a worker that was killed, and no message")
+        self._say(f"set aside what a killed worker held and is no message; it is in Redis, in {QUARANTINE}")
 
     def _ensure_tables(self) -> None:
         engine = build_engine(self.servers.database_url, "ibutsu-tasks/up")
@@ -196,7 +201,7 @@ class LocalStack:
         with suppress(BrokerUnreachableError, RedisError):
             if role is WORKER and not self._is_worker_ready(self.servers.broker_url):
                 with build_client(self.servers.broker_url) as client:
-                    restore_unacked(client, self.servers.broker_url)
+                    restore_unacked(client, self.servers.broker_url, partial(self._set_aside, client))
 
     def _wait_until_ready(self) -> None:
         checks = readiness_checks(self.record, self._is_worker_ready)

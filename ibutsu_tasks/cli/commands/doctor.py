@@ -36,6 +36,13 @@ EXIT_CODES = {
 app = command_app()
 
 
+def _complete_check(incomplete: str) -> list[str]:
+    from ibutsu_tasks.doctor import CHECKS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in CHECKS if name.startswith(last)]
+
+
 @app.command()
 def doctor(
     context: typer.Context,
@@ -45,6 +52,7 @@ def doctor(
             help="Run these checks alone: settings, broker, backend, database, workers, beat, prunes,"
             " flower.",
             metavar="CHECK[,CHECK]",
+            autocompletion=_complete_check,
         ),
     ] = None,
     json_wanted: JsonOption = False,

@@ -14,12 +14,22 @@ from ibutsu_tasks.errors import UsageError
 app = command_app()
 
 
+def _complete_task(incomplete: str) -> list[str]:
+    from ibutsu_tasks.sending.signatures import STUBS
+
+    return [name for name in (full.rpartition(".")[2] for full in STUBS) if name.startswith(incomplete)]
+
+
 @app.command()
 def enqueue(
     context: typer.Context,
     task: Annotated[
         str | None,
-        typer.Argument(metavar="[TASK]", help="Short or full name; without one, all tasks are listed."),
+        typer.Argument(
+            metavar="[TASK]",
+            help="Short or full name; without one, all tasks are listed.",
+            autocompletion=_complete_task,
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,
