@@ -75,9 +75,11 @@ def create_flower_app(settings: Settings | None = None) -> Celery:
     """
     settings = settings or load_settings()
     app = create_app_variant("flower", settings)
-    # Flower reads its variables itself, and stops at what Kubernetes puts there.
-    if is_kubernetes_link(os.environ.get("FLOWER_PORT")):
-        del os.environ["FLOWER_PORT"]
+    # Flower reads its variables itself: it stops at what Kubernetes puts there, and an empty password closes
+    # its page to everybody.
+    for name in [name for name in os.environ if name.startswith("FLOWER_")]:
+        if not os.environ[name] or (name == "FLOWER_PORT" and is_kubernetes_link(os.environ[name])):
+            del os.environ[name]
     # Tornado adds a handler of its own only where there is none.
     configure_logs(settings.log_level, settings.log_format, settings.mask)
     flower_page.guard(settings)

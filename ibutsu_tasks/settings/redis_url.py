@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -32,6 +33,12 @@ def _verification(value: str) -> str:
     return one_of(("required", "optional", "none"))(value.upper().removeprefix("CERT_"))
 
 
+def _file(value: str) -> str:
+    if not Path(value).is_file():
+        raise UnusableError("names no file that is there")
+    return value
+
+
 _CONNECTION_OPTIONS: dict[str, Callable[[str], Any]] = {
     "client_name": str,
     "health_check_interval": count,
@@ -42,12 +49,12 @@ _CONNECTION_OPTIONS: dict[str, Callable[[str], Any]] = {
     "socket_timeout": seconds,
 }
 _TLS_OPTIONS: dict[str, Callable[[str], Any]] = {
-    "ssl_ca_certs": str,
+    "ssl_ca_certs": _file,
     "ssl_ca_path": str,
     "ssl_cert_reqs": _verification,
-    "ssl_certfile": str,
+    "ssl_certfile": _file,
     "ssl_check_hostname": _yes_or_no,
-    "ssl_keyfile": str,
+    "ssl_keyfile": _file,
     "ssl_password": str,
 }
 _PLACE_OPTIONS: dict[str, Callable[[str], Any]] = {

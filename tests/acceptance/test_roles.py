@@ -117,12 +117,27 @@ def test_log_lines_are_json_and_name_the_task(env: dict[str, str], settings: Set
 @pytest.mark.parametrize("name", ["beat", "flower"])
 def test_the_log_lines_of_beat_and_flower_are_json_too(env: dict[str, str], name: str) -> None:
     own = env | {"FLOWER_PORT": str(free_port()), "IBUTSU_TASKS_LOG_FORMAT": "json"}
+    own |= {"IBUTSU_TASKS_NO_SUCH": "1"}
+    health = f"http://127.0.0.1:{own['FLOWER_PORT']}/healthcheck"
     said = {"beat": "this beat leads now", "flower": "Visit me at"}[name]
     with role(name, env=own) as running:
         running.wait_for(said)
+        if name == "flower":
+            until(lambda: status_of(health) == 200)
         running.stop()
     entries = [json.loads(line) for line in running.lines]
     assert any(said in entry["message"] for entry in entries)
+    assert entries[0]["level"] == "warning"
+    assert entries[0]["message"].startswith("IBUTSU_TASKS_NO_SUCH in the environment has no effect")
+
+
+def test_an_empty_password_of_flower_is_none(broker_url: str) -> None:
+    port = free_port()
+    env = {"CELERY_BROKER_URL": broker_url, "FLOWER_BASIC_AUTH": "", "FLOWER_PORT": str(port)}
+    with role("flower", env=env) as flower:
+        flower.wait_for("Visit me at")
+        until(lambda: status_of(f"http://127.0.0.1:{port}/healthcheck") == 200)
+        assert status_of(f"http://127.0.0.1:{port}/") == 200
 
 
 def test_options_after_the_dashes_and_the_environment_reach_celery(env: dict[str, str]) -> None:

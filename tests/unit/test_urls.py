@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
@@ -18,6 +19,9 @@ from ibutsu_tasks.settings import load_settings, read_settings
 from ibutsu_tasks.settings.redis_url import backend_url, broker_url
 from ibutsu_tasks.settings.urls import _DATABASE_OPTIONS, database_url, web_url
 from ibutsu_tasks.settings.values import UnusableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PIECES = st.sampled_from(
     [
@@ -126,3 +130,12 @@ def test_a_long_path_of_a_socket_is_no_name() -> None:
 def test_an_encoded_nul_is_refused(rest: str) -> None:
     with pytest.raises(UnusableError, match="NUL"):
         database_url(f"postgresql://{rest}")
+
+
+@pytest.mark.parametrize("name", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+def test_a_certificate_that_is_not_there_is_said_at_the_start(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "file.pem"
+    with pytest.raises(UnusableError, match=f"has an option {name} that names no file that is there"):
+        broker_url(f"rediss://h:1/0?{name}={file}")
+    file.touch()
+    assert broker_url(f"rediss://h:1/0?{name}={file}")

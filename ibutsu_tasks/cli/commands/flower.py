@@ -28,4 +28,4 @@ def flower(
     state = state_of(context).with_options(flower_address=address, flower_port=port)
     from ibutsu_tasks.roles import start
 
-    raise typer.Exit(start.run_flower(state.settings, flower_args or []))
+    raise typer.Exit(start.run_flower(state.role_settings, flower_args or []))
