@@ -23,6 +23,10 @@ from ibutsu_tasks.errors import IbutsuTasksError, UsageError
 
 PROGRAM = "ibutsu-tasks"
 
+# Typer brings a Click of its own along and shows this part of it alone.
+_WRONG_USAGE: Any = typer.BadParameter.__base__
+"""What Click raises for options and arguments that it cannot read."""
+
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
@@ -75,8 +79,15 @@ class LazyGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, show what it came to, be that a foreseen error, and end with its exit code."""
+        words = list(ctx.args)
         try:
             result = super().invoke(ctx)
+        except _WRONG_USAGE as error:
+            if not _asks_for_json(words):
+                raise
+            ctx.obj.output.json_wanted = True
+            hint = f"`{PROGRAM} {ctx.invoked_subcommand} --help` shows what it takes."
+            result = failure(UsageError(error.format_message(), hint))
         except IbutsuTasksError as error:
             if ctx.obj is None:
                 raise
@@ -92,6 +103,11 @@ class LazyGroup(TyperGroup):
         if row is None and not args[0].startswith("-"):
             raise UsageError(f"There is no command {args[0]!r}.", _suggest_command(args[0]))
         return (row.name, load_command(row), args[1:]) if row else super().resolve_command(ctx, args)
+
+
+def _asks_for_json(words: list[str]) -> bool:
+    """Say whether a command line that Click cannot read asks for JSON."""
+    return "--json" in words[: words.index("--") if "--" in words else None]
 
 
 def _suggest_command(name: str) -> str:

@@ -11,11 +11,12 @@ from ibutsu_tasks.broker.connection import unreachable
 from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.result import Note, Result, Table
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.operations.prune.history import PruneState, read_history
+from ibutsu_tasks.operations.prune.history import SIGN_OF_LIFE_SECONDS, PruneState, read_history
 from ibutsu_tasks.resources import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
 
     from ibutsu_tasks.cli.result import Block
     from ibutsu_tasks.cli.state import CliState
@@ -33,6 +34,9 @@ COLOURS = {
     PruneState.LOST: "bold red",
 }
 
+SILENT_SECONDS = 4 * SIGN_OF_LIFE_SECONDS
+"""A running prune that has been silent for longer may have been killed."""
+
 NEVER_ENDED = "It never said how it ended: its process was killed."
 
 
@@ -44,7 +48,13 @@ def show(state: CliState, rules: Collection[str]) -> Result:
     now = utc_now()
     ends = [(record, record.state(now)) for record in _read(state) if record.rule in rules]
     prunes = [record.as_json() | {"state": end} for record, end in ends]
-    return Result({"prunes": prunes}, list(_blocks(ends)))
+    return Result({"prunes": prunes}, list(_blocks(ends, now)))
+
+
+def _unended(record: PruneRecord, end: PruneState, now: datetime) -> str | None:
+    if end is PruneState.RUNNING and (now - record.seen).total_seconds() > SILENT_SECONDS:
+        return f"It is running a long statement or was killed; last seen {format_moment(record.seen)}."
+    return NEVER_ENDED if end is PruneState.LOST else None
 
 
 def _read(state: CliState) -> list[PruneRecord]:
@@ -56,7 +66,7 @@ def _read(state: CliState) -> list[PruneRecord]:
             raise unreachable(error, broker_url) from error
 
 
-def _blocks(ends: Sequence[tuple[PruneRecord, PruneState]]) -> Iterator[Block]:
+def _blocks(ends: Sequence[tuple[PruneRecord, PruneState]], now: datetime) -> Iterator[Block]:
     if not ends:
         yield Note("No prune is on record.")
         return
@@ -66,8 +76,8 @@ def _blocks(ends: Sequence[tuple[PruneRecord, PruneState]]) -> Iterator[Block]:
         size = format_bytes(record.size_bytes) if record.deleted else "–"
         told = [f"{record.rows:,}", size, format_seconds(record.seconds), plain(record.by)]
         cells.append([started, rule, *told, f"[{COLOURS[end]}]{end}[/]"])
-        if record.sentence or end is PruneState.LOST:
-            sentences.append([started, rule, f"[{COLOURS[end]}]{plain(record.sentence or NEVER_ENDED)}[/]"])
+        if sentence := record.sentence or _unended(record, end, now):
+            sentences.append([started, rule, f"[{COLOURS[end]}]{plain(sentence)}[/]"])
     columns = ["started (UTC)", "rule", "rows", "size", "took", "by", "end"]
     yield Table(columns, cells, right=["rows", "size", "took"], width_limit=TABLE_WIDTH, heads=2)
     if sentences:

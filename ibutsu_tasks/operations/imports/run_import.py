@@ -78,40 +78,40 @@ class ImportSummary:
 def run_import(
     session: Session,
     import_id: UUID,
-    format_name: str,
+    upload_format: str,
     limits: ImportLimits,
     on_progress: OnProgress = lambda *_: None,
     write_limits: WriteLimits = WRITE_LIMITS,
 ) -> ImportSummary:
     """Import the content of one row, in the session's transaction.
 
-    The content decides the format; `format_name`, which the upload's name decided, is what is reported of an
-    import done before. `on_progress` is called for every piece read; it is to be quick.
+    The content decides the format; `upload_format`, which the upload's name decided, is what is reported of
+    an import done before. `on_progress` is called for every piece read; it is to be quick.
     Raises RefusedError when there is no such import, InvalidImportError with the user's sentence when
     its file cannot be imported.
     """
     with open_content(session, import_id) as content:
         row = current_row(session, import_id)
         if content is None:
-            return _done_before(row, format_name)
+            return _done_before(row, upload_format)
         summary = _import_content(_Import(session, row, content, limits, on_progress, write_limits))
     drop_content(session, import_id)
     return summary
 
 
-def _done_before(row: Import, format_name: str) -> ImportSummary:
+def _done_before(row: Import, upload_format: str) -> ImportSummary:
     if row.status != "done":
         raise InvalidImportError(
             f"The content of {shown(row.filename or str(row.id))} is no longer stored; upload the file again."
         )
     run_id = run_id_of(row)
     # The first delivery may have died between its commit and its message.
-    is_due = format_name == ARCHIVE and not data_of(row).get(RESTORED)
+    is_due = upload_format == ARCHIVE and not data_of(row).get(RESTORED)
     return ImportSummary(
         row.id,
         run_id,
         already_done=True,
-        format=format_name,
+        format=upload_format,
         summary={},
         partial=partial_of(row),
         runs_to_update=(run_id,) if run_id and is_due else (),

@@ -1,0 +1,35 @@
+"""Options and arguments that cannot be read are told as JSON where that is asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.commands import run_here
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("lint --json --nope", "No such option: --nope"),
+        ("lint --nope --json x.xml", "No such option: --nope"),
+        ("lint --json", "Missing argument 'FILES...'."),
+        ("prune --json runs twice", "unexpected extra argument"),
+        ("import --json --project", "requires an argument"),
+    ],
+)
+def test_wrong_usage_is_a_document(line: str, sentence: str) -> None:
+    done = run_here(*line.split())
+    document = json.loads(done.stdout)
+    assert sentence in document["error"]
+    assert (document["version"], done.returncode) == (1, 2)
+    assert document["hint"] == f"`ibutsu-tasks {line.split(maxsplit=1)[0]} --help` shows what it takes."
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize("line", ["lint --nope x.xml", "lint --nope -- --json"])
+def test_people_get_what_click_says(line: str) -> None:
+    done = run_here(*line.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such option: --nope" in done.stderr
