@@ -12,6 +12,7 @@ from typing import Any
 import billiard.pool
 from celery import Celery, signals
 from celery.schedules import crontab
+from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from ibutsu_tasks.broker.connection import address_of, celery_options, celery_url
@@ -22,7 +23,7 @@ from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import Settings, load_settings
 from ibutsu_tasks.tasks import TASK_MODULES
 from ibutsu_tasks.tasks.base import DatabaseCelery, DatabaseTask
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE, RECONCILE_IMPORTS
 
 FLOWER_NAME = "ibutsu_server_flower"
 WORKER_NAME = "ibutsu_server_worker"
@@ -167,6 +168,7 @@ def _broker_conf(settings: Settings, timeout_seconds: float = ROLE_TIMEOUT_SECON
         "result_expires": settings.result_expires_seconds,
         "task_publish_retry_policy": publish_retry,
         "task_default_queue": DEFAULT_QUEUE,
+        "task_routes": {RECONCILE_IMPORTS: {"queue": OWN_QUEUE}},
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
@@ -207,6 +209,8 @@ def _worker_conf(settings: Settings) -> dict[str, Any]:
         "task_track_started": False,
         "task_send_sent_event": True,
         "worker_send_task_events": True,
+        # Each to an exchange of its own: in Celery's default one, both would get every message.
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in (DEFAULT_QUEUE, OWN_QUEUE)],
         "worker_consumer": "ibutsu_tasks.delivery.consumer:Consumer",
         "worker_concurrency": settings.worker_concurrency if settings.worker_concurrency != "auto" else None,
         "worker_prefetch_multiplier": settings.worker_prefetch_multiplier,

@@ -10,6 +10,7 @@ from ibutsu_tasks.wire_names import (
     PRUNE_OLD_IMPORT_FILES,
     PRUNE_OLD_RESULTS,
     PRUNE_OLD_RUNS,
+    RECONCILE_IMPORTS,
     SYNC_ABORTED_RUNS,
 )
 
@@ -47,4 +48,5 @@ SCHEDULE = (
     ScheduleRow("prune-old-results", "0 5 * * 6", PRUNE_OLD_RESULTS, (5,)),
     ScheduleRow("prune-old-runs", "0 6 * * 6", PRUNE_OLD_RUNS, (12,)),
     ScheduleRow("sync-aborted-runs", "*/30 * * * *", SYNC_ABORTED_RUNS),
+    ScheduleRow("reconcile-imports", "*/5 * * * *", RECONCILE_IMPORTS),
 )

@@ -15,5 +15,11 @@ PRUNE_OLD_IMPORT_FILES = "ibutsu_server.tasks.db.prune_old_import_files"
 CLEAR_IMPORT_FILE_CONTENT = "ibutsu_server.tasks.db.clear_import_file_content"
 SEED_USERS = "ibutsu_server.tasks.db.seed_users"
 
+RECONCILE_IMPORTS = "ibutsu_tasks.imports.reconcile_imports"
+"""A task of our own, which the workers of an unmodified Ibutsu server do not know."""
+
+OWN_QUEUE = "ibutsu-tasks"
+"""The queue of our own tasks: workers of an unmodified server do not consume it, so none throws them away."""
+
 DEFAULT_QUEUE = "celery"
 """An unmodified API server publishes to no other, so every worker consumes it."""

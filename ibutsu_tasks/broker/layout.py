@@ -38,6 +38,9 @@ MOST_SCANS = 50
 KEYS_PER_SCAN = 1000
 """A broker with a million results is looked through in part: a look must not become a load."""
 
+REQUEUE_LOCK_KEY = "ibutsu-tasks:imports:requeue-lock"
+"""Lock, a string that expires: one process at a time decides on lost imports."""
+
 BEAT_LEADER_KEY = "ibutsu-tasks:beat:leader"
 """String, the lease of the beat that leads: JSON with its host, pid and fence, with since when (Redis' clock,
 seconds) and by its own clock then (time). Whoever reads it back as it was written leads; it expires."""

@@ -47,6 +47,7 @@ COMMANDS = (
         "import", "import_", "Import JUnit XML files and archives and follow them to the end.", "Work"
     ),
     CommandRow("enqueue", "enqueue", "Send one task, or run it right here.", "Work"),
+    CommandRow("imports", "imports", "Send imports again that are lost, or that failed.", "Work"),
     CommandRow("prune", "prune", "Delete old rows, after showing what would go.", "Work"),
     CommandRow("doctor", "doctor", "Check every service and say how to fix what is wrong.", "Look"),
     CommandRow("schedule", "schedule", "Show what beat sends, when it last did, and which leads.", "Look"),

@@ -18,7 +18,7 @@ from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.roles import flower_page
 from ibutsu_tasks.settings import load_settings
 from ibutsu_tasks.settings.sources import is_kubernetes_link
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -35,7 +35,7 @@ def run_worker(settings: Settings, celery_args: list[str]) -> int:
     Raises SettingsError when broker or database are not named.
     """
     app = create_app_variant("worker", settings)
-    queues = dict.fromkeys((DEFAULT_QUEUE, *settings.worker_queues))
+    queues = dict.fromkeys((DEFAULT_QUEUE, OWN_QUEUE, *settings.worker_queues))
     options = ["--queues", ",".join(queues), "--concurrency", str(settings.worker_concurrency)]
     if settings.worker_hostname:
         options += ["--hostname", settings.worker_hostname]

@@ -65,6 +65,10 @@ def update_run(run_id: str) -> None:
     """Recompute a run's summary from its results; a run that does not exist is no error."""
 
 
+def reconcile_imports() -> None:
+    """Send every lost import again, or end it when its content is gone; leave alone what may be alive."""
+
+
 STUBS: dict[str, Callable[..., None]] = {
     "ibutsu_server.tasks.db.clear_import_file_content": clear_import_file_content,
     "ibutsu_server.tasks.db.prune_old_files": prune_old_files,
@@ -78,4 +82,5 @@ STUBS: dict[str, Callable[..., None]] = {
     "ibutsu_server.tasks.results.add_result_start_time": add_result_start_time,
     "ibutsu_server.tasks.runs.sync_aborted_runs": sync_aborted_runs,
     "ibutsu_server.tasks.runs.update_run": update_run,
+    "ibutsu_tasks.imports.reconcile_imports": reconcile_imports,
 }

@@ -155,6 +155,11 @@ class Settings:
         parse=values.whole_number(1, 2**63 - 1),
         unit="bytes",
     )
+    import_stuck_seconds: float = duration(
+        "IBUTSU_TASKS_IMPORT_STUCK_SECONDS",
+        "An import older than this that has not ended and is nowhere is sent again.",
+        600.0,
+    )
     query_max_rows: int = number("IBUTSU_TASKS_QUERY_MAX_ROWS", "Largest page `query_task` answers.", 50_000)
     retention: tuple[ProjectAge, ...] = setting(
         "IBUTSU_TASKS_RETENTION",

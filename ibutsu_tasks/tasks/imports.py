@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ibutsu_tasks.operations.imports.content import OnProgress
 
 
+IMPORT_TASKS = frozenset({RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT})
+
 UNFORESEEN = "The import failed for an unforeseen reason; the worker's log says more."
 
 
@@ -76,7 +78,7 @@ def _on_failure(
     Celery sends this signal from the child that raised, and from the parent when the child was
     killed or ran over its hard time limit.
     """
-    if getattr(sender, "name", None) not in {RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT}:
+    if getattr(sender, "name", None) not in IMPORT_TASKS:
         return
     if not isinstance(exception, (*TRANSIENT_ERRORS, WorkerLostError, TimeLimitExceeded)):
         return
@@ -88,6 +90,11 @@ def _on_failure(
 
 def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:
     sentence = str(error) if isinstance(error, IbutsuTasksError) else _explain(error)
+    mark_failed(task, import_id, sentence)
+
+
+def mark_failed(task: DatabaseTask, import_id: UUID, sentence: str) -> None:
+    """Record why an import failed. Raises ServiceUnreachableError when the database is away."""
     with task.resources.session() as session:
         records.mark_failed(session, import_id, sentence)
 

@@ -35,6 +35,7 @@ WIRE_NAMES = {
     "ibutsu_server.tasks.db.prune_old_import_files": ["days"],
     "ibutsu_server.tasks.db.clear_import_file_content": ["import_id"],
     "ibutsu_server.tasks.db.seed_users": ["projects"],
+    "ibutsu_tasks.imports.reconcile_imports": [],
 }
 
 
@@ -52,6 +53,7 @@ def test_the_schedule_is_the_contracts_and_its_arguments_fit(settings: Settings)
         "prune-old-results": "<crontab: 0 5 * * 6 (m/h/dM/MY/d)>",
         "prune-old-runs": "<crontab: 0 6 * * 6 (m/h/dM/MY/d)>",
         "sync-aborted-runs": "<crontab: */30 * * * * (m/h/dM/MY/d)>",
+        "reconcile-imports": "<crontab: */5 * * * * (m/h/dM/MY/d)>",
     }
     for row in SCHEDULE:
         inspect.signature(app.tasks[row.task].run).bind(*row.args)
@@ -61,7 +63,19 @@ def test_the_schedule_is_the_contracts_and_its_arguments_fit(settings: Settings)
         "prune-old-results": (5,),
         "prune-old-runs": (12,),
         "sync-aborted-runs": (),
+        "reconcile-imports": (),
     }
+
+
+def test_tasks_of_our_own_go_where_no_stock_worker_takes_them(settings: Settings) -> None:
+    for app in (
+        celery_app.create_celery_app(settings=settings),
+        celery_app.create_client_app(settings),
+        celery_app.create_broker_celery_app(settings=settings),
+    ):
+        for name in WIRE_NAMES:
+            queue = app.amqp.router.route({}, name)["queue"].name
+            assert queue == ("celery" if name.startswith("ibutsu_server.") else "ibutsu-tasks")
 
 
 @pytest.mark.parametrize(

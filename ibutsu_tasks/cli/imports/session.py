@@ -128,12 +128,12 @@ def parse_metadata(assignments: Sequence[str]) -> dict[str, Any]:
     return metadata
 
 
-def parse_ids(words: Sequence[str]) -> list[UUID]:
-    """Read the ids of imports. Raises UsageError for one that is none."""
+def parse_ids(words: Sequence[str], what: str = "--follow") -> list[UUID]:
+    """Read the ids of imports, given to `what`. Raises UsageError for one that is none."""
     try:
         return [UUID(word) for word in words]
     except ValueError:
-        raise UsageError("--follow needs the id of an import, such as --json shows.") from None
+        raise UsageError(f"{what} needs the id of an import, such as --json shows.") from None
 
 
 def _import_file(

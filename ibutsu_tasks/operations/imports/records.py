@@ -24,6 +24,9 @@ PARTIAL = "partial"
 """Key in the data of an import: true asks to keep what stands before a break of the file, a sentence says
 what came of it. A run has the sentence."""
 
+SENT_AGAIN = "sent_again"
+"""Key in the data of an import: how often it was lost and sent again since it last ended."""
+
 ENDED = frozenset({"done", "error"})
 
 

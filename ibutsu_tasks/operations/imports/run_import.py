@@ -24,7 +24,14 @@ from ibutsu_tasks.operations.imports.columns import References, RowTarget
 from ibutsu_tasks.operations.imports.content import WatchedContent, drop_content, open_content
 from ibutsu_tasks.operations.imports.ownership import ForeignRowsError, refuse_foreign_run
 from ibutsu_tasks.operations.imports.projects import missing_project, project_of_file, project_of_upload
-from ibutsu_tasks.operations.imports.records import PARTIAL, current_row, data_of, partial_of, run_id_of
+from ibutsu_tasks.operations.imports.records import (
+    PARTIAL,
+    SENT_AGAIN,
+    current_row,
+    data_of,
+    partial_of,
+    run_id_of,
+)
 from ibutsu_tasks.operations.imports.rows import WRITE_LIMITS, RowWriter, WriteLimits, WrittenRows
 from ibutsu_tasks.text.storable import storable_json
 
@@ -249,7 +256,7 @@ class _Import:
         return project_of_file(self.session, parsed.project)
 
     def _finish_row(self, run_id: UUID) -> None:
-        before = {"error", "warnings", PARTIAL, RESTORED}
+        before = {"error", "warnings", PARTIAL, RESTORED, SENT_AGAIN}
         kept = {key: value for key, value in data_of(self.row).items() if key not in before}
         facts: dict[str, Any] = {"warnings": self._warnings} if self._warnings else {}
         if self._partial is not None:

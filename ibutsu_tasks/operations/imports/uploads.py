@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import func, select
+
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.copying import copy_rows
 from ibutsu_tasks.database.models import Import, ImportFile
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.orm import Session
+
+HEAD_BYTES = 64 * 1024
+"""What of a stored file tells its format."""
 
 WIRE_NAMES = {"junit": RUN_JUNIT_IMPORT, "archive": RUN_ARCHIVE_IMPORT}
 """The task that imports a format."""
@@ -87,6 +92,14 @@ def store_upload(
     except EOFError:
         raise InvalidImportError(f"{name} became shorter while it was read.", "Try again.") from None
     return StoredUpload(row.id, wire_name, message_of(row))
+
+
+def stored_again(session: Session, row: Import) -> StoredUpload:
+    """Give the message of an import whose content is stored, to be published once more."""
+    head = func.substr(ImportFile.content, 1, HEAD_BYTES)
+    query = select(head).where(ImportFile.import_id == row.id, ImportFile.content.is_not(None)).limit(1)
+    with io.BytesIO(session.scalar(query) or b"") as file:
+        return StoredUpload(row.id, WIRE_NAMES[_format_of(file, row.filename or "")], message_of(row))
 
 
 def message_of(row: Import) -> dict[str, Any]:

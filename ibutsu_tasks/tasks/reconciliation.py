@@ -1,0 +1,35 @@
+"""The task of our own that finds lost imports; beat sends it to the queue that only our workers consume."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from celery import shared_task
+
+from ibutsu_tasks.operations.imports.reconciliation import Fate, Reconciler
+from ibutsu_tasks.operations.imports.whereabouts import Broker
+from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.wire_names import RECONCILE_IMPORTS
+
+logger = logging.getLogger(__name__)
+
+EXPIRES_SECONDS = 240
+"""Less than the period: of messages that nobody took in time, the next one does the work."""
+
+
+@shared_task(name=RECONCILE_IMPORTS, bind=True, base=DatabaseTask, expires=EXPIRES_SECONDS)
+def reconcile_imports(self: DatabaseTask) -> dict[str, int]:
+    """Send every lost import again, or end it when its content is gone; leave alone what may be alive."""
+    resources = self.resources
+    settings = resources.settings
+    broker = Broker(resources.redis, settings.require_broker(), settings.worker_queues)
+    reconciler = Reconciler(
+        resources.session, broker, lambda upload: self.send_now(upload.wire_name, upload.message)
+    )
+    decisions = reconciler.requeue_stuck(settings.import_stuck_seconds)
+    for one in decisions:
+        level = logging.DEBUG if one.fate is Fate.LEFT else logging.WARNING
+        logger.log(level, "import %s: %s: %s", one.import_id, one.fate.value, one.reason)
+    counts = Counter(one.fate for one in decisions)
+    return {fate.value: counts[fate] for fate in Fate}
