@@ -41,6 +41,9 @@ KEYS_PER_SCAN = 1000
 REQUEUE_LOCK_KEY = "ibutsu-tasks:imports:requeue-lock"
 """Lock, a string that expires: one process at a time decides on lost imports."""
 
+LAST_RECONCILIATION_KEY = "ibutsu-tasks:imports:last-reconciliation"
+"""ISO time in UTC, a string, when lost imports were last looked for."""
+
 BEAT_LEADER_KEY = "ibutsu-tasks:beat:leader"
 """String, the lease of the beat that leads: JSON with its host, pid and fence, with since when (Redis' clock,
 seconds) and by its own clock then (time). Whoever reads it back as it was written leads; it expires."""

@@ -52,8 +52,8 @@ class _Transport(redis.Transport):
     Channel = _Channel
 
 
-def ask_workers(broker_url: str, questions: Sequence[str]) -> Answers:
-    """Ask every worker that listens these commands of Celery's control, one after the other.
+def ask_workers(broker_url: str, questions: Sequence[str], reply_seconds: float = REPLY_SECONDS) -> Answers:
+    """Ask every worker that listens these commands of Celery's control, until one leaves some silent.
 
     Raises what kombu and the Redis client raise.
     """
@@ -68,15 +68,16 @@ def ask_workers(broker_url: str, questions: Sequence[str]) -> Answers:
         mailbox = Mailbox(CONTROL_NAMESPACE, type="fanout", connection=connection)
         channel = connection.channel()
         for question in questions:
-            answers = _ask(mailbox, channel, question)
-            silent = max(silent, channel.reached - len(answers))
+            answers = _ask(mailbox, channel, question, reply_seconds)
             replies += answers
+            if (silent := max(channel.reached - len(answers), 0)) > 0:
+                break
     return Answers(tuple(replies), silent)
 
 
-def _ask(mailbox: Any, channel: Any, question: str) -> list[Any]:
+def _ask(mailbox: Any, channel: Any, question: str, reply_seconds: float) -> list[Any]:
     ticket = str(uuid4())
-    wait: dict[str, Any] = {"timeout": REPLY_SECONDS, "channel": channel}
+    wait: dict[str, Any] = {"timeout": reply_seconds, "channel": channel}
     mailbox._publish(question, {}, reply_ticket=ticket, **wait)  # noqa: SLF001
     # Nobody heard it: a limit of 0 means none.
     return list(mailbox._collect(ticket, limit=channel.reached, **wait)) if channel.reached else []  # noqa: SLF001

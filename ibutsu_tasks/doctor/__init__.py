@@ -31,6 +31,7 @@ CHECKS: dict[str, Callable[[Settings], tuple[str, ...]]] = {
     "workers": lambda _: ("broker",),
     "beat": lambda _: ("broker",),
     "prunes": lambda _: ("broker", "database"),
+    "imports": lambda _: ("broker", "database"),
     "flower": lambda _: (),
 }
 """All checks in the order they are shown, and which others each needs. `doctor/<name>.py` has

@@ -40,6 +40,7 @@ LETTERS = {
     "workers": "W",
     "beat": "T",
     "prunes": "P",
+    "imports": "I",
     "flower": "F",
 }
 """The letter of each check's codes."""
@@ -85,6 +86,7 @@ _BY_CHECK: dict[str, dict[tuple[Severity, Verdict], tuple[str, ...]]] = {
     "workers": {_BAD: ("01", "02"), _ADVICE: ("03",), _DOWN: ("19",)},
     "beat": {_BAD: ("01", "03"), _ADVICE: ("02",), _DOWN: ("19",)},
     "prunes": {_BAD: ("01", "02", "03"), _ADVICE: ("10",), _DOWN: ("19",)},
+    "imports": {_BAD: ("01",), _ADVICE: ("10", "11"), _DOWN: ("19",)},
     "flower": {_BAD: ("02", "03"), _DOWN: ("01",)},
 }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import LockError
 from sqlalchemy import select
 
-from ibutsu_tasks.broker.layout import REQUEUE_LOCK_KEY
+from ibutsu_tasks.broker.layout import LAST_RECONCILIATION_KEY, REQUEUE_LOCK_KEY
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import Import, ImportFile, Run
@@ -93,7 +93,9 @@ class Reconciler:
         """
         with self.session() as session:
             stuck = [one.import_id for one in open_imports(session, age_seconds)]
-        return self._decide(stuck, OPEN, most_times=MAX_TIMES) if stuck else []
+        decisions = self._decide(stuck, OPEN, most_times=MAX_TIMES) if stuck else []
+        self.broker.client.set(LAST_RECONCILIATION_KEY, utc_now().isoformat())
+        return decisions
 
     def requeue(self, import_ids: Sequence[UUID]) -> list[Decision]:
         """Decide on these imports, also on those that ended in `error`. Raises as `requeue_stuck` does."""

@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.broker.layout import declared_queues
+from ibutsu_tasks.broker.layout import UNACKED, declared_queues, queue_depth
 from ibutsu_tasks.broker.messages import held_ids, ids_in, waiting_ids
-from ibutsu_tasks.broker.workers import ask_workers
+from ibutsu_tasks.broker.workers import REPLY_SECONDS, ask_workers
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
@@ -49,14 +49,19 @@ class Broker:
     client: Redis
     url: str
     queues: tuple[str, ...] = ()
+    reply_seconds: float = REPLY_SECONDS
+
+    def count_messages(self) -> int:
+        """Count what a look has to read."""
+        depths = (queue_depth(self.client, queue) for queue in self._all_queues())
+        return sum(depths) + int(self.client.hlen(UNACKED))
 
     def look(self, import_ids: Collection[UUID]) -> Whereabouts:
         """Look once. Raises what kombu and the Redis client raise."""
         # A message moves from a queue to a holder and from there to work: looked at in this order, it is met.
-        queues = {DEFAULT_QUEUE, *self.queues, *declared_queues(self.client)}
-        waiting = waiting_ids(self.client, sorted(queues))
+        waiting = waiting_ids(self.client, self._all_queues())
         held = held_ids(self.client)
-        answers = ask_workers(self.url, QUESTIONS)
+        answers = ask_workers(self.url, QUESTIONS, self.reply_seconds)
         at_work = ids_in(json.dumps(answers.replies, default=str))
         found = _where(import_ids, ((WAITING, waiting), (HELD, held), (AT_WORK, at_work)))
         return Whereabouts(found, frozenset(import_ids) - found.keys(), answers.silent)
@@ -69,6 +74,9 @@ class Broker:
         time.sleep(PAUSE_SECONDS)
         second = self.look(first.lost)
         return Whereabouts(first.found | second.found, second.lost, second.silent_workers)
+
+    def _all_queues(self) -> list[str]:
+        return sorted({DEFAULT_QUEUE, *self.queues, *declared_queues(self.client)})
 
 
 def _where(import_ids: Iterable[UUID], places: Iterable[tuple[str, Collection[UUID]]]) -> dict[UUID, str]:
