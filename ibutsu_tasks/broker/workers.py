@@ -16,7 +16,7 @@ from kombu.transport import redis
 from kombu.utils.json import dumps
 
 from ibutsu_tasks.broker.connection import TIMEOUT_SECONDS, address_of, celery_options, celery_url
-from ibutsu_tasks.broker.layout import CONTROL_NAMESPACE
+from ibutsu_tasks.broker.layout import BEAT_NODE_PREFIX, CONTROL_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ REPLY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What came back: one object per node and question, the node's name → its answer."""
+    """What came back: one object per worker and question, its node name → its answer."""
 
     replies: tuple[Any, ...]
     silent: int
@@ -52,32 +52,67 @@ class _Transport(redis.Transport):
     Channel = _Channel
 
 
-def ask_workers(broker_url: str, questions: Sequence[str], reply_seconds: float = REPLY_SECONDS) -> Answers:
-    """Ask every worker that listens these commands of Celery's control, until one leaves some silent.
+def ask_workers(
+    broker_url: str,
+    questions: Sequence[str],
+    reply_seconds: float = REPLY_SECONDS,
+    asking_node: str | None = None,
+) -> Answers:
+    """Ask every worker that listens these commands of Celery's control, one after the other.
 
+    All are pinged first, for a beat listens, too, and answers nothing else; while one is silent, nobody is
+    asked more. `asking_node` may be silent: without a pool, a worker that asks cannot answer.
     Raises what kombu and the Redis client raise.
     """
     options = celery_options(broker_url, TIMEOUT_SECONDS, at_most=True) | {"max_retries": 0}
     tls = address_of(broker_url).tls or False
-    replies: list[Any] = []
-    silent = 0
     connection: Any = Connection(celery_url(broker_url), ssl=tls, transport_options=options)
     # Afterwards: the scheme of a URL may win over a transport that is given along with it.
     connection.transport_cls = _Transport
     with connection:
-        mailbox = Mailbox(CONTROL_NAMESPACE, type="fanout", connection=connection)
-        channel = connection.channel()
-        for question in questions:
-            answers = _ask(mailbox, channel, question, reply_seconds)
+        call = _Call(Mailbox(CONTROL_NAMESPACE, type="fanout", connection=connection), reply_seconds)
+        listening = [node for reply in call.everyone("ping") for node in reply]
+        silent = call.reached - len(listening)
+        if asking_node is not None and asking_node not in listening:
+            silent -= 1
+        nodes = [node for node in listening if not node.startswith(BEAT_NODE_PREFIX)]
+        replies: list[Any] = []
+        for question in questions if silent <= 0 and nodes else ():
+            answers = call.some(question, nodes)
             replies += answers
-            if (silent := max(channel.reached - len(answers), 0)) > 0:
-                break
-    return Answers(tuple(replies), silent)
+            silent = max(silent, len(nodes) - len(answers))
+    return Answers(tuple(replies), max(silent, 0))
 
 
-def _ask(mailbox: Any, channel: Any, question: str, reply_seconds: float) -> list[Any]:
-    ticket = str(uuid4())
-    wait: dict[str, Any] = {"timeout": reply_seconds, "channel": channel}
-    mailbox._publish(question, {}, reply_ticket=ticket, **wait)  # noqa: SLF001
-    # Nobody heard it: a limit of 0 means none.
-    return list(mailbox._collect(ticket, limit=channel.reached, **wait)) if channel.reached else []  # noqa: SLF001
+class _Call:
+    """Broadcasts on one channel, and the answers to them."""
+
+    def __init__(self, mailbox: Any, reply_seconds: float) -> None:
+        self._mailbox = mailbox
+        self._channel: Any = mailbox.connection.channel()
+        self._seconds = reply_seconds
+
+    @property
+    def reached(self) -> int:
+        """How many heard the last broadcast."""
+        return int(self._channel.reached)
+
+    def everyone(self, question: str) -> list[Any]:
+        """Ask whoever listens, and wait for as many as heard it."""
+        ticket = self._publish(question)
+        return self._collect(ticket, self.reached)
+
+    def some(self, question: str, nodes: Sequence[str]) -> list[Any]:
+        """Ask these nodes, and wait for as many."""
+        return self._collect(self._publish(question, destination=sorted(set(nodes))), len(nodes))
+
+    def _publish(self, question: str, **to: Any) -> str:
+        ticket = str(uuid4())
+        options = {"reply_ticket": ticket, "channel": self._channel, "timeout": self._seconds, **to}
+        self._mailbox._publish(question, {}, **options)  # noqa: SLF001
+        return ticket
+
+    def _collect(self, ticket: str, limit: int) -> list[Any]:
+        # A limit of 0 means none.
+        options = {"limit": limit, "channel": self._channel, "timeout": self._seconds}
+        return list(self._mailbox._collect(ticket, **options)) if limit else []  # noqa: SLF001

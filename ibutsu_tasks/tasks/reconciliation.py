@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from billiard.process import current_process
 from celery import shared_task
+from celery.worker.state import reserved_requests
 
+from ibutsu_tasks.broker.messages import ids_in
 from ibutsu_tasks.operations.imports.reconciliation import Fate, Reconciler
 from ibutsu_tasks.operations.imports.whereabouts import Broker
 from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.wire_names import RECONCILE_IMPORTS
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
 logger = logging.getLogger(__name__)
+
+MAIN_PROCESS = "MainProcess"
+"""Billiard's name of a process that is no child of a pool: of a worker with the pool `solo`, or threads."""
 
 EXPIRES_SECONDS = 240
 """Less than the period: of messages that nobody took in time, the next one does the work."""
@@ -24,6 +35,8 @@ def reconcile_imports(self: DatabaseTask) -> dict[str, int]:
     resources = self.resources
     settings = resources.settings
     broker = Broker(resources.redis, settings.require_broker(), settings.worker_queues)
+    if current_process().name == MAIN_PROCESS:
+        broker = replace(broker, asking_node=self.request.hostname, asking_has=_fetched_ids())
     reconciler = Reconciler(
         resources.session, broker, lambda upload: self.send_now(upload.wire_name, upload.message)
     )
@@ -33,3 +46,8 @@ def reconcile_imports(self: DatabaseTask) -> dict[str, int]:
         logger.log(level, "import %s: %s: %s", one.import_id, one.fate.value, one.reason)
     counts = Counter(one.fate for one in decisions)
     return {fate.value: counts[fate] for fate in Fate}
+
+
+def _fetched_ids() -> frozenset[UUID]:
+    """Find the ids in the tasks of this worker, which runs them in its own process."""
+    return frozenset(ids_in(repr([request.info() for request in list(reserved_requests)])))

@@ -18,7 +18,7 @@ from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.wire_names import RECONCILE_IMPORTS
-from tests.commands import Running, run, services, until
+from tests.commands import Running, role, run, services, until
 from tests.sample_files import JUNIT
 from tests.stock_worker import AT_IT, GO_ON
 
@@ -53,6 +53,9 @@ class Fleet:
     def worker(self, *options: str) -> Running:
         argv = ("-m", "celery", "-A", "ibutsu_tasks:worker_app", "worker", "-c", "1", *options)
         return Running(sys.executable, *argv, env=self.env)
+
+    def beat(self) -> Running:
+        return role("beat", env=self.env)
 
     def stock_worker(self) -> Running:
         url = celery_url(self.settings.require_broker())
@@ -150,8 +153,9 @@ def test_an_import_revoked_while_it_is_queued_ends_as_error(fleet: Fleet) -> Non
     assert fleet.rows() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGKILL"])
 def test_an_import_terminated_while_it_runs_ends_as_error_and_may_run_again(
-    fleet: Fleet, engine: Engine
+    fleet: Fleet, engine: Engine, signal_name: str
 ) -> None:
     upload = fleet.store()
     with fleet.worker() as worker:
@@ -159,9 +163,9 @@ def test_an_import_terminated_while_it_runs_ends_as_error_and_may_run_again(
         with held_imports(engine) as is_waiting:
             task_id = fleet.publish(upload)
             wait_for(is_waiting, "the import to reach its artifacts")
-            fleet.app.control.revoke(task_id, terminate=True, signal="SIGTERM")
+            fleet.app.control.revoke(task_id, terminate=True, signal=signal_name)
             wait_for(lambda: fleet.row(upload)[0] == "error", "the end")
-        assert fleet.row(upload) == ("error", "The import was terminated while it ran (SIGTERM).")
+        assert fleet.row(upload) == ("error", f"The import was terminated while it ran ({signal_name}).")
         assert fleet.has_content(upload)
         assert fleet.rows() == [0, 0, 0]
         assert fleet.reconcile() == {"sent again": 0, "ended": 0, "left alone": 0}
@@ -186,8 +190,12 @@ def test_an_import_revoked_while_it_waits_for_its_time_ends_as_error(fleet: Flee
     assert fleet.row(upload) == ("error", "The import was revoked before it began.")
 
 
-@pytest.mark.parametrize("emptying", ["purge", "flushall"])
-def test_imports_whose_messages_are_gone_come_back(fleet: Fleet, emptying: str) -> None:
+@pytest.mark.parametrize(
+    ("emptying", "options"), [("purge", ()), ("flushall", ()), ("flushall", ("--pool", "solo"))]
+)
+def test_imports_whose_messages_are_gone_come_back(
+    fleet: Fleet, emptying: str, options: tuple[str, ...]
+) -> None:
     uploads = [fleet.store(f"{number}.xml") for number in range(5)]
     for upload in uploads:
         fleet.publish(upload)
@@ -195,8 +203,9 @@ def test_imports_whose_messages_are_gone_come_back(fleet: Fleet, emptying: str) 
         assert fleet.app.control.purge() == len(uploads)
     else:
         fleet.client.flushall()
-    with fleet.worker() as worker:
+    with fleet.worker(*options) as worker, fleet.beat() as beat:
         worker.wait_for(" ready.")
+        beat.wait_for("pidbox: Connected")
         assert fleet.reconcile() == {"sent again": 5, "ended": 0, "left alone": 0}
         wait_for(lambda: all(fleet.row(one)[0] == "done" for one in uploads), "their end")
         assert fleet.reconcile() == {"sent again": 0, "ended": 0, "left alone": 0}

@@ -50,6 +50,10 @@ class Broker:
     url: str
     queues: tuple[str, ...] = ()
     reply_seconds: float = REPLY_SECONDS
+    asking_node: str | None = None
+    """The node name of the worker that asks, which cannot answer itself when it has no pool."""
+    asking_has: frozenset[UUID] = frozenset()
+    """Ids in the tasks that such a worker has fetched."""
 
     def count_messages(self) -> int:
         """Count what a look has to read."""
@@ -61,8 +65,8 @@ class Broker:
         # A message moves from a queue to a holder and from there to work: looked at in this order, it is met.
         waiting = waiting_ids(self.client, self._all_queues())
         held = held_ids(self.client)
-        answers = ask_workers(self.url, QUESTIONS, self.reply_seconds)
-        at_work = ids_in(json.dumps(answers.replies, default=str))
+        answers = ask_workers(self.url, QUESTIONS, self.reply_seconds, self.asking_node)
+        at_work = ids_in(json.dumps(answers.replies, default=str)) | self.asking_has
         found = _where(import_ids, ((WAITING, waiting), (HELD, held), (AT_WORK, at_work)))
         return Whereabouts(found, frozenset(import_ids) - found.keys(), answers.silent)
 
