@@ -39,6 +39,9 @@ CLIENT_TIMEOUT_SECONDS = 5
 ROLE_TIMEOUT_SECONDS = 30
 """The same for a role that lives on: above kombu's health check, so that only a silent peer meets it."""
 
+LOST_RESULT_SECONDS = 1
+"""What the result of a killed process is waited for before its task counts as lost; Celery waits 10."""
+
 GOODBYE_TRIES = 10
 """How often a pool process looks, every 0.1 s, whether its last result was taken before it ends."""
 
@@ -200,11 +203,13 @@ def _connections(settings: Settings, timeout_seconds: float) -> dict[str, Any]:
 
 def _worker_conf(settings: Settings) -> dict[str, Any]:
     return {
-        # A message is done when its task is, and a killed process's task runs again, within max_retries.
+        # A message is done when its task is. One whose process is killed goes to `delivery/request.py`, which
+        # puts it back or gives it up; where that fails for want of the broker, Celery puts it back.
         "task_acks_late": True,
         "task_retry_on_worker_lost": True,
-        # Where even that message cannot be sent, the one it was goes back.
         "task_reject_on_worker_lost": True,
+        # For the last result of a killed process, which lies in a pipe of this machine.
+        "worker_lost_wait": LOST_RESULT_SECONDS,
         # Storing that a task started may fail, and Celery would then drop the task.
         "task_track_started": False,
         "task_send_sent_event": True,

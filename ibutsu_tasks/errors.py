@@ -57,6 +57,12 @@ class BusyError(RefusedError):
     """Somebody else holds, for a moment, what is needed."""
 
 
+class KilledTooOftenError(RefusedError):
+    """A task whose process was killed each time it ran; its message is set aside and not tried again."""
+
+    hint = "`ibutsu-tasks dead list` shows the message, `dead retry` sends it again."
+
+
 class InvalidImportError(RefusedError):
     """A file cannot be imported; the message is what the user of the web page reads."""
 

@@ -113,6 +113,7 @@ IMPORTING_LATE = {
     "__init__.py": "an application is built when it is asked for",
     "__main__.py": "the version is told before anything is imported",
     "broker/layout.py": "kombu is needed for the messages of killed workers alone",
+    "cli/dead/session.py": "the database is needed for the row of an import alone",
     "cli/output.py": "Rich is needed for a table or a coloured line",
     "doctor/settings.py": "SQLAlchemy is needed when the database's address is among what is checked",
     "importers/printed_times.py": "few files have dates in words",

@@ -60,11 +60,27 @@ BEAT_LAST_RUNS_KEY = "ibutsu-tasks:beat:last-runs"
 
 BEAT_KNOWN_SINCE_KEY = "ibutsu-tasks:beat:known-since"
 """Hash of schedule entry to the ISO time since which it is waited for, while it was never sent."""
+QUARANTINE = "ibutsu-tasks:quarantine"
+"""Hash of the messages that no worker can carry out: an id of each → a JSON object with `at`, `queue`,
+`reason` and the message as it came, as text (`message`) or, where it is none, in base64 (`message_base64`).
+Of one that lost its processes also `deliveries`, `first_at`, `last_at`, `ended_by`, `memory_at_most_bytes`.
+"""
+
+LOSSES_PREFIX = "ibutsu-tasks:losses:"
+"""Before a task and the id of what it is about: a hash with the number of processes that were lost over it in
+a row (`losses`), and the times of the first and the last; expires a week after that."""
 
 
 def redis_lists(queue: str) -> tuple[str, ...]:
     """Name the Redis lists that together are one queue, highest priority first."""
     return (queue, *(f"{queue}{SEPARATOR}{step}" for step in PRIORITY_STEPS if step))
+
+
+def redis_list(queue: str, priority: object) -> str:
+    """Name the Redis list of a queue that takes messages of a priority; what is none counts as 0."""
+    number = priority if isinstance(priority, int) else 0
+    step = max((one for one in PRIORITY_STEPS if one <= number), default=0)
+    return f"{queue}{SEPARATOR}{step}" if step else queue
 
 
 def queue_names(answer: object) -> frozenset[str]:

@@ -49,6 +49,7 @@ COMMANDS = (
     CommandRow("enqueue", "enqueue", "Send one task, or run it right here.", "Work"),
     CommandRow("imports", "imports", "Send imports again that are lost, or that failed.", "Work"),
     CommandRow("prune", "prune", "Delete old rows, after showing what would go.", "Work"),
+    CommandRow("dead", "dead", "List messages that no worker could carry out, and send them again.", "Work"),
     CommandRow("doctor", "doctor", "Check every service and say how to fix what is wrong.", "Look"),
     CommandRow("schedule", "schedule", "Show what beat sends, when it last did, and which leads.", "Look"),
     CommandRow("lint", "lint", "Show what an import of files would store, and where.", "Look"),

@@ -7,9 +7,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import NotRegistered
-from celery.utils.objects import Bunch
 from celery.worker.consumer import Consumer as CeleryConsumer
 
+from ibutsu_tasks.delivery.held import client_of, queue_of, raw_of
+from ibutsu_tasks.delivery.poison import fail
 from ibutsu_tasks.delivery.quarantine import MAX_REASON_CHARS, set_aside
 
 if TYPE_CHECKING:
@@ -61,27 +62,13 @@ class Consumer(CeleryConsumer):
         about = message.headers if "task" in message.headers else body or message.payload
         task_id, name = about.get("id"), about["task"][:MAX_NAME_CHARS]
         self._set_aside(message, f"there is no task {name!r}")
-        if isinstance(task_id, str):
-            self._fail(task_id, name, message)
-
-    def _fail(self, task_id: str, name: str, message: Message) -> None:
-        request = Bunch(
-            name=name,
-            chord=None,
-            root_id=message.headers.get("root_id"),
-            correlation_id=message.properties.get("correlation_id"),
-            reply_to=message.properties.get("reply_to"),
-            errbacks=None,
-        )
-        self.app.backend.mark_as_failure(task_id, NotRegistered(name), request=request)
-        if self.event_dispatcher:
+        fail(raw_of(message), NotRegistered(name))
+        if isinstance(task_id, str) and self.event_dispatcher:
             self.event_dispatcher.send("task-failed", uuid=task_id, exception=f"NotRegistered({name!r})")
 
     def _set_aside(self, message: Message, reason: str) -> None:
-        queue = str(message.delivery_info.get("routing_key") or "")
-        text = json.dumps(message.serializable())
-        channel: Any = message.channel
-        with channel.conn_or_acquire() as client:
+        queue, text = queue_of(message), json.dumps(raw_of(message))
+        with client_of(message) as client:
             # By its own tag: a worker that is killed before the next line sets it aside once more.
             set_aside(client, text.encode(), queue, reason, key=message.delivery_tag)
         if not message.acknowledged:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoPermissionError, RedisError
 
 from ibutsu_tasks.broker.connection import build_client, describe
-from ibutsu_tasks.delivery.quarantine import QUARANTINE, count_set_aside
+from ibutsu_tasks.delivery.quarantine import count_set_aside, read_set_aside
 from ibutsu_tasks.doctor.codes import Severity
 from ibutsu_tasks.doctor.redis_faults import explain
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
+from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import redis
 
     from ibutsu_tasks.settings import Settings
 
@@ -23,6 +28,12 @@ OLDEST_VERSION = (6, 2)
 """What Celery 5.7 requires."""
 
 MEMORY_WARNING_FRACTION = 0.8
+
+MOST_SEEN = 1000
+"""Messages set aside that are read to say what they are; all are counted."""
+
+MOST_KINDS = 3
+MAX_NAME_CHARS = 60
 
 
 def check_broker(settings: Settings) -> list[Finding]:
@@ -34,7 +45,7 @@ def check_broker(settings: Settings) -> list[Finding]:
             found = judge(client.info(), describe(url), variable_of(settings, "broker_url"))
             # Of a server that is not fit to hold messages nothing more is asked.
             if found[0].severity is Severity.OK:
-                found += _set_aside(count_set_aside(client))
+                found += _set_aside(client)
     except NoPermissionError:
         return [
             finding(
@@ -48,14 +59,20 @@ def check_broker(settings: Settings) -> list[Finding]:
     return found
 
 
-def _set_aside(number: int) -> Iterator[Finding]:
-    if number:
-        messages = "1 message was" if number == 1 else f"{number} messages were"
-        yield finding(
-            "IBT-B30",
-            f"{messages} set aside by workers: no worker could carry them out.",
-            f"`redis-cli HVALS {QUARANTINE}` shows each with its reason.",
-        )
+def _set_aside(client: redis.Redis) -> Iterator[Finding]:
+    number = count_set_aside(client)
+    seen = list(islice(read_set_aside(client), MOST_SEEN)) if number else []
+    if not seen:
+        return
+    by_task = Counter((one.content.task or "no task").rpartition(".")[2][:MAX_NAME_CHARS] for one in seen)
+    kinds = ", ".join(f"{visible(task)} ({count})" for task, count in by_task.most_common(MOST_KINDS))
+    messages = "1 message was" if number == 1 else f"{number} messages were"
+    yield finding(
+        "IBT-B30",
+        f"{messages} set aside by workers, for none could carry them out: {kinds}; the oldest at"
+        f" {min(one.at for one in seen)}.",
+        "`ibutsu-tasks dead list` shows each with its reason, `dead retry` sends it again.",
+    )
 
 
 def judge(state: dict[str, Any], place: str, variable: str) -> list[Finding]:

@@ -92,10 +92,9 @@ class DatabaseTask(Task[Any, Any]):
     """A task with a session; transient errors are retried with full jitter, pauses growing to ten minutes."""
 
     abstract = True
-    # Celery's own retries are for killed processes: a task that kills every one it meets (out of memory)
-    # ends after three. Transient errors are counted apart, in a header.
-    max_retries = 3
-    default_retry_delay = 5
+    # Celery's own retries are not used: its request counts killed processes, a header transient errors.
+    max_retries = None
+    Request = "ibutsu_tasks.delivery.request:Request"
     # What was foreseen has its sentence: one line in the log, no traceback.
     throws = (IbutsuTasksError,)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery import shared_task, signals
-from celery.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import TimeLimitExceeded
 
-from ibutsu_tasks.errors import IbutsuTasksError
+from ibutsu_tasks.errors import IbutsuTasksError, KilledTooOftenError
 from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.operations.imports import records
 from ibutsu_tasks.operations.imports.run_import import run_import
@@ -80,7 +80,7 @@ def _on_failure(
     """
     if getattr(sender, "name", None) not in IMPORT_TASKS:
         return
-    if not isinstance(exception, (*TRANSIENT_ERRORS, WorkerLostError, TimeLimitExceeded)):
+    if not isinstance(exception, (*TRANSIENT_ERRORS, KilledTooOftenError, TimeLimitExceeded)):
         return
     message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
     import_id = records.parse_import_id(message)
@@ -89,8 +89,7 @@ def _on_failure(
 
 
 def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:
-    sentence = str(error) if isinstance(error, IbutsuTasksError) else _explain(error)
-    mark_failed(task, import_id, sentence)
+    mark_failed(task, import_id, _explain(error))
 
 
 def mark_failed(task: DatabaseTask, import_id: UUID, sentence: str) -> None:
@@ -100,9 +99,12 @@ def mark_failed(task: DatabaseTask, import_id: UUID, sentence: str) -> None:
 
 
 def _explain(exception: BaseException) -> str:
+    if isinstance(exception, KilledTooOftenError):
+        return str(exception).replace("The process", "The process importing this file", 1)
+    if isinstance(exception, IbutsuTasksError):
+        return str(exception)
     explanations = {
         "SoftTimeLimitExceeded": "The import took longer than the worker's soft time limit.",
         "TimeLimitExceeded": "The import took longer than the worker's time limit and was stopped.",
-        "WorkerLostError": "The process importing this file was killed, most likely for want of memory.",
     }
     return explanations.get(type(exception).__name__, UNFORESEEN)

@@ -14,7 +14,7 @@ from sqlalchemy import case, func, select, update
 from ibutsu_tasks.database.copying import read_into
 from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import ImportFile
-from ibutsu_tasks.operations.imports.records import find_locked
+from ibutsu_tasks.operations.imports.records import data_of, find_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,3 +158,17 @@ def _locked_with_content(session: Session, import_id: UUID) -> Import | None:
     limit_lock_wait(session)
     session.execute(select(ImportFile.id).where(*_with_content(import_id)).with_for_update())
     return find_locked(session, import_id)
+
+
+def reopen(session: Session, import_id: UUID) -> str | None:
+    """Let an import that ended as `error` wait again, if its content is there; say what is in the way."""
+    row = find_locked(session, import_id)
+    if row is None:
+        return f"the row of import {import_id} was deleted"
+    has_content = (ImportFile.import_id == import_id) & ImportFile.content.is_not(None)
+    if row.status != "done" and not session.scalar(select(func.count()).where(has_content)):
+        return f"the content of import {import_id} is gone; upload the file again"
+    if row.status == "error":
+        row.status = "pending"
+        row.data = {name: value for name, value in data_of(row).items() if name != "error"}
+    return None

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.job_updates import Listener
@@ -15,6 +15,7 @@ from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from tests.commands import Running, services, until
+from tests.held_imports import held_artifacts
 from tests.sample_files import ARCHIVE, JUNIT, RUN_ID
 
 if TYPE_CHECKING:
@@ -64,22 +65,6 @@ def status_of(session: Session, upload: StoredUpload) -> str | None:
 def rows(session: Session) -> list[int | None]:
     session.rollback()
     return [session.scalar(select(func.count()).select_from(model)) for model in (Run, Result, Artifact)]
-
-
-@contextmanager
-def held_artifacts(engine: Engine) -> Iterator[Callable[[], bool]]:
-    """Stop every import between its results and its artifacts; yield whether one has come that far."""
-    with engine.connect() as holder, engine.connect() as watcher:
-        holder.execute(text("lock table artifacts in exclusive mode"))
-        waiting = text("select 1 from pg_locks where relation = 'artifacts'::regclass and not granted")
-
-        def is_waiting() -> bool:
-            found = watcher.scalar(waiting) is not None
-            watcher.rollback()
-            return found
-
-        yield is_waiting
-        holder.rollback()
 
 
 def test_imports_and_their_repetitions_end_in_done(session: Session, settings: Settings) -> None:

@@ -1,0 +1,1 @@
+"""The command `dead`: messages that were set aside, shown, sent again or thrown away."""

@@ -1,0 +1,93 @@
+"""How messages that were set aside look: in a list, and one of them whole. No secret is shown."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ibutsu_tasks.cli.formats import NO_VALUE, format_bytes, plain, shorten
+from ibutsu_tasks.cli.result import Note, Table
+from ibutsu_tasks.settings.named_secrets import mask_in_text, mask_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.delivery.quarantine import DeadMessage
+
+SHORTEST_ID = 8
+MAX_NAME_CHARS = 40
+MAX_RAW_CHARS = 2000
+"""Of garbage, in text; `--json` has all of it."""
+
+_SAID_BY_ARGUMENTS = {"argsrepr", "kwargsrepr"}
+
+
+def as_json(dead: DeadMessage) -> dict[str, Any]:
+    """Give what a list says of one, as JSON values."""
+    content = dead.content
+    known = {"id": dead.id, "at": dead.at, "queue": dead.queue, "reason": mask_in_text(dead.reason)}
+    return known | {"task": content.task, "about": content.about} | dict(dead.facts)
+
+
+def details(dead: DeadMessage) -> dict[str, Any]:
+    """Give everything that is known of one, as JSON values; of a message itself what can be read of it."""
+    content, message = dead.content, dead.message or {}
+    known = as_json(dead) | {"task_id": content.task_id, "size_bytes": len(dead.raw)}
+    known |= {"obstacle": dead.obstacle}
+    if not content.has_arguments:
+        return known | {"message": mask_in_text(dead.raw.decode(errors="backslashreplace"))}
+    headers = {name: one for name, one in message["headers"].items() if name not in _SAID_BY_ARGUMENTS}
+    arguments = {"args": mask_named(content.args), "kwargs": mask_named(content.kwargs)}
+    return known | arguments | {"options": mask_named(content.options), "headers": mask_named(headers)}
+
+
+def list_blocks(dead: Sequence[DeadMessage]) -> Iterator[Block]:
+    """Give the table of them, and what to do next."""
+    if not dead:
+        yield Note("No message was set aside.")
+        return
+    ids = [one.id for one in dead]
+    columns = ["id", "set aside (UTC)", "task", "about", "reason"]
+    rows = [[plain(_shortest(one.id, ids)), *_cells(one)] for one in dead]
+    yield Table(columns, rows, fold=["reason"], heads=2)
+    yield Note("[dim]`ibutsu-tasks dead show ID` says more; `retry` sends again, `drop` throws away.[/]")
+
+
+def _cells(dead: DeadMessage) -> list[str]:
+    content = dead.content
+    task, about = (content.task or NO_VALUE).rpartition(".")[2], content.about or NO_VALUE
+    names = (shorten(one, MAX_NAME_CHARS) for one in (task, about))
+    return [plain(text) for text in (_moment(dead.at), *names, mask_in_text(dead.reason))]
+
+
+def _moment(at: str) -> str:
+    return at.replace("T", " ")[:16]
+
+
+def _shortest(identifier: str, ids: Sequence[str]) -> str:
+    """Give the shortest beginning that is this id's alone."""
+    for length in range(SHORTEST_ID, len(identifier)):
+        beginning = identifier[:length]
+        if sum(one.startswith(beginning) for one in ids) == 1:
+            return beginning
+    return identifier
+
+
+def detail_blocks(facts: Mapping[str, Any]) -> Iterator[Block]:
+    """Give one of them line by line."""
+    told = {name: _as_text(name, value) for name, value in facts.items() if value not in (None, {}, [])}
+    width = max(map(len, told))
+    for name, text in told.items():
+        yield f"[bold]{name.replace('_', ' '):{width}}[/]  {plain(text)}"
+    if facts["obstacle"]:
+        yield Note("[dim]It cannot be sent again as it is; `ibutsu-tasks dead drop` throws it away.[/]")
+
+
+def _as_text(name: str, value: Any) -> str:
+    if name.endswith("_bytes"):
+        return format_bytes(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if name == "message" and len(text) > MAX_RAW_CHARS:
+        return f"{text[:MAX_RAW_CHARS]}… (--json shows all)"
+    return text

@@ -1,0 +1,62 @@
+"""A message that this process holds: as it came, and how it goes back.
+
+Reaches into kombu 5.7.0: the payload of a message, how a queue is found, and how held messages lie in Redis.
+"""
+# ruff: noqa: SLF001 - all of it in this file
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+# Only who still holds the message puts it back: it may have been taken for lost meanwhile.
+_PUT_BACK = """
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[2]) end
+"""
+
+
+def raw_of(message: Any) -> dict[str, Any]:
+    """Give kombu's message as the object that it is in Redis."""
+    raw: dict[str, Any] = message._raw
+    return raw
+
+
+def queue_of(message: Any) -> str:
+    """Name the queue that it came through."""
+    return str(message.delivery_info.get("routing_key") or "")
+
+
+@contextmanager
+def client_of(message: Any) -> Iterator[Redis]:
+    """Give a client of the Redis that it came from."""
+    with message.channel.conn_or_acquire() as client:
+        yield client
+
+
+def put_back(client: Redis, message: Any, wait_seconds: float) -> None:
+    """Put it back where it is taken next, to run again after a time; acknowledge it here afterwards."""
+    channel, delivery = message.channel, message.delivery_info
+    raw = raw_of(message)
+    (queue,) = channel._lookup(delivery["exchange"], delivery["routing_key"])
+    waiting = channel._q_for_pri(queue, channel._get_message_priority(raw))
+    again = json.dumps(_redelivered(raw, wait_seconds))
+    client.eval(_PUT_BACK, 2, channel.unacked_key, waiting, message.delivery_tag, again)
+
+
+def _redelivered(message: dict[str, Any], wait_seconds: float) -> dict[str, Any]:
+    """Give the message as kombu marks one that comes again, for a time from now."""
+    headers, properties = message["headers"] | {"redelivered": True}, message["properties"]
+    if wait_seconds and "task" in headers:
+        headers["eta"] = (datetime.now(UTC) + timedelta(seconds=wait_seconds)).isoformat()
+    delivery_info = properties["delivery_info"] | {"redelivered": True}
+    # By its old tag, the acknowledgement that is still to come would remove whoever holds it next.
+    delivery = {"delivery_info": delivery_info, "delivery_tag": str(uuid4())}
+    return message | {"headers": headers, "properties": properties | delivery}

@@ -1,0 +1,78 @@
+"""Counts the processes that were lost over what a message is about, whatever its own id.
+
+A process is lost when it is killed (signal 9, want of memory, a crash) under a task. A worker that is told to
+stop, a task that is revoked, and a time limit lose nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ibutsu_tasks.broker.layout import LOSSES_PREFIX
+from ibutsu_tasks.clock import iso_utc, utc_now
+from ibutsu_tasks.delivery.content import content_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from redis import Redis
+
+MOST_LOSSES = 3
+"""The last of these sets the message aside."""
+
+LOSSES_TTL_SECONDS = 7 * 86_400
+"""A count is forgotten so long after its last loss; work that ends in an orderly way deletes it at once."""
+
+_PAUSES_SECONDS = (2, 10)
+"""What a message waits after its first and its second loss: what killed the process may pass."""
+
+
+def count_loss(client: Redis, message: Mapping[str, Any]) -> int:
+    """Count a process lost over a message as it lies in Redis; give how many its subject has lost.
+
+    A message whose time has not come was waiting in its process and not running there: it loses nothing.
+    """
+    key = key_of(message)
+    if _is_waiting(message):
+        return int(client.hget(key, "losses") or 0)
+    now = str(iso_utc(utc_now()))
+    pipeline = client.pipeline()
+    pipeline.hincrby(key, "losses", 1)
+    pipeline.hsetnx(key, "first_at", now)
+    pipeline.hset(key, "last_at", now)
+    pipeline.expire(key, LOSSES_TTL_SECONDS)
+    return int(pipeline.execute()[0])
+
+
+def history_of(client: Redis, message: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what is known of the losses of a message's subject: `deliveries`, `first_at`, `last_at`."""
+    key = key_of(message)
+    known: list[Any] = client.hmget(key, "losses", "first_at", "last_at")
+    losses, first_at, last_at = known
+    if losses is None:
+        return {}
+    return {"deliveries": int(losses), "first_at": first_at.decode(), "last_at": last_at.decode()}
+
+
+def clear(client: Redis, message: Mapping[str, Any]) -> None:
+    """Forget the losses of a message's subject: a process has ended its work in an orderly way."""
+    client.delete(key_of(message))
+
+
+def key_of(message: Mapping[str, Any]) -> str:
+    """Name the key of the losses of a message's subject."""
+    return f"{LOSSES_PREFIX}{content_of(message).subject}"
+
+
+def pause_seconds(losses: int) -> int:
+    """Give what a message waits before it runs again after so many losses."""
+    return _PAUSES_SECONDS[min(losses, len(_PAUSES_SECONDS)) - 1] if losses else 0
+
+
+def _is_waiting(message: Mapping[str, Any]) -> bool:
+    try:
+        eta = datetime.fromisoformat(message["headers"]["eta"])
+    except (LookupError, TypeError, ValueError):
+        return False
+    return (eta if eta.tzinfo else eta.replace(tzinfo=UTC)) > datetime.now(UTC)
