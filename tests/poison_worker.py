@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any
 
 from ibutsu_tasks.celery_app import create_app_variant
@@ -19,6 +20,9 @@ def touch(self: DatabaseTask, about: Any, password: str = "") -> str:  # noqa: A
     redis = self.resources.redis
     redis.hincrby(RUNS, str(about), 1)
     match (redis.hget(POISON, str(about)) or b"").decode():
+        case "wait":
+            time.sleep(300)
+            return "waited"
         case "exit":
             sys.exit(3)
         case "memory":

@@ -42,11 +42,12 @@ def end_poisonous(
     """
     content = content_of(message)
     known = history_of(client, message)
-    sentence = _sentence(known.get("deliveries", 1), ended_by)
+    how = _how(known.get("deliveries", 1), ended_by)
+    why = ", most likely for want of memory" if ended_by == BY_KILL else ""
     told = {**known, "ended_by": ended_by, **(facts or {})}
-    set_aside(client, json.dumps(message).encode(), queue, sentence, key or content.task_id, told)
-    logger.error("Task %s[%s] was set aside: %s", content.task, content.task_id, sentence)
-    fail(message, KilledTooOftenError(sentence))
+    set_aside(client, json.dumps(message).encode(), queue, how, key or content.task_id, told)
+    logger.error("Task %s[%s] was set aside: %s", content.task, content.task_id, how)
+    fail(message, KilledTooOftenError(f"The process was {how}{why}."))
 
 
 def fail(message: Mapping[str, Any], error: Exception) -> None:
@@ -79,8 +80,7 @@ def _send_failure(task: Any, request: Context, args: Any, kwargs: Any, error: Ex
         task.request_stack.pop()
 
 
-def _sentence(losses: int, ended_by: str) -> str:
+def _how(losses: int, ended_by: str) -> str:
     number = _NUMBERS.get(losses, str(losses))
-    why = ", most likely for want of memory" if ended_by == BY_KILL else ""
     verb = "killed" if ended_by.startswith("signal") else "lost"
-    return f"The process was {verb} {number} times, last by {ended_by}{why}."
+    return f"{verb} {number} times, last by {ended_by}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -112,6 +114,18 @@ def test_an_import_killed_three_times_is_set_aside_and_can_be_sent_again(
     poisoned.wait_until_settled()
     assert rows(session) == [1, 3, 2]
     assert (poisoned.dead(), poisoned.losses()) == ([], [])
+
+
+def test_a_stop_of_the_whole_group_is_no_loss(env: dict[str, str], poisoned: Poisoned) -> None:
+    poisoned.poison("slow", "wait")
+    with poison_worker(env) as worker:
+        poisoned.send("slow")
+        until(lambda: poisoned.runs("slow") == 1)
+        # As a service manager does: the worker and its processes at once.
+        os.killpg(worker.process.pid, signal.SIGTERM)
+        worker.process.wait(60)
+    assert (poisoned.losses(), poisoned.client.llen("celery")) == ([], 1)
+    assert poisoned.client.hlen("unacked") == 0
 
 
 def test_a_poison_among_two_workers_kills_three_times_and_no_more(

@@ -38,8 +38,12 @@ def details(dead: DeadMessage) -> dict[str, Any]:
     if not content.has_arguments:
         return known | {"message": mask_in_text(dead.raw.decode(errors="backslashreplace"))}
     headers = {name: one for name, one in message["headers"].items() if name not in _SAID_BY_ARGUMENTS}
-    arguments = {"args": mask_named(content.args), "kwargs": mask_named(content.kwargs)}
-    return known | arguments | {"options": mask_named(content.options), "headers": mask_named(headers)}
+    known |= {"args": mask_named(content.args), "kwargs": mask_named(content.kwargs)}
+    return known | {"options": _given(content.options), "headers": _given(headers)}
+
+
+def _given(fields: Mapping[str, Any]) -> Any:
+    return mask_named({name: value for name, value in fields.items() if value is not None})
 
 
 def list_blocks(dead: Sequence[DeadMessage]) -> Iterator[Block]:
@@ -79,7 +83,8 @@ def detail_blocks(facts: Mapping[str, Any]) -> Iterator[Block]:
     told = {name: _as_text(name, value) for name, value in facts.items() if value not in (None, {}, [])}
     width = max(map(len, told))
     for name, text in told.items():
-        yield f"[bold]{name.replace('_', ' '):{width}}[/]  {plain(text)}"
+        shown = name.removesuffix("_bytes").replace("_", " ")
+        yield f"[bold]{shown:{width}}[/]  {plain(text)}"
     if facts["obstacle"]:
         yield Note("[dim]It cannot be sent again as it is; `ibutsu-tasks dead drop` throws it away.[/]")
 

@@ -24,6 +24,7 @@ from tests.doors import (
     silence,
     speaking,
 )
+from tests.worker_system import message_text
 
 from .conftest import SECRET, Diagnose
 
@@ -49,11 +50,14 @@ def test_a_good_broker_and_backend(diagnose: Diagnose, broker_url: str) -> None:
 
 def test_messages_that_were_set_aside(broker_url: str) -> None:
     with build_client(broker_url) as client:
-        for message in (b"hello", b"\xff"):
+        for message in (b"hello", b"\xff", message_text("runs.update_run", '"1"')[1].encode()):
             set_aside(client, message, "celery", "it is not JSON")
     report = examine(load_settings({"broker_url": broker_url}, environ={}), ["broker"])
     assert [one.code for one in report.findings] == ["IBT-B00", "IBT-B30"]
-    assert "2 messages were set aside" in report.findings[1].seen
+    seen = report.findings[1].seen
+    assert "3 messages were set aside" in seen
+    assert "no task (2), update_run (1); the oldest at 20" in seen
+    assert "dead list" in report.findings[1].hint
 
 
 def test_right_password_by_tcp(diagnose: Diagnose, locked_port: int) -> None:
