@@ -26,6 +26,7 @@ _NUMBERS = {3: "three"}
 
 BY_KILL = "signal 9 (SIGKILL)"
 BY_WORKER = "the end of its whole worker"
+"""How a process ended that was lost with its worker, as who recovers the worker's messages says."""
 
 
 def end_poisonous(
