@@ -11,6 +11,7 @@ from typing import Any
 
 import billiard.pool
 from celery import Celery, signals
+from celery.app.backends import BACKEND_ALIASES
 from celery.schedules import crontab
 from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
@@ -126,6 +127,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         TRANSPORT_ALIASES.update(
             dict.fromkeys(("redis", "rediss"), "ibutsu_tasks.delivery.transport:Transport")
         )
+        BACKEND_ALIASES.update(dict.fromkeys(("redis", "rediss"), "ibutsu_tasks.tasks.results:Backend"))
         # A task that was handed to a child just before the end is dropped by the parent, which then waits for
         # the child to end, while the child waits this long, and 30 s otherwise, for the parent to take its
         # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
@@ -165,6 +167,8 @@ def _broker_conf(settings: Settings, timeout_seconds: float = ROLE_TIMEOUT_SECON
         **_connections(settings, timeout_seconds),
         "broker_connection_timeout": CLIENT_TIMEOUT_SECONDS,
         "broker_connection_retry_on_startup": True,
+        # A broker that refuses (a replica, a script that is busy) is left and connected to again.
+        "broker_channel_error_retry": True,
         # None: try for ever. A worker that gives up is a silent outage.
         "broker_connection_max_retries": None,
         "result_backend_transport_options": {"retry_policy": publish_retry},

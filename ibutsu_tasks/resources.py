@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.temporary_errors import is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,7 @@ class Resources:
         from sqlalchemy.exc import TimeoutError as PoolTimeoutError
         from sqlalchemy.orm import Session
 
-        from ibutsu_tasks.database.engine import is_transient, schema_fault, unreachable
+        from ibutsu_tasks.database.engine import schema_fault, unreachable
 
         self._give_back()
         try:
@@ -78,7 +79,7 @@ class Resources:
                 yield session
         except (DBAPIError, PoolTimeoutError) as error:
             url = self.settings.require_database()
-            if is_transient(error):
+            if is_temporary(error):
                 raise unreachable(error, url) from error
             if fault := schema_fault(error, url):
                 raise fault from error

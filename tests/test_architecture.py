@@ -37,7 +37,7 @@ LAYERS = (
     ("schedule", "logs"),
     ("settings",),
     ("stack_record", "retention"),
-    ("wire_names", "own_files", "text"),
+    ("wire_names", "own_files", "text", "temporary_errors"),
     ("errors", "clock"),
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

@@ -70,6 +70,9 @@ LOSSES_PREFIX = "ibutsu-tasks:losses:"
 """Before a task and the id of what it is about: a hash with the number of processes that were lost over it in
 a row (`losses`), and the times of the first and the last; expires a week after that."""
 
+UNWRITTEN = "ibutsu-tasks:unwritten"
+"""Hash of import id to the sentence of its failure, which the database, being away, did not take."""
+
 
 def redis_lists(queue: str) -> tuple[str, ...]:
     """Name the Redis lists that together are one queue, highest priority first."""

@@ -11,11 +11,11 @@ import psycopg2
 from psycopg2 import extensions
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError
 from ibutsu_tasks.settings.masking import Masker
+from ibutsu_tasks.temporary_errors import why_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,6 @@ SILENT_PEER_TIMEOUT_MILLISECONDS = 30_000
 
 LOCK_TIMEOUT_SECONDS = 10
 """Most transactions take less; behind a longer one, such as a large import, the task is tried again."""
-
-TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "53300", "55P03", "57P01", "57P02", "57P03"})
-"""Serialization failure, deadlock, too many connections, lock not available, server stopping or starting."""
-
-CONNECTION_EXCEPTION_CLASS = "08"
 
 SCHEMA_SQLSTATES = frozenset({"42P01", "42703", "42501"})
 """Undefined table, undefined column, insufficient privilege."""
@@ -133,29 +128,19 @@ def _wait(connection: Any) -> None:
 
 
 def limit_lock_wait(session: Session) -> None:
-    """Make every wait for a lock, in this transaction, end after a while with a transient error."""
+    """Make every wait for a lock, in this transaction, end after a while with a temporary error."""
     session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
-
-
-def is_transient(error: BaseException) -> bool:
-    """Say whether the same work may succeed on a second try."""
-    if isinstance(error, PoolTimeoutError):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    sqlstate = getattr(error.orig, "pgcode", None)
-    if sqlstate is None:
-        # The server never answered: psycopg2 gives no code to a connection that failed or broke.
-        return error.connection_invalidated or "OperationalError" in type(error.orig).__name__
-    return sqlstate in TRANSIENT_SQLSTATES or sqlstate.startswith(CONNECTION_EXCEPTION_CLASS)
 
 
 def unreachable(error: BaseException, database_url: str) -> DatabaseUnreachableError:
     """Turn a driver's error into a sentence that names the host and why, without the password."""
     original = getattr(error, "orig", None) or error
-    reason = " ".join(str(original).split()) or type(original).__name__
-    safe_reason = Masker([database_url]).mask(reason)
-    return DatabaseUnreachableError(f"PostgreSQL at {place_of(database_url)} did not work: {safe_reason}")
+    said = " ".join(str(original).split()) or type(original).__name__
+    safely_said = Masker([database_url]).mask(said)
+    reason = f" ({why})" if (why := why_temporary(error)) else ""
+    return DatabaseUnreachableError(
+        f"PostgreSQL at {place_of(database_url)} did not work: {safely_said}{reason}"
+    )
 
 
 def schema_fault(error: BaseException, database_url: str) -> DatabaseSchemaError | None:

@@ -2,71 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
-import random
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, Task, current_app, signals
-from celery.exceptions import Retry
-from kombu.exceptions import OperationalError as BrokerError
-from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ibutsu_tasks.errors import BusyError, IbutsuTasksError, ServiceUnreachableError
+from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.logs import current_task
+from ibutsu_tasks.tasks.outages import DATABASE, outages
+from ibutsu_tasks.tasks.retries import try_again
+from ibutsu_tasks.temporary_errors import is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from celery.canvas import Signature
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.resources import Resources
-
-logger = logging.getLogger(__name__)
-
-TRANSIENT_ERRORS = (
-    BusyError,
-    ServiceUnreachableError,
-    BrokerError,
-    RedisConnectionError,
-    RedisTimeoutError,
-    BusyLoadingError,
-    OutOfMemoryError,
-    ReadOnlyError,
-)
-"""What a second try may cure. Everything else fails once, with its traceback in the log."""
-
-MAX_RETRY_PAUSE_SECONDS = 600
-"""Below the broker's default visibility time-out of an hour, so a waiting message is never taken for lost."""
-
-MAX_TRIES = 150
-"""After an unreachable service; their pauses last about half a day."""
-
-TRIES_HEADER = "ibutsu_tasks_tries"
-"""How often a message was sent again after a transient error."""
-
-
-def retry_pause_seconds(tries: int) -> float:
-    """Give a pause with full jitter: anything up to 1, 2, 4, … s, at most ten minutes."""
-    return random.uniform(0, min(2.0 ** min(tries, 32), MAX_RETRY_PAUSE_SECONDS))  # noqa: S311 - not a secret
-
-
-def publish_patiently(message: Signature[Any]) -> None:
-    """Publish a message that must not be lost, waiting here for as long as the broker does not take it."""
-    for tries in itertools.count(2):
-        try:
-            message.apply_async()
-        except TRANSIENT_ERRORS as error:
-            logger.warning("the broker does not take a message that is to be tried again: %s", error)
-            time.sleep(retry_pause_seconds(tries))
-        else:
-            return
 
 
 class DatabaseCelery(Celery):
@@ -89,10 +42,10 @@ class FollowUps:
 
 
 class DatabaseTask(Task[Any, Any]):
-    """A task with a session; transient errors are retried with full jitter, pauses growing to ten minutes."""
+    """A task with a session; what a temporary error ended is tried again until it succeeds."""
 
     abstract = True
-    # Celery's own retries are not used: its request counts killed processes, a header transient errors.
+    # Celery's own retries are not used: its request counts killed processes, a header temporary errors.
     max_retries = None
     Request = "ibutsu_tasks.delivery.request:Request"
     # What was foreseen has its sentence: one line in the log, no traceback.
@@ -102,25 +55,10 @@ class DatabaseTask(Task[Any, Any]):
         """Run the task; send it again for later when a second try may cure what went wrong."""
         try:
             return self.run(*args, **kwargs)
-        except TRANSIENT_ERRORS as error:
-            if self.request.is_eager or self.request.called_directly:
+        except Exception as error:
+            if self.request.is_eager or self.request.called_directly or not is_temporary(error):
                 raise
-            self._try_again(error)
-
-    def _try_again(self, error: Exception) -> NoReturn:
-        headers = dict(self.request.headers or {})
-        tries = int(headers.get(TRIES_HEADER, 0))
-        if tries >= MAX_TRIES:
-            raise error
-        pause_seconds = retry_pause_seconds(tries)
-        again = self.signature_from_request(
-            self.request,
-            countdown=pause_seconds,
-            retries=self.request.retries,
-            headers=headers | {TRIES_HEADER: tries + 1},
-        )
-        publish_patiently(again)
-        raise Retry(exc=error, when=pause_seconds) from error  # type: ignore[arg-type]  # Real stands for float
+            try_again(self, error)
 
     @property
     def resources(self) -> Resources:
@@ -128,10 +66,17 @@ class DatabaseTask(Task[Any, Any]):
         return cast("DatabaseCelery", self.app).resources
 
     @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Run one transaction, as `Resources.session` does."""
+        with self.resources.session() as session:
+            yield session
+        outages.end(DATABASE)
+
+    @contextmanager
     def transaction(self) -> Iterator[tuple[Session, FollowUps]]:
         """Run one transaction and send its follow-up messages after the commit, never before."""
         follow_ups = FollowUps()
-        with self.resources.session() as session:
+        with self.session() as session:
             yield session, follow_ups
         for name, args, options in follow_ups.messages:
             self.send_now(name, *args, **options)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import mmap
 import socket
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from celery import shared_task, signals
+from celery import shared_task
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.errors import BusyError, TaskArgumentsError
@@ -21,6 +20,7 @@ from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.retention import RULES_BY_NAME
 from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.tasks.progress import store
+from ibutsu_tasks.tasks.shutdown import is_shutting_down
 from ibutsu_tasks.wire_names import (
     CLEAR_IMPORT_FILE_CONTENT,
     PRUNE_OLD_FILES,
@@ -37,14 +37,6 @@ Number = int | str
 
 
 PROGRESS_PAUSE_SECONDS = 0.5
-
-# Made before the worker forks, so that parent and children share it: the signal reaches the parent alone.
-_shutting_down = mmap.mmap(-1, 1)
-
-
-@signals.worker_shutting_down.connect(dispatch_uid="ibutsu-tasks-shutting-down")
-def _note_shutdown(**_: Any) -> None:
-    _shutting_down[0] = True
 
 
 @dataclass(slots=True)
@@ -69,7 +61,7 @@ class TaskMonitor(PruneMonitor):
 
     def should_stop(self) -> bool:
         """Say whether the worker shuts down."""
-        return bool(_shutting_down[0])
+        return is_shutting_down()
 
 
 def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSummary:
@@ -88,7 +80,7 @@ def _prune(task: DatabaseTask, rule_name: str, age: Number) -> run_prune.PruneSu
     history = PruneHistory(lambda: task.resources.redis, logger.warning, "task", where, task.request.id)
     with history.recorded(rule.name, age_days) as recording:
         summary = run_prune.prune(
-            task.resources.session,
+            task.session,
             rule,
             age_days,
             project_ages=task.resources.settings.retention,

@@ -11,8 +11,10 @@ from ibutsu_tasks.errors import IbutsuTasksError, KilledTooOftenError
 from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.operations.imports import records
 from ibutsu_tasks.operations.imports.run_import import run_import
-from ibutsu_tasks.tasks.base import TRANSIENT_ERRORS, DatabaseTask
+from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.tasks.progress import ImportReporter
+from ibutsu_tasks.tasks.unwritten import write_or_keep
+from ibutsu_tasks.temporary_errors import is_temporary
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT, UPDATE_RUN
 
 if TYPE_CHECKING:
@@ -44,9 +46,9 @@ def _run_import(task: DatabaseTask, import_: dict[str, Any], format_name: str) -
     reporter = ImportReporter(task, task.request.id, import_id)
     try:
         answer = _import_content(task, import_id, format_name, reporter)
-    except TRANSIENT_ERRORS:
-        raise
     except Exception as error:
+        if is_temporary(error):
+            raise
         # Here, so that whoever sees the task failed finds the sentence in the row.
         _mark_failed(task, import_id, error)
         reporter.end("error")
@@ -73,14 +75,13 @@ def _import_content(
 def _on_failure(
     sender: Any, task_id: str, exception: BaseException, args: Any, kwargs: Any, **_: Any
 ) -> None:
-    """Mark the import of a task that could not do so itself: killed, out of time, or out of tries.
+    """Mark the import of a task that could not do so itself: killed, or out of time.
 
-    Celery sends this signal from the child that raised, and from the parent when the child was
-    killed or ran over its hard time limit.
+    Celery sends this signal from the parent when the child was killed or ran over its hard time limit.
     """
     if getattr(sender, "name", None) not in IMPORT_TASKS:
         return
-    if not isinstance(exception, (*TRANSIENT_ERRORS, KilledTooOftenError, TimeLimitExceeded)):
+    if not isinstance(exception, (KilledTooOftenError, TimeLimitExceeded)):
         return
     message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
     import_id = records.parse_import_id(message)
@@ -89,13 +90,7 @@ def _on_failure(
 
 
 def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:
-    mark_failed(task, import_id, _explain(error))
-
-
-def mark_failed(task: DatabaseTask, import_id: UUID, sentence: str) -> None:
-    """Record why an import failed. Raises ServiceUnreachableError when the database is away."""
-    with task.resources.session() as session:
-        records.mark_failed(session, import_id, sentence)
+    write_or_keep(task, import_id, _explain(error))
 
 
 def _explain(exception: BaseException) -> str:

@@ -27,16 +27,17 @@ def create(context: typer.Context) -> Result:
     """
     from sqlalchemy.exc import DBAPIError
 
-    from ibutsu_tasks.database.engine import is_transient, unreachable
+    from ibutsu_tasks.database.engine import unreachable
     from ibutsu_tasks.database.models import create_tables
     from ibutsu_tasks.resources import Resources
+    from ibutsu_tasks.temporary_errors import is_temporary
 
     state = state_of(context)
     engine = Resources(state.settings, "db").engine
     try:
         number = create_tables(engine)
     except DBAPIError as error:
-        if is_transient(error):
+        if is_temporary(error):
             raise unreachable(error, state.settings.require_database()) from error
         reason = str(error.orig).partition("\n")[0]
         raise RefusedError(

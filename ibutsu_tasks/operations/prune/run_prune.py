@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.clock import iso_utc
-from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune.batches import BatchPruner, BatchTuner
 from ibutsu_tasks.operations.prune.due import find_due_rows, missing_indexes
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneWatch, take_prune_lock
+from ibutsu_tasks.temporary_errors import is_temporary
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def lacks_index(rule_name: str, index: MissingIndex) -> RefusedError:
 
 def explain(error: DBAPIError, what_happened: str, hint: str = TRY_AGAIN) -> Exception:
     """Give PostgreSQL's sentence without its details, which may quote rows; leave what a retry cures."""
-    if is_transient(error):
+    if is_temporary(error):
         return error
     sentence = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     return RefusedError(

@@ -16,10 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.copying import CopyBatch, copy_rows, table_of
-from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Result, User
 from ibutsu_tasks.database.row_encoding import RowEncoder
 from ibutsu_tasks.importers.parsed import SpooledContent
+from ibutsu_tasks.temporary_errors import is_temporary
 from ibutsu_tasks.text.storable import storable_json, storable_text
 from tests.factories import make_run
 
@@ -151,7 +151,7 @@ def test_refusal_by_the_server_is_an_error_of_sqlalchemy(session: Session) -> No
         copy_rows(session, Result, [row(run_id=uuid4())])
     assert caught.value.orig is not None
     assert caught.value.orig.pgcode == "23503"  # type: ignore[attr-defined]
-    assert not is_transient(caught.value)
+    assert not is_temporary(caught.value)
 
 
 def test_connection_lost_on_the_way_is_transient(engine: Engine) -> None:
@@ -167,7 +167,7 @@ def test_connection_lost_on_the_way_is_transient(engine: Engine) -> None:
 
         with pytest.raises(DBAPIError) as caught:
             copy_rows(session, Result, rows())
-        assert is_transient(caught.value)
+        assert is_temporary(caught.value)
 
 
 def test_memory_is_flat_in_the_number_of_rows(session: Session) -> None:

@@ -19,7 +19,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database import engine as database_engine
-from ibutsu_tasks.database.engine import is_transient
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import BusyError, InvalidImportError, RefusedError
 from ibutsu_tasks.importers.indexed_values import INDEXED_DATA, INDEXED_IN
@@ -30,6 +29,7 @@ from ibutsu_tasks.operations.imports.records import find_locked, mark_failed, pa
 from ibutsu_tasks.operations.imports.rows import RowWriter, WriteLimits
 from ibutsu_tasks.operations.imports.run_import import ImportSummary, run_import
 from ibutsu_tasks.operations.run_summary import complete, refresh
+from ibutsu_tasks.temporary_errors import is_temporary
 from tests.commands import until
 from tests.factories import make_import, make_project, make_result, make_run, utc_now
 from tests.sample_files import ARCHIVE, JUNIT, RESULT_IDS, RUN_ID, archive, result_json
@@ -269,7 +269,7 @@ def test_import_in_use_is_waited_for_only_so_long(
         lock(session, row.id)
         with Session(engine) as other, pytest.raises(DBAPIError) as caught:
             lock(other, row.id)
-        assert is_transient(caught.value)
+        assert is_temporary(caught.value)
         session.rollback()
 
 
