@@ -106,6 +106,7 @@ class Said:
 
     CANNOT_CONNECT = "consumer: Cannot connect to %s: %s.\n%s\n"
     CONNECTION_LOST = "consumer: Connection to broker lost. Trying to re-establish the connection..."
+    FREQUENT_RESTARTS = "Frequent restarts detected: %r"
     CONNECTED = "Connected to %s"
 
 
@@ -114,7 +115,7 @@ class _OncePerOutage(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         match record.msg, record.args:
-            case trace.LOG_RETRY, _:
+            case trace.LOG_RETRY | Said.FREQUENT_RESTARTS, _:
                 return not outages.are_on()
             case trace.LOG_RECEIVED, _:
                 # Only what is sent again, or for later, has a time to be run at.

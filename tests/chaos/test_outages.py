@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import UNWRITTEN
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run, create_tables
 from ibutsu_tasks.local.servers.shared import LocalServers
@@ -34,13 +35,16 @@ if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 30
 
 
 class Stage:
     """Servers of this module's own, a proxy before each, and a worker that knows the proxies alone."""
 
-    def __init__(self, servers: LocalServers, database: Proxy, broker: Proxy, worker: Running) -> None:
+    def __init__(
+        self, servers: LocalServers, database: Proxy, broker: Proxy, worker: Running, env: dict[str, str]
+    ) -> None:
+        self.env = env
         self.servers, self.database, self.broker, self.worker = servers, database, broker, worker
         self.engine: Engine = create_engine(servers.database_url)
         self.client: Redis = build_client(servers.broker_url)
@@ -108,11 +112,11 @@ class Stage:
         assert self.worker.process.poll() is None
 
     @contextmanager
-    def import_underway(self) -> Iterator[UUID]:
+    def import_underway(self, upload: StoredUpload | None = None) -> Iterator[UUID]:
         """Hold an import between its results and its artifacts."""
         with self.engine.connect() as holder:
             holder.execute(text("lock table artifacts in exclusive mode"))
-            import_id = self.send_import()
+            import_id = self.send(upload or self.store_import())
             self.wait_for(self._is_waiting, "an import on its way")
             yield import_id
 
@@ -120,6 +124,21 @@ class Stage:
         waiting = text("select 1 from pg_locks where relation = 'artifacts'::regclass and not granted")
         with self.engine.connect() as watcher:
             return watcher.scalar(waiting) is not None
+
+    @contextmanager
+    def second_worker(self, variables: dict[str, str]) -> Iterator[Running]:
+        """Have another worker in place of the first one, which consumes nothing meanwhile."""
+        control = create_client_app(self.settings).control
+        control.cancel_consumer("celery", reply=True, timeout=5)
+        with role("worker", "--hostname", "second@%h", env=self.env | variables) as worker:
+            worker.wait_for("ready.")
+            yield worker
+            print(worker.output)  # noqa: T201 - shown when a test fails
+        control.add_consumer("celery", reply=True, timeout=5)
+
+    def messages(self) -> bytes:
+        """What waits in the queue, and what a worker holds or held."""
+        return b"".join([*self.client.lrange("celery", 0, -1), *self.client.hvals("unacked")])
 
     def count_said(self, words: str) -> int:
         return sum(words in line for line in self.new_output())
@@ -143,7 +162,7 @@ def _stage() -> Iterator[Stage]:
                 env = services(f"redis://127.0.0.1:{broker.port}/0", address)
                 with role("worker", "--concurrency", "2", env=env) as worker:
                     worker.wait_for("ready.")
-                    stage = Stage(servers, database, broker, worker)
+                    stage = Stage(servers, database, broker, worker, env)
                     yield stage
                     assert worker.stop() == 0
                     stage.engine.dispose()
@@ -219,3 +238,44 @@ def test_a_broker_out_of_memory(stage: Stage) -> None:
     stage.client.config_set("maxmemory", "0")
     stage.assert_done(import_id)
     stage.wait_for(lambda: stage.outcome_of(import_id) == "SUCCESS", "the result")
+
+
+def test_a_broker_that_takes_no_writes(stage: Stage) -> None:
+    upload = stage.store_import()
+    with stage.import_underway(upload):
+        stage.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        stage.wait_for(lambda: stage.count_said("the broker is away"), "the outage")
+        time.sleep(1)
+    time.sleep(3)
+    stage.client.execute_command("REPLICAOF", "NO", "ONE")
+    stage.assert_done(stage.send_import())
+    # As a reconciliation sends it again; who holds its message may have done so, too.
+    stage.assert_done(stage.send(upload))
+
+
+LIMITS = {"CELERY_TASK_TIME_LIMIT": "5"}
+
+
+def test_what_could_not_be_written_outlives_its_worker(stage: Stage) -> None:
+    with stage.second_worker(LIMITS) as worker, stage.import_underway() as import_id:
+        stage.database.hang()
+        stage.wait_for(lambda: stage.client.hexists(UNWRITTEN, str(import_id)), "the sentence to be kept")
+        worker.process.kill()
+    assert stage.status_of(import_id) == "running"
+    stage.database.heal()
+    stage.wait_for(lambda: stage.status_of(import_id) == "error", "the sentence to be written")
+    stage.wait_for(lambda: not stage.client.exists(UNWRITTEN), "the end of it")
+
+
+def test_a_worker_that_waits_for_its_broker_ends_when_it_is_told_to(stage: Stage) -> None:
+    with stage.second_worker({}) as worker:
+        stage.database.shut()
+        import_id = stage.send_import()
+        stage.wait_for_retry(import_id)
+        stage.client.config_set("maxmemory", "1mb")
+        until(lambda: "the broker is away" in worker.output, 60)
+        started = time.monotonic()
+        assert worker.stop() == 0
+        assert time.monotonic() - started < 15
+        assert stage.task_ids[import_id].encode() in stage.messages()
+        stage.client.config_set("maxmemory", "0")
