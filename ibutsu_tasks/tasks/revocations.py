@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,9 @@ from celery import signals
 
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.imports import records
-from ibutsu_tasks.tasks.base import TRANSIENT_ERRORS, retry_pause_seconds
-from ibutsu_tasks.tasks.imports import IMPORT_TASKS, mark_failed
+from ibutsu_tasks.tasks.imports import IMPORT_TASKS
 from ibutsu_tasks.tasks.progress import ImportReporter
+from ibutsu_tasks.tasks.unwritten import write_or_keep
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,7 +27,6 @@ REVOKED = "The import was revoked before it began."
 EXPIRED = "The import's message expired before it began."
 
 _writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="revoked-imports")
-_ends = threading.Event()
 
 
 def end_sentence(*, terminated: bool, signum: object, expired: bool) -> str:
@@ -59,25 +57,10 @@ def _on_revoked(sender: Any, request: Any, terminated: bool, signum: object, exp
     _writer.submit(_end, sender, str(request.id), import_id, sentence)
 
 
-@signals.worker_shutdown.connect(dispatch_uid="ibutsu-tasks-revocations-end")
-def _on_shutdown(**_: Any) -> None:
-    # What cannot be written now is found as lost later; the end of the worker does not wait for a database.
-    _ends.set()
-
-
 def _end(task: Any, task_id: str, import_id: UUID, sentence: str) -> None:
-    tries = 0
-    while True:
-        try:
-            mark_failed(task, import_id, sentence)
-        except TRANSIENT_ERRORS as error:
-            logger.warning("import %s was revoked, which cannot be written down yet: %s", import_id, error)
-        except Exception:
-            logger.exception("import %s was revoked, which cannot be written down", import_id)
-            return
-        else:
-            ImportReporter(task, task_id, import_id).end("error")
-            return
-        tries += 1
-        if _ends.wait(retry_pause_seconds(tries)):
-            return
+    try:
+        write_or_keep(task, import_id, sentence)
+    except Exception:
+        logger.exception("import %s was revoked, which cannot be written down", import_id)
+    else:
+        ImportReporter(task, task_id, import_id).end("error")
