@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 
@@ -12,7 +13,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Answer `--version` before anything is imported; leave the rest to the command line."""
+    """Answer `--version` and plain probes before anything is imported; leave the rest to the command line."""
     sink, code = streams.prepare(), INTERRUPTED
     # In the first moments, Ctrl-C comes while the command line is still being imported.
     with suppress(KeyboardInterrupt):
@@ -27,9 +28,22 @@ def _run() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"ibutsu-tasks {__version__}\n")
         return 0
+    if sys.argv[1:2] == ["probe"] and (code := _probe()) is not None:
+        return code
     from ibutsu_tasks.cli import main as run_command_line  # noqa: PLC0415 - keeps --version instant
 
     return run_command_line()
+
+
+def _probe() -> int | None:
+    """Answer a plain probe; None when its words need the command line."""
+    from ibutsu_tasks.health.probe import answer_plain, sentences  # noqa: PLC0415 - no other command needs it
+
+    answers = answer_plain(sys.argv[1:], os.environ)
+    if answers is None:
+        return None
+    sys.stdout.write("".join(f"{sentence}\n" for sentence in sentences(answers)))
+    return 0 if all(answer.holds for answer in answers) else 1
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from ibutsu_tasks.broker.connection import address_of, celery_options, celery_url
+from ibutsu_tasks.health import scheduler as beat_health
+from ibutsu_tasks.health import worker as worker_health
 from ibutsu_tasks.loader import FROM_THE_PATH
 from ibutsu_tasks.logs import configure_logs, write_as_json
 from ibutsu_tasks.resources import Resources
@@ -132,7 +134,10 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         # the child to end, while the child waits this long, and 30 s otherwise, for the parent to take its
         # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = GOODBYE_TRIES
-        return create_celery_app(WORKER_NAME, settings)
+        app = create_celery_app(WORKER_NAME, settings)
+        worker_health.install(app)
+        return app
+    beat_health.install(settings)
     return create_scheduler_app(settings)
 
 

@@ -136,9 +136,9 @@ def dead_port() -> int:
 
 
 @contextmanager
-def own_valkey(*options: str) -> Iterator[int]:
-    """A Valkey of the test's own on TCP with options of its own; yields the port."""
-    port = dead_port()
+def own_valkey(*options: str, port: int = 0) -> Iterator[int]:
+    """A Valkey of the test's own on TCP with options of its own; yields the port, a free one for 0."""
+    port = port or dead_port()
     with tempfile.TemporaryDirectory(prefix="ibutsu-tasks-test-") as directory:
         process = subprocess.Popen(
             [

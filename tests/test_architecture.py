@@ -29,7 +29,8 @@ LAYERS = (
     ("roles", "local", "doctor", "sending"),
     ("celery_app",),
     ("beat", "loader"),
-    ("tasks", "delivery"),
+    ("tasks", "health"),
+    ("delivery",),
     ("operations", "resources"),
     ("broker",),
     ("database",),
@@ -48,6 +49,7 @@ IMPORTERS_OF_CELERY = {
     "broker",
     "tasks",
     "delivery",
+    "health",
     "beat",
     "loader",
     "celery_app",
@@ -111,7 +113,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
 
 IMPORTING_LATE = {
     "__init__.py": "an application is built when it is asked for",
-    "__main__.py": "the version is told before anything is imported",
+    "__main__.py": "the version is told, and a probe answered, before anything else is imported",
     "broker/layout.py": "kombu is needed for the messages of killed workers alone",
     "cli/dead/session.py": "the database is needed for the row of an import alone",
     "cli/output.py": "Rich is needed for a table or a coloured line",

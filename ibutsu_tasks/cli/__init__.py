@@ -52,6 +52,7 @@ COMMANDS = (
     CommandRow("dead", "dead", "List messages that no worker could carry out, and send them again.", "Work"),
     CommandRow("doctor", "doctor", "Check every service and say how to fix what is wrong.", "Look"),
     CommandRow("schedule", "schedule", "Show what beat sends, when it last did, and which leads.", "Look"),
+    CommandRow("probe", "probe", "Ask a worker, beat or Flower on this host whether it is well.", "Look"),
     CommandRow("lint", "lint", "Show what an import of files would store, and where.", "Look"),
     CommandRow("config", "config", "Show every setting with its value and where it came from.", "Look"),
     CommandRow("db", "db", "Create the tables in an empty database.", "Set up"),

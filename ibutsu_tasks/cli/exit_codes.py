@@ -14,6 +14,7 @@ from ibutsu_tasks.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from ibutsu_tasks.health import WEDGED
 
 
 class ExitCode(IntEnum):
@@ -24,6 +25,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     SETTINGS = 3
     UNREACHABLE = 4
+    WEDGED = WEDGED
     TIMED_OUT = 124
     INTERRUPTED = 130
     TERMINATED = 143
@@ -38,6 +40,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.USAGE: "wrong usage: an unknown option, task or argument; a confirmation without a terminal",
     ExitCode.SETTINGS: "settings are missing or invalid",
     ExitCode.UNREACHABLE: "a service cannot be reached",
+    ExitCode.WEDGED: "a `worker` ended itself: messages were waiting and none reached it; start it again",
     ExitCode.TIMED_OUT: "timed out waiting",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C (`worker`, `beat` and `flower` end with their own codes)",
     ExitCode.TERMINATED: "ended by SIGTERM: `up`, `import`, or `prune` between two batches",

@@ -29,6 +29,8 @@ class Consumer(CeleryConsumer):
     connection_errors: tuple[type[Exception], ...]
     connection: Any
     event_dispatcher: Any
+    received = 0
+    """How many messages came, of whatever kind; the watchdog looks at it."""
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], None]:
         """Give what is called for each message."""
@@ -36,6 +38,7 @@ class Consumer(CeleryConsumer):
         errors = (*self.connection_errors, *self.connection.channel_errors)
 
         def handle_or_set_aside(message: Message) -> None:
+            self.received += 1
             try:
                 handle(message)
             except errors:

@@ -13,7 +13,10 @@ from celery.events import EventReceiver
 from flower import events  # type: ignore[import-untyped]
 from flower.app import Flower  # type: ignore[import-untyped]
 from flower.views.monitor import Metrics  # type: ignore[import-untyped]
+from tornado.ioloop import PeriodicCallback
 from tornado.web import RequestHandler, authenticated
+
+from ibutsu_tasks.health.pulse import TICK_SECONDS, Pulse, Signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,12 +126,16 @@ def _start(flower: Any, start: Callable[[Any], int | None], settings: Settings) 
     if not options.basic_auth and not is_loopback(place):
         raise SystemExit(f"Error: {open_to_all(place)}\nTry: {SET_AUTH}")
     try:
-        return start(flower)
+        port = start(flower)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SystemExit(
             f"Error: Flower cannot listen on {place} port {options.port}: {reason}.\nTry: another --port."
         ) from None
+    pulse = Pulse.of_process("flower", settings)
+    pulse.signs = Signs
+    PeriodicCallback(pulse.tick, TICK_SECONDS * 1000).start()
+    return port
 
 
 def open_to_all(place: str) -> str:

@@ -14,6 +14,7 @@ from celery.exceptions import SecurityWarning
 
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.health.pulse import Pulse
 from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.roles import flower_page
 from ibutsu_tasks.settings import load_settings
@@ -35,6 +36,7 @@ def run_worker(settings: Settings, celery_args: list[str]) -> int:
     Raises SettingsError when broker or database are not named.
     """
     app = create_app_variant("worker", settings)
+    Pulse.of_process("worker", settings)
     queues = dict.fromkeys((DEFAULT_QUEUE, OWN_QUEUE, *settings.worker_queues))
     options = ["--queues", ",".join(queues), "--concurrency", str(settings.worker_concurrency)]
     if settings.worker_hostname:
@@ -48,6 +50,7 @@ def run_beat(settings: Settings, celery_args: list[str]) -> int:
     Raises SettingsError when no broker is named.
     """
     app = create_app_variant("scheduler", settings)
+    Pulse.of_process("beat", settings)
     # No pid file: in a container the last one's, left behind by a kill, would stop the next start.
     return _run(
         app, [*_quiet(settings), "beat", "--loglevel", settings.log_level, "--pidfile", "", *celery_args]
@@ -63,6 +66,7 @@ def run_flower(settings: Settings, flower_args: list[str]) -> int:
     if not settings.flower_basic_auth and not flower_page.is_loopback(settings.flower_address):
         raise SettingsError(flower_page.open_to_all(settings.flower_address), flower_page.SET_AUTH)
     app = create_flower_app(settings)
+    Pulse.of_process("flower", settings)
     options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", *FLOWER_LIMITS]
     # Flower executes a flowerconfig.py of the working directory unless told of another file.
     return _run(app, ["flower", f"--conf={os.devnull}", *options, *flower_args])

@@ -168,6 +168,22 @@ class Settings:
         parse=parse_project_ages,
         default_text="none",
     )
+    heartbeat_dir: Path | None = setting(
+        "IBUTSU_TASKS_HEARTBEAT_DIR",
+        "Where worker, beat and Flower write the heartbeat that `probe` reads.",
+        parse=values.directory,
+        default_text="$TMPDIR, else /tmp",
+    )
+    health_port: int | None = port(
+        "IBUTSU_TASKS_HEALTH_PORT",
+        "Port of /livez, /readyz, /startupz and /metrics; unset: not opened.",
+        flags="--health-port",
+    )
+    health_address: str = setting(
+        "IBUTSU_TASKS_HEALTH_ADDRESS",
+        "Address the health port is opened on.",
+        "0.0.0.0",  # noqa: S104 - kubelet and Prometheus come from other machines; no secret is shown
+    )
     data_dir: Path = setting(
         "IBUTSU_TASKS_DATA_DIR",
         "Where `up` keeps its data.",
@@ -248,6 +264,7 @@ class Settings:
             "result_backend": self.broker_url,
             "postgresql_sslmode": "prefer",
             "worker_hostname": f"celery@{socket.gethostname()}",
+            "heartbeat_dir": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - shown, not used
         }
         value, row = getattr(self, name), setting_rows()[name]
         value = unset.get(name) if value is None else value

@@ -47,7 +47,7 @@ class DatabaseTask(Task[Any, Any]):
     abstract = True
     # Celery's own retries are not used: its request counts killed processes, a header temporary errors.
     max_retries = None
-    Request = "ibutsu_tasks.delivery.request:Request"
+    Request = "ibutsu_tasks.health.requests:CountedRequest"
     # What was foreseen has its sentence: one line in the log, no traceback.
     throws = (IbutsuTasksError,)
 

@@ -17,6 +17,7 @@ def flower(
     context: typer.Context,
     address: Annotated[str | None, setting_option("flower_address")] = None,
     port: Annotated[str | None, setting_option("flower_port")] = None,
+    health_port: Annotated[str | None, setting_option("health_port")] = None,
     flower_args: Annotated[
         list[str] | None, typer.Argument(metavar="[-- FLOWER OPTIONS]", help="Passed to Flower untouched.")
     ] = None,
@@ -25,7 +26,7 @@ def flower(
 
     Any address but this machine's own needs FLOWER_BASIC_AUTH.
     """
-    state = state_of(context).with_options(flower_address=address, flower_port=port)
+    state = state_of(context).with_options(flower_address=address, flower_port=port, health_port=health_port)
     from ibutsu_tasks.roles import start
 
     raise typer.Exit(start.run_flower(state.role_settings, flower_args or []))

@@ -24,6 +24,7 @@ def worker(
     max_tasks_per_child: Annotated[str | None, setting_option("worker_max_tasks_per_child", "N")] = None,
     time_limit: Annotated[str | None, setting_option("task_time_limit_seconds", "SECONDS")] = None,
     soft_time_limit: Annotated[str | None, setting_option("task_soft_time_limit_seconds", "SECONDS")] = None,
+    health_port: Annotated[str | None, setting_option("health_port")] = None,
     celery_args: Annotated[
         list[str] | None, typer.Argument(metavar="[-- CELERY OPTIONS]", help="Passed to Celery untouched.")
     ] = None,
@@ -43,6 +44,7 @@ def worker(
         worker_max_tasks_per_child=max_tasks_per_child,
         task_time_limit_seconds=time_limit,
         task_soft_time_limit_seconds=soft_time_limit,
+        health_port=health_port,
     )
     from ibutsu_tasks.roles import start
 
