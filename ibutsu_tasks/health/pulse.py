@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import socket
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -70,7 +69,7 @@ class Pulse:
     own: ClassVar[Pulse | None] = None
 
     def __init__(self, role: str, settings: Settings) -> None:
-        self.role, self.node = role, f"{role}@{socket.gethostname()}"
+        self.role, self.node = role, f"{role}@{heartbeat.host_name()}"
         self.signs: Callable[[], Signs] = starting
         self.look: Callable[[Redis], None] = ping
         self._directory = heartbeat.private_directory(settings.heartbeat_dir)
@@ -118,7 +117,7 @@ class Pulse:
         beat = Heartbeat(
             role=self.role,
             node=self.node,
-            host=socket.gethostname(),
+            host=heartbeat.host_name(),
             pid=os.getpid(),
             started_at=self._started_at,
             written_at=_now(),
@@ -180,7 +179,7 @@ class Pulse:
         if os.getpid() == pid:
             self._ended.set()
             with self._lock, suppress(OSError):
-                (self._directory / heartbeat.file_name(self.role, socket.gethostname(), pid)).unlink()
+                (self._directory / heartbeat.file_name(self.role, heartbeat.host_name(), pid)).unlink()
 
 
 def _client_of(settings: Settings) -> Redis | None:

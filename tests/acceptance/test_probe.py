@@ -5,22 +5,28 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import signal
 import socket
 import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from sqlalchemy import text
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.health.heartbeat import private_directory
 from ibutsu_tasks.health.probe import ask
 from tests.commands import role, run, services, until
 from tests.doors import dead_port, own_valkey
+from tests.factories import make_run
 from tests.worker_system import message_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 READY = "ready."
 MISSING_RUN = '"00000000-0000-4000-8000-000000000000"'
@@ -109,11 +115,11 @@ def test_every_role_serves_the_health_port(env: dict[str, str], name: str) -> No
     with role(name, *arguments, env=env) as running:
         until(lambda: page(port, "/startupz")[0] == 200)
         for path in ("/livez", "/readyz", "/startupz"):
-            status, text = page(port, path)
-            assert (status, text.partition(" ")[0]) == (200, name), text
-        status, text = page(port, "/metrics")
+            status, said = page(port, path)
+            assert (status, said.partition(" ")[0]) == (200, name), said
+        status, said = page(port, "/metrics")
         assert status == 200
-        assert re.search(rf'^ibutsu_tasks_ready{{role="{name}",node="[^"]+"}} 1$', text, re.MULTILINE)
+        assert re.search(rf'^ibutsu_tasks_ready{{role="{name}",node="[^"]+"}} 1$', said, re.MULTILINE)
         assert page(port, "/elsewhere")[0] == 404
         assert running.stop() == 0
     assert page(port, "/livez")[0] == 0
@@ -129,9 +135,9 @@ def test_metrics_count_tasks_by_name_and_outcome(env: dict[str, str], broker_url
             'ibutsu_tasks_finished_tasks_total{task="ibutsu_server.tasks.runs.update_run",outcome="%s"} 1'
         )
         until(lambda: all(counted % one in page(port, "/metrics")[1] for one in ("succeeded", "failed")))
-        text = page(port, "/metrics")[1]
-        assert counted % "succeeded" in text
-        assert counted % "failed" in text
+        said = page(port, "/metrics")[1]
+        assert counted % "succeeded" in said
+        assert counted % "failed" in said
 
 
 def test_a_taken_health_port_is_said_in_one_sentence(env: dict[str, str]) -> None:
@@ -203,3 +209,46 @@ def test_a_broker_outage_leaves_every_role_live_and_none_ready_that_needs_it(
         # What was ready once has started.
         assert holds("startup", env)
         assert holds("live", env)
+
+
+def test_a_worker_that_is_stopped_fails_live_and_one_busy_in_its_only_thread_does_not(
+    env: dict[str, str], broker_url: str, engine: Engine, session: Session, tmp_path: Path
+) -> None:
+    directory = private_directory(tmp_path)
+    run_row = make_run(session)
+    session.commit()
+    with role("worker", "--", "--pool", "solo", env=env) as worker, build_client(broker_url) as client:
+        worker.wait_for(READY)
+        with engine.connect() as holder:
+            # The task waits for this row.
+            holder.execute(text("select 1 from runs where id = :id for update"), {"id": run_row.id})
+            client.lpush("celery", message_text("runs.update_run", f'"{run_row.id}"')[1])
+            until(lambda: heartbeat_of(tmp_path)["busy"])
+            stands_since = heartbeat_of(tmp_path)["ticked"]
+            until(lambda: time.monotonic() > float(str(stands_since)) + 12)
+            (answer,) = ask("live", directory, limit_seconds=10)
+            assert answer.holds
+            assert "a task runs" in answer.sentence
+            assert heartbeat_of(tmp_path)["ticked"] == stands_since
+            worker.process.send_signal(signal.SIGSTOP)
+            until(lambda: not ask("live", directory, limit_seconds=10)[0].holds, 60)
+            assert "stood still" in ask("live", directory, limit_seconds=10)[0].sentence
+            worker.process.send_signal(signal.SIGCONT)
+            until(lambda: ask("live", directory, limit_seconds=10)[0].holds, 60)
+            assert ask("live", directory, limit_seconds=10)[0].holds
+        until(lambda: holds("live", env) and not heartbeat_of(tmp_path)["busy"])
+        assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["worker", "beat", "flower"])
+def test_a_process_that_is_stopped_fails_live(env: dict[str, str], tmp_path: Path, name: str) -> None:
+    arguments = ("--port", str(dead_port())) if name == "flower" else ()
+    directory = private_directory(tmp_path)
+    with role(name, *arguments, env=env) as running:
+        until(lambda: holds("ready", env))
+        running.process.send_signal(signal.SIGSTOP)
+        until(lambda: not ask("live", directory, limit_seconds=8)[0].holds, 60)
+        assert not ask("live", directory, limit_seconds=8)[0].holds
+        running.process.send_signal(signal.SIGCONT)
+        until(lambda: ask("live", directory, limit_seconds=8)[0].holds, 60)
+        assert holds("ready", env)

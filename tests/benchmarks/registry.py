@@ -45,6 +45,7 @@ BENCHMARKS = (
     Benchmark("throughput", "5,000 messages that find nothing to do"),
     Benchmark("worker-start", "start to ready; memory of parent and child"),
     Benchmark("startup", "commands as whole processes, beside Celery's own"),
+    Benchmark("probe", "a probe of an idle worker as a whole process"),
 )
 
 BY_NAME = {benchmark.name: benchmark for benchmark in BENCHMARKS}
