@@ -22,27 +22,27 @@ OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 class NotOurOwnError(PermissionError):
     """A file or directory is another user's, or others may write to it, or it is not what it should be."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(EPERM, reason, str(path))
 
 
-def check_own_directory(directory: Path, but: Collection[str] = ()) -> None:
+def check_own_directory(directory: Path | str, but: Collection[str] = ()) -> None:
     """Check that `directory` and what lies directly in it, those named in `but` apart, are our own.
 
     It may be a link of our own, and nothing in it may be one. Raises NotOurOwnError, and another OSError
     when it is not there.
     """
-    if directory.lstat().st_uid != os.geteuid():
+    if os.lstat(directory).st_uid != os.geteuid():
         raise NotOurOwnError(directory, BELONGS)
-    _check(directory.stat(), directory)
-    for path in directory.iterdir():
+    _check(os.stat(directory), directory)
+    for name in set(os.listdir(directory)).difference(but):
+        path = os.path.join(directory, name)
         # A draft is renamed meanwhile.
         with suppress(FileNotFoundError):
-            if path.name not in but:
-                _check(path.lstat(), path)
+            _check(os.lstat(path), path)
 
 
-def open_own(path: Path, flags: int) -> int:
+def open_own(path: Path | str, flags: int) -> int:
     """Open a regular file, made (0600) with O_CREAT; give its descriptor.
 
     Raises NotOurOwnError, and OSError for a link or for what cannot be opened.
@@ -60,23 +60,24 @@ def open_own(path: Path, flags: int) -> int:
     return descriptor
 
 
-def read_own(path: Path) -> str:
+def read_own(path: Path | str) -> str:
     """Give the text of a file of our own. Raises OSError and UnicodeDecodeError."""
     with open(open_own(path, os.O_RDONLY), encoding="utf-8") as file:
         return file.read()
 
 
-def write_own(path: Path, text: str) -> None:
+def write_own(path: Path | str, text: str) -> None:
     """Write a file, readable by this user alone, in one step. Raises OSError."""
-    draft = path.with_name(f"{path.name}.new")
+    draft = f"{path}.new"
     # What a killed writer left, or a link that somebody put there: the name goes, not what it leads to.
-    draft.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        os.unlink(draft)
     with open(open_own(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w", encoding="utf-8") as file:
         file.write(text)
-    draft.replace(path)
+    os.replace(draft, path)
 
 
-def _check(status: os.stat_result, path: Path) -> None:
+def _check(status: os.stat_result, path: Path | str) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise NotOurOwnError(path, "is a link")
     if status.st_uid != os.geteuid():

@@ -169,6 +169,11 @@ def test_the_version_is_told_before_the_command_line_is_loaded() -> None:
     assert loaded_by("--version").isdisjoint({*HEAVY, "rich", "typer"})
 
 
+def test_a_plain_probe_is_answered_before_the_command_line_is_loaded() -> None:
+    needless = {*HEAVY, "rich", "typer", "dataclasses", "inspect", "pathlib", "socket", "tempfile"}
+    assert loaded_by("probe live --role worker").isdisjoint(needless)
+
+
 @pytest.mark.parametrize(
     "line",
     [

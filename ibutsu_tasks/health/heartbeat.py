@@ -10,17 +10,19 @@ import json
 import os
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ibutsu_tasks.own_files import NotOurOwnError, check_own_directory, read_own, write_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 VARIABLE = "IBUTSU_TASKS_HEARTBEAT_DIR"
 
 ROLES = ("worker", "beat", "flower")
+
+SUFFIX = ".json"
 
 FORGOTTEN_SECONDS = 3600.0
 """The file of a process that wrote nothing for so long is removed by the next of its role."""
@@ -56,41 +58,43 @@ def host_name() -> str:
     return os.uname().nodename
 
 
-def private_directory(parent: str | Path | None) -> Path:
+def private_directory(parent: str | Path | None) -> str:
     """Give this user's directory of heartbeats, in `parent` or in the place for temporary files."""
-    base = Path(parent or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - the directory in it is checked
-    return base.expanduser().absolute() / f"ibutsu-tasks-heartbeats-{os.geteuid()}"
+    base = str(parent or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - the directory in it is checked
+    return os.path.join(os.path.abspath(os.path.expanduser(base)), f"ibutsu-tasks-heartbeats-{os.geteuid()}")
 
 
-def file_name(role: str, host: str, pid: int) -> str:
-    """Give the name of a process's file. In containers every process is the first, and hosts differ."""
-    return f"{role}.{host}.{pid}.json"
+def path_of(directory: str, role: str, host: str, pid: int) -> str:
+    """Give the path of a process's file. In containers every process is the first, and hosts differ."""
+    return os.path.join(directory, f"{role}.{host}.{pid}{SUFFIX}")
 
 
-def write(heartbeat: Heartbeat, directory: Path) -> None:
+def write(heartbeat: Heartbeat, directory: str) -> None:
     """Write a heartbeat in one step, and its directory when it is not there. Raises OSError."""
-    directory.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
     check_own_directory(directory)
-    path = directory / file_name(heartbeat.role, heartbeat.host, heartbeat.pid)
+    path = path_of(directory, heartbeat.role, heartbeat.host, heartbeat.pid)
     write_own(path, json.dumps(heartbeat._asdict()))
 
 
-def read_all(directory: Path) -> list[Heartbeat]:
+def read_all(directory: str) -> list[Heartbeat]:
     """Give the heartbeats there are; none when nobody wrote any. Raises OSError."""
     try:
         check_own_directory(directory)
     except FileNotFoundError:
         return []
-    found = [_read(path) for path in sorted(directory.glob("*.json"))]
+    names = sorted(name for name in os.listdir(directory) if name.endswith(SUFFIX))
+    found = [_read(os.path.join(directory, name)) for name in names]
     return [heartbeat for heartbeat in found if heartbeat]
 
 
-def remove_left(role: str, directory: Path) -> None:
+def remove_left(role: str, directory: str) -> None:
     """Remove the files of processes of this role and host that are gone."""
     with suppress(OSError):
         for heartbeat in read_all(directory):
             if heartbeat.role == role and heartbeat.host == host_name() and _is_left(heartbeat):
-                (directory / file_name(role, heartbeat.host, heartbeat.pid)).unlink(missing_ok=True)
+                os.unlink(path_of(directory, role, heartbeat.host, heartbeat.pid))
 
 
 def is_gone(heartbeat: Heartbeat) -> bool:
@@ -111,7 +115,7 @@ def _is_left(heartbeat: Heartbeat) -> bool:
     return is_gone(heartbeat) or not 0 <= time.monotonic() - heartbeat.written < FORGOTTEN_SECONDS
 
 
-def _read(path: Path) -> Heartbeat | None:
+def _read(path: str) -> Heartbeat | None:
     """Read one; None for what has been removed meanwhile, or was written by another version."""
     try:
         fields = json.loads(read_own(path))

@@ -11,12 +11,11 @@ from ibutsu_tasks.health.questions import LIMIT_SECONDS, QUESTIONS, Answer, answ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 def ask(
     question: str,
-    directory: Path,
+    directory: str,
     role: str | None = None,
     node: str | None = None,
     limit_seconds: float = LIMIT_SECONDS,
@@ -53,12 +52,12 @@ def answer_plain(words: Sequence[str], environ: Mapping[str, str]) -> list[Answe
         return None
     options = dict(zip(words[2::2], words[3::2], strict=True))
     role, node = options.pop("--role", None), options.pop("--node", None)
-    if options or role not in {None, *ROLES} or environ.get(f"{VARIABLE}_FILE") or os.path.isfile(".env"):  # noqa: PTH113
+    if options or role not in {None, *ROLES} or environ.get(f"{VARIABLE}_FILE") or os.path.isfile(".env"):
         return None
     return ask(words[1], private_directory(environ.get(VARIABLE)), role, node)
 
 
-def _nobody(directory: Path, role: str | None, node: str | None) -> str:
+def _nobody(directory: str, role: str | None, node: str | None) -> str:
     who = " ".join(filter(None, [role or "process", node]))
     return (
         f"There is no heartbeat of a {who} in {directory}:"

@@ -179,7 +179,7 @@ class Pulse:
         if os.getpid() == pid:
             self._ended.set()
             with self._lock, suppress(OSError):
-                (self._directory / heartbeat.file_name(self.role, heartbeat.host_name(), pid)).unlink()
+                os.unlink(heartbeat.path_of(self._directory, self.role, heartbeat.host_name(), pid))
 
 
 def _client_of(settings: Settings) -> Redis | None:

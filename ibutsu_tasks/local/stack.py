@@ -13,7 +13,7 @@ from redis import Redis, RedisError
 from sqlalchemy import inspect
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, restore_unacked
+from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, QUARANTINE, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
 from ibutsu_tasks.database.models import TABLES, create_tables
 from ibutsu_tasks.delivery.quarantine import set_aside

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -23,8 +24,6 @@ from tests.factories import make_run
 from tests.worker_system import message_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
@@ -60,7 +59,7 @@ def health_port(env: dict[str, str]) -> int:
 
 
 def heartbeat_of(directory: Path) -> dict[str, object]:
-    (path,) = private_directory(directory).glob("*.json")
+    (path,) = Path(private_directory(directory)).glob("*.json")
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -78,9 +77,9 @@ def test_a_worker_is_live_before_it_is_ready_and_gone_at_its_end(env: dict[str, 
         assert run("probe", "ready", "--role", "beat", env=env).returncode == 1
         beat = heartbeat_of(tmp_path)
         assert (beat["is_connected"], beat["queues"], beat["running"]) == (True, ["celery"], 0)
-        assert (private_directory(tmp_path).stat().st_mode & 0o777) == 0o700
+        assert (Path(private_directory(tmp_path)).stat().st_mode & 0o777) == 0o700
         assert worker.stop() == 0
-    assert not list(private_directory(tmp_path).iterdir())
+    assert not list(Path(private_directory(tmp_path)).iterdir())
 
 
 def test_what_is_answered_at_once_is_what_the_command_line_answers(
@@ -188,7 +187,7 @@ def test_a_broker_outage_leaves_every_role_live_and_none_ready_that_needs_it(
     directory = private_directory(tmp_path)
     with role("worker", env=env), role("beat", env=env):
         # They start without a broker.
-        until(lambda: len(list(directory.glob("*.json"))) == 2, 60)
+        until(lambda: len(list(Path(directory).glob("*.json"))) == 2, 60)
         started = time.monotonic()
         # Longer than the limit asked for below, in which a loop that waits without a tick would be found.
         until(lambda: time.monotonic() - started > 15)

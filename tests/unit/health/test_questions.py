@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +12,6 @@ from ibutsu_tasks.health import heartbeat, metrics
 from ibutsu_tasks.health.heartbeat import Heartbeat, private_directory, read_all, remove_left, write
 from ibutsu_tasks.health.probe import answer_plain, ask
 from ibutsu_tasks.health.questions import answer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = 1000.0
 BEAT = Heartbeat("worker", "w@host", heartbeat.host_name(), os.getpid(), "then", "now", NOW, NOW)
@@ -53,14 +50,14 @@ def test_a_heartbeat_is_read_as_it_was_written(tmp_path: Path) -> None:
     write(beat._replace(role="beat"), directory)
     assert [one.role for one in read_all(directory)] == ["beat", "worker"]
     assert read_all(directory)[1] == beat
-    (directory / "torn.json").write_text('{"role": ', encoding="utf-8")
+    Path(directory, "torn.json").write_text('{"role": ', encoding="utf-8")
     assert len(read_all(directory)) == 2
 
 
 def test_heartbeats_that_others_may_write_are_not_believed(tmp_path: Path) -> None:
     directory = private_directory(tmp_path)
     write(BEAT, directory)
-    directory.chmod(0o777)
+    Path(directory).chmod(0o777)
     (told,) = ask("live", directory)
     assert (told.holds, "may be written by others" in told.sentence) == (False, True)
     with pytest.raises(PermissionError):
