@@ -27,7 +27,7 @@ def probe(
     question: Annotated[
         Literal["live", "ready", "startup"],
         typer.Argument(
-            metavar="{live|ready|startup}",
+            metavar="QUESTION",
             help="; ".join(f"{name}: {meaning}" for name, meaning in QUESTIONS.items()) + ".",
         ),
     ],
