@@ -14,9 +14,9 @@ import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import IMPORTERS, detect_format
-from ibutsu_tasks.importers.junit.statuses import WORST_FIRST
 from ibutsu_tasks.importers.linting import lint
 from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.importers.statuses import WORST_FIRST
 from tests.fuzz.fuzzing import corpus, fuzz, limited
 
 if TYPE_CHECKING:
