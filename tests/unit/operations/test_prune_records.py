@@ -30,7 +30,7 @@ JSON = st.recursive(
 def use(record: PruneRecord) -> None:
     """Do with a record all that `prune --history` and the doctor do."""
     ends = [(record, record.state(NOW))]
-    Output().render(Result(blocks=list(_blocks(ends))))
+    Output().render(Result(blocks=list(_blocks(ends, NOW))))
     json.dumps(record.as_json())
     judge([record], {"runs"}, NOW)
 
