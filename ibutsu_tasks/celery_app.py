@@ -45,6 +45,8 @@ ROLE_TIMEOUT_SECONDS = 30
 LOST_RESULT_SECONDS = 1
 """What the result of a killed process is waited for before its task counts as lost; Celery waits 10."""
 
+WORKER_STEPS = ("ibutsu_tasks.delivery.holding:Holding", "ibutsu_tasks.delivery.grace:Grace")
+
 GOODBYE_TRIES = 10
 """How often a pool process looks, every 0.1 s, whether its last result was taken before it ends."""
 
@@ -135,6 +137,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = GOODBYE_TRIES
         app = create_celery_app(WORKER_NAME, settings)
+        app.steps["consumer"].update(WORKER_STEPS)
         worker_health.install(app)
         return app
     beat_health.install(settings)
@@ -229,7 +232,10 @@ def _worker_conf(settings: Settings) -> dict[str, Any]:
         "worker_concurrency": settings.worker_concurrency if settings.worker_concurrency != "auto" else None,
         "worker_prefetch_multiplier": settings.worker_prefetch_multiplier,
         "worker_max_tasks_per_child": settings.worker_max_tasks_per_child,
-        "worker_soft_shutdown_timeout": settings.worker_soft_shutdown_seconds,
+        # The worker's own step gives the grace.
+        "worker_soft_shutdown_timeout": 0,
+        "ibutsu_tasks_grace_seconds": settings.worker_grace_seconds,
+        "ibutsu_tasks_lease_seconds": settings.worker_lease_seconds,
         "worker_enable_soft_shutdown_on_idle": False,
         "worker_cancel_long_running_tasks_on_connection_loss": True,
         "worker_eta_task_limit": 1000,

@@ -19,7 +19,24 @@ SEPARATOR = "\x06\x16"
 """Kombu's, between a queue's name and its priority step, and in a binding: routing key, pattern, queue."""
 
 UNACKED = "unacked"
-"""Kombu's hash of the messages that consumers hold."""
+"""Kombu's hash of the messages consumers hold: delivery tag → JSON `[message, exchange, routing key]`."""
+
+UNACKED_INDEX = "unacked_index"
+"""Kombu's sorted set beside it: delivery tag → seconds since 1970 from which the visibility time-out counts.
+Ours lie ahead, at the end of their holder's lease."""
+
+HOLDERS = "ibutsu-tasks:holders"
+"""Sorted set: holder → seconds since 1970, by Redis' clock, until which its lease lasts. A holder is one
+connection of a worker that takes messages: `<node name>:<random>`. Stock workers have none."""
+
+HELD_PREFIX = "ibutsu-tasks:held:"
+"""Before a holder: the key of the hash of what it holds, delivery tag → `<seconds since 1970> <list>`: when
+it was taken, and from which list."""
+
+TAKEN_OVER_PREFIX = "ibutsu-tasks:taken-over:"
+"""Before a holder: the key that says, for a day, that others were given what it held."""
+
+TAKEN_OVER_SECONDS = 86_400
 
 UNACKED_INDEX = "unacked_index"
 """Kombu's sorted set of the same, by the time they were taken."""
@@ -140,6 +157,7 @@ def restore_unacked(client: redis.Redis, broker_url: str, set_aside: Callable[[b
             channel: Any = connection.channel()
             for tag in tags:
                 channel.qos.restore_by_tag(tag, client)
+    forget_holders(client)
     return len(tags)
 
 
@@ -153,6 +171,18 @@ def _is_held_message(value: bytes) -> bool:
         return False
     names = len(place) == 2 and all(isinstance(name, str) for name in place)  # noqa: PLR2004 - see above
     return names and all(isinstance(part, dict) for part in parts)
+
+
+def holder_names(client: redis.Redis) -> list[str]:
+    """Name all holders, those whose lease ended first before others."""
+    answer: Any = client.zrange(HOLDERS, 0, -1)
+    return [_text(holder) for holder in answer]
+
+
+def forget_holders(client: redis.Redis) -> None:
+    """Remove what says who holds which message, when nobody holds any."""
+    holders = holder_names(client)
+    client.delete(HOLDERS, *(HELD_PREFIX + holder for holder in holders))
 
 
 def _bindings(client: redis.Redis, exchange: str) -> list[tuple[str, str]]:

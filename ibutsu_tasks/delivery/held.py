@@ -12,15 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ibutsu_tasks.broker.layout import UNACKED, UNACKED_INDEX
+from ibutsu_tasks.delivery.taking import GIVE_UP, held_key
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redis import Redis
-
-# Only who still holds the message puts it back: it may have been taken for lost meanwhile.
-_PUT_BACK = """
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[2]) end
-"""
 
 
 def raw_of(message: Any) -> dict[str, Any]:
@@ -48,7 +46,9 @@ def put_back(client: Redis, message: Any, wait_seconds: float) -> None:
     (queue,) = channel._lookup(delivery["exchange"], delivery["routing_key"])
     waiting = channel._q_for_pri(queue, channel._get_message_priority(raw))
     again = json.dumps(_redelivered(raw, wait_seconds))
-    client.eval(_PUT_BACK, 2, channel.unacked_key, waiting, message.delivery_tag, again)
+    # Only who still holds the message puts it back: it may have been taken for lost meanwhile.
+    keys = (UNACKED, UNACKED_INDEX, held_key(channel.lease.holder), waiting)
+    GIVE_UP(client, keys, message.delivery_tag, "RPUSH", again)
 
 
 def _redelivered(message: dict[str, Any], wait_seconds: float) -> dict[str, Any]:

@@ -1,27 +1,279 @@
-"""Kombu's Redis transport, which sets aside what is no message before kombu reads it.
+"""Kombu's Redis transport, which takes messages in one step and sets aside what is no message.
 
-Kombu takes a message off its list first and reads it then. By an error in it the worker ends, and the message
-is lost or, once it was delivered, goes back and ends the next worker.
+A channel that holds messages under a lease sends a script in place of BRPOP (`taking.py`). The answer is a
+message, or that there is none; then the connection waits until Redis says that one of the lists changed, as
+it does since the script read them (CLIENT TRACKING), or for a second. Kombu's own poller and event loop do
+the rest: its attribute `_in_poll` is the connection while an answer is awaited.
+
+Without a lease, as for connections other than the one of a worker's tasks, it does what kombu does.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING, Any
+import os
+import time
+from queue import Empty
+from typing import TYPE_CHECKING, Any, cast
 
-from kombu.transport import redis
+from kombu.transport import redis, virtual
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
+from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.delivery.envelope import problem_of
 from ibutsu_tasks.delivery.quarantine import set_aside
+from ibutsu_tasks.delivery.recovery import CLIENT_NAME_PREFIX
+from ibutsu_tasks.delivery.taking import TAKE, give_up, held_key, look_up, put_back
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Container
+
     from redis import Redis
 
+    from ibutsu_tasks.delivery.lease import Lease
+
 logger = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 1.0
+"""How long a connection waits for word of a change before it looks again anyway, as long as kombu's BRPOP."""
+
+UNTOLD_LOOK_AGAIN_SECONDS = 0.2
+"""The same where Redis tells of no change."""
+
+CHANGED = object()
+"""What reading gives when Redis said that a list changed."""
+
+
+class QoS(redis.QoS):
+    """Gives up a message only while this worker holds it; taking it has already written it down."""
+
+    channel: Channel
+    _delivered: Any
+
+    @property
+    def delivered(self) -> Collection[str]:
+        """The tags of what was delivered."""
+        return cast("Collection[str]", self._delivered.keys())
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message that was delivered."""
+        if self.channel.lease is None:
+            super().append(message, delivery_tag)
+        else:
+            virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Remove a message that is done."""
+        lease = self.channel.lease
+        if lease is None:
+            super().ack(delivery_tag)
+            return
+        try:
+            with self.channel.conn_or_acquire() as client:
+                give_up(client, lease.holder, delivery_tag)
+        except (RedisError, OSError) as error:
+            lease.done.add(delivery_tag)
+            raise RedisConnectionError(str(error)) from error
+        finally:
+            # Done is done: where the broker does not answer, the next renewal removes it.
+            virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Remove a message, or put it back at the far end of its queue."""
+        if self.channel.lease is None:
+            super().reject(delivery_tag, requeue=requeue)
+        elif requeue:
+            self.restore_by_tag(delivery_tag, leftmost=True)
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.ack(delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Redis | None = None, leftmost: bool = False) -> None:
+        """Put a message back, if it is held still; or, by the visibility time-out, one of others."""
+        lease = self.channel.lease
+        if lease is None or tag not in self._delivered:
+            super().restore_by_tag(tag, client, leftmost)
+            return
+        with self.channel.conn_or_acquire(client) as connected:
+            for held in look_up(connected, lease.holder, [tag]):
+                put_back(connected, lease.holder, held, at_far_end=leftmost)
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Put everything back when the channel closes, and end the lease."""
+        super().restore_unacked_once(stderr)
+        lease = self.channel.lease
+        if lease is not None and lease.pid == os.getpid():
+            with self.channel.conn_or_acquire() as client:
+                lease.leave(client)
 
 
 class Channel(redis.Channel):
     """A channel that looks at each message as Redis answers with it."""
+
+    QoS = QoS
+
+    # What kombu's stubs leave out.
+    connection: Any
+    connection_errors: tuple[type[Exception], ...]
+    qos: Any
+    _closing: bool
+    _flush_brpop_reauth: Callable[[], None]
+    _q_for_pri: Callable[[str, int], str]
+    _queue_cycle: Any
+
+    lease: Lease | None = None
+    _idle_until = 0.0
+    _look_again_seconds = LOOK_AGAIN_SECONDS
+    _prepared_socket: Any = None
+    _has_script = True
+    _complaint = ""
+
+    def take_under(self, lease: Lease) -> None:
+        """Take messages under a lease from now on."""
+        self.lease = lease
+
+    def put_back_except(self, tags: Container[str]) -> None:
+        """Put back what is held, except these."""
+        for tag in [tag for tag in self.qos.delivered if tag not in tags]:
+            self.qos.restore_by_tag(tag)
+            virtual.QoS.ack(self.qos, tag)
+
+    def is_taking(self) -> bool:
+        """Say whether an answer with a message in it may be on its way."""
+        return bool(self._in_poll)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if self.lease is None:
+            super()._brpop_start(timeout)  # type: ignore[misc]  # not in its stubs
+        elif self.lease.is_lost:
+            raise RedisConnectionError("others were given what this connection held")
+        elif time.monotonic() >= self._idle_until:
+            self._send_take(self.lease)
+
+    def _send_take(self, lease: Lease) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        connection = self.client.connection
+        if self._prepared_socket is not connection._sock:  # noqa: SLF001 - a new one knows nothing of us
+            self._prepare(connection, lease)
+        lists = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]
+        keys = (UNACKED, UNACKED_INDEX, HOLDERS, held_key(lease.holder), *lists)
+        command = ("EVALSHA", TAKE.digest) if self._has_script else ("EVAL", TAKE.text)
+        self._in_poll = connection
+        self._brpop_sent_at = time.monotonic()
+        connection.send_command(*command, len(keys), *keys, lease.holder, lease.seconds)
+
+    def _prepare(self, connection: Any, lease: Lease) -> None:
+        """Have Redis tell this connection of changes, and know it by its holder's name."""
+        self._has_script = False
+        self._look_again_seconds = LOOK_AGAIN_SECONDS
+        for command in (("SETNAME", CLIENT_NAME_PREFIX + lease.token), ("TRACKING", "ON", "NOLOOP")):
+            connection.send_command("CLIENT", *command)
+            try:
+                connection.read_response()
+            except ResponseError as error:
+                logger.warning("Redis refuses CLIENT %s: %s.", command[0], error)
+                self._look_again_seconds = UNTOLD_LOOK_AGAIN_SECONDS
+        parser = connection._get_parser()  # noqa: SLF001 - redis-py has no other way to it
+        if hasattr(parser, "set_invalidation_push_handler"):
+            parser.set_invalidation_push_handler(lambda _: CHANGED)
+        self._prepared_socket = connection._sock  # noqa: SLF001
+        self.connection.cycle.look_often(self._look_again_seconds)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        if self.lease is None:
+            return bool(super()._brpop_read(**options))  # type: ignore[misc]  # not in its stubs
+        try:
+            taken = self._read_answer(self.client.connection)
+            self._complaint = ""
+        except NoScriptError:
+            self._in_poll, self._has_script = None, False
+            raise Empty from None
+        except ResponseError as error:
+            self._wait_out(error)
+            raise Empty from error
+        except self.connection_errors:
+            # The next round connects anew.
+            self.client.connection.disconnect()
+            raise
+        finally:
+            if not self._in_poll:
+                self._flush_brpop_reauth()
+        return self._deliver_taken(self.lease, *taken)
+
+    def _read_answer(self, connection: Any) -> list[Any]:
+        """Read what there is; give a message that was taken. Raises Empty when there is none yet."""
+        while True:
+            answer = connection.read_response(push_request=True)
+            if answer is CHANGED:
+                self._idle_until = 0.0
+            elif self._in_poll:
+                self._in_poll, self._has_script = None, True
+                if answer:
+                    return list(answer)
+                self._idle_until = time.monotonic() + self._look_again_seconds
+            if not connection.can_read(timeout=0):
+                raise Empty
+
+    def read_changes(self) -> None:
+        """Read what Redis says while no answer is awaited and no message wanted."""
+        connection = self.client.connection
+        try:
+            self._read_answer(connection)
+        except Empty:
+            pass
+        except self.connection_errors:
+            # As kombu does: it connects anew when there is something to take.
+            connection.disconnect()
+
+    def _wait_out(self, error: ResponseError) -> None:
+        """Have it tried again in a second: out of memory, read-only in a fail-over, a key of a wrong type."""
+        self._in_poll = None
+        self._idle_until = time.monotonic() + LOOK_AGAIN_SECONDS
+        if str(error) != self._complaint:
+            logger.warning("No message can be taken: %s. It is tried again each second.", error)
+        self._complaint = str(error)
+        if isinstance(error, ReadOnlyError):
+            # The address may lead to another server by now.
+            self.client.connection.disconnect()
+
+    def _deliver_taken(self, lease: Lease, place: bytes, item: bytes, tag: bytes) -> bool:
+        queue = place.decode("utf-8", "replace").rsplit(self.sep, 1)[0]
+        self._queue_cycle.rotate(queue)
+        problem = problem_of(item)
+        if problem is not None:
+            self._set_aside(lease, queue, item, tag.decode("utf-8", "replace"), problem)
+            raise Empty
+        message = json.loads(item)
+        message["properties"]["delivery_tag"] = tag.decode()
+        if self._closing or queue not in self.connection._callbacks:  # noqa: SLF001 - not consumed any more
+            with self.conn_or_acquire() as client:
+                for held in look_up(client, lease.holder, [tag.decode()]):
+                    put_back(client, lease.holder, held)
+            raise Empty
+        self.connection._deliver(message, queue)  # noqa: SLF001 - as kombu's channels do
+        return True
+
+    def _set_aside(self, lease: Lease, queue: str, item: bytes, tag: str, problem: str) -> None:
+        try:
+            with self.conn_or_acquire() as client:
+                # By its own tag: a worker that is killed before the next line sets it aside once more.
+                set_aside(client, item, queue, problem, key=tag)
+                give_up(client, lease.holder, tag)
+        except ResponseError as error:
+            self._wait_out(error)
+            return
+        logger.error("A message of the queue %s was set aside: %s.", queue, problem)
 
     def _create_client(self, asynchronous: bool = False) -> Redis:
         client: Redis = super()._create_client(asynchronous)  # type: ignore[misc]  # not in its stubs
@@ -43,7 +295,57 @@ class Channel(redis.Channel):
         return None
 
 
+class Poller(redis.MultiChannelPoller):
+    """Kombu's poller for connections that wait without an answer being on its way."""
+
+    _channels: set[Any]
+    _fd_to_chan: dict[int, Any]
+    _seconds = LOOK_AGAIN_SECONDS
+    _timer: Any = None
+    loop: Any = None
+
+    def look_often(self, seconds: float) -> None:
+        """Have channels looked at this often, whatever happens."""
+        self._seconds = seconds
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        # The event loop wakes each second anyway.
+        if self.loop is not None and seconds < LOOK_AGAIN_SECONDS:
+            self._timer = self.loop.call_repeatedly(seconds, lambda: None)
+
+    def on_readable(self, fileno: int) -> Any:
+        """Read what came for a channel."""
+        channel, kind = self._fd_to_chan.get(fileno, (None, None))
+        is_waiting = kind == "BRPOP" and channel.lease is not None and not channel.is_taking()
+        if is_waiting and not channel.qos.can_consume():
+            return channel.read_changes()
+        return super().on_readable(fileno)
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Keep the bindings of queues that expire; where that fails, kombu says so each second."""
+        for channel in self._channels:
+            try:
+                channel.maybe_refresh_binding_expiry()
+            except (*channel.connection_errors, ResponseError) as error:
+                logger.debug("The bindings of queues could not be renewed: %s", error)
+
+    def get(self, callback: Any, timeout: float | None = None) -> Any:
+        """Wait for one event, in a worker without an event loop."""
+        return super().get(callback, self._seconds if timeout is None else min(timeout, self._seconds))
+
+
 class Transport(redis.Transport):
     """The same with these channels."""
 
     Channel = Channel
+    cycle: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Let an event loop wait for what comes."""
+        self.cycle.loop = loop
+        super().register_with_event_loop(connection, loop)

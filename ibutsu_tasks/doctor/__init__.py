@@ -29,6 +29,7 @@ CHECKS: dict[str, Callable[[Settings], tuple[str, ...]]] = {
     "backend": _broker_if_shared,
     "database": lambda _: (),
     "workers": lambda _: ("broker",),
+    "held": lambda _: ("broker",),
     "beat": lambda _: ("broker",),
     "prunes": lambda _: ("broker", "database"),
     "imports": lambda _: ("broker", "database"),

@@ -31,6 +31,7 @@ _OWN_VARIABLES = (
     "FLOWER_BASIC_AUTH",
     "FLOWER_PORT",
     "IBUTSU_TASKS_HEALTH_PORT",
+    "IBUTSU_TASKS_GRACE_SECONDS",
     "POSTGRES",
     "REMAP_SIGTERM",
     "SQLALCHEMY_DATABASE_URI",
@@ -46,7 +47,7 @@ class Role:
     stop_signals: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 1.0),)
 
 
-# A worker finishes its tasks on SIGTERM. SIGQUIT puts the messages of those still running back in the queue.
+# A worker is given time for its tasks on SIGTERM. SIGQUIT after that puts what still runs back in the queue.
 # The only worker need not look for others, which takes a second.
 WORKER = Role(
     "worker", ("--", "--without-mingle"), stop_signals=((signal.SIGTERM, 4.0), (signal.SIGQUIT, 2.0))
@@ -64,7 +65,6 @@ def role_environment(own: Mapping[str, str]) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # Celery's advice to root is about pickle, which we do not accept.
         "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
-        "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT": "0.5",
         **own,
     }
 

@@ -13,12 +13,12 @@ from celery.bin.celery import celery as celery_command
 from celery.exceptions import SecurityWarning
 
 from ibutsu_tasks.celery_app import create_app_variant
-from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.health.pulse import Pulse
 from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.roles import flower_page
-from ibutsu_tasks.settings import load_settings
-from ibutsu_tasks.settings.sources import is_kubernetes_link
+from ibutsu_tasks.settings import load_settings, setting_rows
+from ibutsu_tasks.settings.sources import OPTION, is_kubernetes_link
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def run_worker(settings: Settings, celery_args: list[str]) -> int:
 
     Raises SettingsError when broker or database are not named.
     """
+    _refuse_inconsistent(settings)
     app = create_app_variant("worker", settings)
     Pulse.of_process("worker", settings)
     queues = dict.fromkeys((DEFAULT_QUEUE, OWN_QUEUE, *settings.worker_queues))
@@ -88,6 +89,20 @@ def create_flower_app(settings: Settings | None = None) -> Celery:
     configure_logs(settings.log_level, settings.log_format, settings.mask)
     flower_page.guard(settings)
     return app
+
+
+def _refuse_inconsistent(settings: Settings) -> None:
+    soft, hard = settings.task_soft_time_limit_seconds, settings.task_time_limit_seconds
+    if soft is None or hard is None or soft < hard:
+        return
+    names = ("task_soft_time_limit_seconds", "task_time_limit_seconds")
+    is_wrong_usage = any(settings.source(name).startswith(f"{OPTION} ") for name in names)
+    kind = UsageError if is_wrong_usage else SettingsError
+    raise kind(
+        f"The soft time limit ({soft:g} s) is not below the hard one ({hard:g} s):"
+        " a task would be killed before it is asked to end.",
+        f"Set --soft-time-limit, or {setting_rows()[names[0]].variables[0]}, below {hard:g}.",
+    )
 
 
 def _quiet(settings: Settings) -> list[str]:

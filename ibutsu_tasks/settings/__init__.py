@@ -120,10 +120,18 @@ class Settings:
         "Tasks after which a worker process is replaced.",
         flags="--max-tasks-per-child",
     )
-    worker_soft_shutdown_seconds: float = duration(
-        "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
-        "What a running task is given on SIGQUIT before its message goes back to the queue.",
+    worker_grace_seconds: float = duration(
+        "IBUTSU_TASKS_GRACE_SECONDS CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
+        "What running tasks are given on SIGTERM before their messages go back to the queue.",
+        25.0,
+        flags="--grace",
+    )
+    worker_lease_seconds: float = setting(
+        "IBUTSU_TASKS_LEASE_SECONDS",
+        "How long a worker may be silent before others are given what it holds.",
         20.0,
+        parse=values.lease_seconds,
+        unit="s",
     )
     log_level: str = setting(
         "CELERY_WORKER_LOGLEVEL",

@@ -28,6 +28,7 @@ MAX_PROCESSES = 10_000
 SHOWN_CHARACTERS = 60
 
 MAX_SECONDS = 10 * 365 * 86400
+MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 1, 900
 """Ten years: what Redis, timers and dates all take."""
 
 
@@ -71,6 +72,14 @@ def seconds(value: str) -> float:
         raise UnusableError("must be a number of seconds", value) from None
     if not 0 < number <= MAX_SECONDS:
         raise UnusableError(f"must be a positive number of seconds up to {MAX_SECONDS} (ten years)", value)
+    return number
+
+
+def lease_seconds(value: str) -> float:
+    """Parse the seconds of a lease: a busy moment must not end it, and Celery's own hour is far."""
+    number = seconds(value)
+    if not MIN_LEASE_SECONDS <= number <= MAX_LEASE_SECONDS:
+        raise UnusableError(f"must be from {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS} seconds", value)
     return number
 
 

@@ -64,7 +64,7 @@ def test_all_good(broker_url: str, database_url: str) -> None:
     assert "Try:" not in table.stdout
     assert json.loads(document.stdout)["verdict"] == "good"
     assert set(codes(document).values()) == {
-        *("IBT-S00", "IBT-B00", "IBT-R00", "IBT-D00", "IBT-W00", "IBT-T00", "IBT-P00", "IBT-F80"),
+        *("IBT-S00", "IBT-B00", "IBT-R00", "IBT-D00", "IBT-W00", "IBT-H00", "IBT-T00", "IBT-P00", "IBT-F80"),
     }
 
 
@@ -90,6 +90,7 @@ def test_dead_services() -> None:
         "backend": "IBT-R80",
         "database": "IBT-D01",
         "workers": "IBT-W80",
+        "held": "IBT-H80",
         "beat": "IBT-T80",
         "prunes": "IBT-P80",
         "imports": "IBT-I80",

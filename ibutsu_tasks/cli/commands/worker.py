@@ -24,6 +24,7 @@ def worker(
     max_tasks_per_child: Annotated[str | None, setting_option("worker_max_tasks_per_child", "N")] = None,
     time_limit: Annotated[str | None, setting_option("task_time_limit_seconds", "SECONDS")] = None,
     soft_time_limit: Annotated[str | None, setting_option("task_soft_time_limit_seconds", "SECONDS")] = None,
+    grace: Annotated[str | None, setting_option("worker_grace_seconds", "SECONDS")] = None,
     health_port: Annotated[str | None, setting_option("health_port")] = None,
     celery_args: Annotated[
         list[str] | None, typer.Argument(metavar="[-- CELERY OPTIONS]", help="Passed to Celery untouched.")
@@ -31,8 +32,9 @@ def worker(
 ) -> None:
     """Run a worker in the foreground until a signal ends it.
 
-    SIGTERM finishes the running tasks first. A queue other than `celery` is consumed beside it,
-    because an Ibutsu API server publishes to `celery` only.
+    On SIGTERM running tasks are given the grace period; what does not finish goes back to the queue.
+    A queue other than `celery` is consumed beside it, because an Ibutsu API server publishes to
+    `celery` only.
     """
     state = state_of(context).with_options(
         worker_concurrency=concurrency,
@@ -44,6 +46,7 @@ def worker(
         worker_max_tasks_per_child=max_tasks_per_child,
         task_time_limit_seconds=time_limit,
         task_soft_time_limit_seconds=soft_time_limit,
+        worker_grace_seconds=grace,
         health_port=health_port,
     )
     from ibutsu_tasks.roles import start

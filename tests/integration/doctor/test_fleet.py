@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY
+from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, HELD_PREFIX, HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.doctor import examine, running, workers
 from ibutsu_tasks.doctor.codes import Severity, Verdict
@@ -113,3 +113,15 @@ def test_something_else_at_flowers_address(diagnose: Diagnose, valkey_port: int)
 
 def test_flower_is_not_asked_for_unless_configured(diagnose: Diagnose) -> None:
     assert diagnose("flower").severity is Severity.SKIPPED
+
+
+def test_held_messages(diagnose: Diagnose, broker_url: str) -> None:
+    assert diagnose("held", broker_url=broker_url).code == "IBT-H00"
+    with build_client(broker_url) as client:
+        now = client.time()[0]
+        client.zadd(HOLDERS, {"celery@gone:1f": now - 60})
+        client.hset(f"{HELD_PREFIX}celery@gone:1f", "tag", f"{now - 90} celery")
+        client.hset(UNACKED, "tag", "[{}]")
+        client.zadd(UNACKED_INDEX, {"tag": now - 60})
+    found = diagnose("held", broker_url=broker_url)
+    assert (found.code, "celery@gone (1)" in found.seen) == ("IBT-H01", True)

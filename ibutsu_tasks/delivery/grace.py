@@ -1,0 +1,165 @@
+"""How a worker ends: what runs is given a while to finish, the rest is back in the queue at once.
+
+Celery's own ways to end are outside its loop, so that nothing is acknowledged and no lease is renewed
+meanwhile: a warm shutdown waits for as long as a task takes, a soft one always for its whole time. Here the
+loop goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps, platforms, signals
+from celery.concurrency.solo import TaskPool as SoloPool
+from celery.exceptions import WorkerTerminate
+from celery.worker import state as worker_state
+
+from ibutsu_tasks.delivery.transport import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+state: Any = worker_state
+logger = logging.getLogger(__name__)
+
+celery_worker: Any = import_module("celery.apps.worker")
+
+LOOK_SECONDS = 0.1
+ASKED_SECONDS = 1.0
+"""What a process of the pool is given to end by itself before it is killed."""
+
+SPARE_SECONDS = 2.0
+"""After this much more, a loop that is stuck is ended."""
+
+
+class Grace(bootsteps.StartStopStep):
+    """SIGTERM and SIGQUIT give running tasks the grace period, Ctrl-C all the time they take.
+
+    A second Ctrl-C or SIGQUIT ends them now.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._pid = os.getpid()
+        self._consumer = consumer
+        self._exit_code: int | None = None
+        self._deadline = math.inf
+        self._is_draining = False
+
+    def start(self, consumer: Any) -> None:
+        """Have the signals end the worker this way; one that came before is heeded now."""
+        if self._exit_code is not None:
+            # The connection was lost meanwhile, and with it everything that ran.
+            state.should_stop = self._exit_code
+        if consumer.hub is not None:
+            consumer.hub.on_tick.add(self._on_tick)
+        seconds = consumer.app.conf.ibutsu_tasks_grace_seconds
+        platforms.signals["SIGTERM"] = self._handler("SIGTERM", seconds, platforms.EX_OK)
+        platforms.signals["SIGQUIT"] = self._handler("SIGQUIT", seconds, platforms.EX_OK)
+        platforms.signals["SIGINT"] = self._handler("SIGINT", math.inf, platforms.EX_FAILURE)
+        platforms.signals["SIGALRM"] = self._end_now
+
+    def _handler(self, name: str, seconds: float, exit_code: int) -> Callable[..., None]:
+        def handle(*_: Any) -> None:
+            if os.getpid() != self._pid:
+                return
+            if self._exit_code is None:
+                self._begin(name, seconds, exit_code)
+            elif name != "SIGTERM":
+                self._end_by(0)
+            elif self._deadline == math.inf:
+                self._end_by(seconds)
+
+        return handle
+
+    def _begin(self, name: str, seconds: float, exit_code: int) -> None:
+        self._exit_code = exit_code
+        celery_worker.safe_say("worker: Warm shutdown (MainProcess)", sys.__stdout__)
+        if name == "SIGINT" and self._running():
+            celery_worker.safe_say(
+                "worker: Hitting Ctrl+C again will terminate all running tasks!",
+                sys.__stdout__,
+            )
+        signals.worker_shutting_down.send(
+            sender=self._consumer.hostname, sig=name, how="Warm", exitcode=exit_code
+        )
+        self._end_by(seconds)
+        if self._consumer.hub is None or not self._running():
+            state.should_stop = exit_code
+
+    def _end_by(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        if seconds < math.inf:
+            # The one task of a solo pool runs in the loop, which looks at no deadline until it is over.
+            is_solo = isinstance(self._consumer.pool, SoloPool)
+            signal.setitimer(signal.ITIMER_REAL, max(seconds + (0 if is_solo else SPARE_SECONDS), 0.001))
+
+    def _end_now(self, *_: Any) -> None:
+        if os.getpid() == self._pid and self._running():
+            raise WorkerTerminate(self._exit_code)
+
+    def _on_tick(self) -> None:
+        if self._exit_code is not None and not self._is_draining:
+            self._is_draining = True
+            self._drain()
+            self._consumer.hub.call_repeatedly(LOOK_SECONDS, self._look)
+            self._look()
+
+    def _drain(self) -> None:
+        """Take no message any more, and begin none of those that are held."""
+        consumer = self._consumer
+        consumer.on_task_request = lambda _: None
+        if consumer.controller.semaphore:
+            consumer.controller.semaphore.clear()
+        consumer.task_consumer.cancel()
+        channel = consumer.task_consumer.channel
+        if isinstance(channel, Channel):
+            channel.put_back_except({request.message.delivery_tag for request in self._running()})
+
+    def _look(self) -> None:
+        if not self._running():
+            state.should_stop = self._exit_code
+        elif time.monotonic() >= self._deadline and not state.should_terminate:
+            self._end_tasks()
+
+    def _end_tasks(self) -> None:
+        logger.warning("What still runs is ended, and goes back to the queue.")
+        running = self._running()
+        pids = [request.worker_pid for request in running if request.worker_pid not in {None, self._pid}]
+        # One that waits for the database does not see the signal that asks it to end.
+        killer = threading.Timer(ASKED_SECONDS, _kill, (pids,))
+        killer.daemon = True
+        killer.start()
+        for request in running:
+            job = request._apply_result and request._apply_result()  # noqa: SLF001 - a weak reference
+            if job is not None:
+                # The pool would wait for ten seconds for a result of a process that it has killed.
+                job._lost_worker_timeout = 0  # noqa: SLF001
+        celery_worker.on_cold_shutdown(self._consumer.controller)
+
+    @staticmethod
+    def _running() -> list[Any]:
+        """Give the tasks that a process of the pool has, or is about to have."""
+        # Not begun and without a result to come: it waits for a process to be free.
+        return [
+            request
+            for request in {*state.reserved_requests, *state.active_requests}
+            if request in state.active_requests or request._apply_result is not None  # noqa: SLF001
+        ]
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

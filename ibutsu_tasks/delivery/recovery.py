@@ -1,0 +1,110 @@
+"""Giving the messages of holders that are gone to others: only theirs, and each once."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ResponseError
+
+from ibutsu_tasks.broker.layout import HOLDERS, SEPARATOR, TAKEN_OVER_PREFIX, TAKEN_OVER_SECONDS, holder_names
+from ibutsu_tasks.delivery.losses import MOST_LOSSES, count_loss
+from ibutsu_tasks.delivery.poison import BY_WORKER, end_poisonous
+from ibutsu_tasks.delivery.taking import NOW, Held, Script, give_up, held_key, look_up, put_back
+
+if TYPE_CHECKING:
+    import redis
+
+logger = logging.getLogger(__name__)
+
+CLIENT_NAME_PREFIX = "ibutsu-tasks-holder-"
+"""The name of the connection on which a holder takes messages, before the random part of its name."""
+
+# KEYS: holders, held of the holder, held of who recovers, taken-over of the holder.
+# ARGV: holder, who recovers, seconds of a lease, seconds for taken-over, 1 to claim before its lease is over.
+CLAIM = Script(f"""
+{NOW}
+local till = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not till or (ARGV[5] ~= '1' and tonumber(till) > now) then return false end
+redis.call('SET', KEYS[4], 1, 'EX', ARGV[4])
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  redis.call('ZADD', KEYS[1], string.format('%.6f', now + tonumber(ARGV[3])), ARGV[2])
+  redis.call('RENAME', KEYS[2], KEYS[3])
+end
+redis.call('ZREM', KEYS[1], ARGV[1])
+return till
+""")
+
+OVER = Script(f"""
+{NOW}
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
+""")
+
+
+def recover_lapsed(client: redis.Redis, lease_seconds: float) -> int:
+    """Give what holders held whose lease is over to others; give the number of messages."""
+    lapsed = [holder.decode() for holder in OVER(client, (HOLDERS,))]
+    # After a restart of the server every lease is over, and who held it is about to come back.
+    if not lapsed or client.info("server")["uptime_in_seconds"] < lease_seconds:
+        return 0
+    return sum(recover(client, holder, lease_seconds) for holder in lapsed)
+
+
+def recover_gone(client: redis.Redis, node_name: str, lease_seconds: float) -> int:
+    """Give what earlier processes of a node held to others now, where it is certain that they are gone."""
+    holders = holder_names(client)
+    earlier = [one for one in holders if one.rpartition(":")[0] == node_name and client.exists(held_key(one))]
+    connected = _connected(client) if earlier else None
+    if connected is None:
+        return 0
+    gone = [one for one in earlier if CLIENT_NAME_PREFIX + one.rpartition(":")[2] not in connected]
+    return sum(recover(client, holder, lease_seconds, at_once=True) for holder in gone)
+
+
+def recover(
+    client: redis.Redis, holder: str, lease_seconds: float, *, at_once: bool = False, is_loss: bool = True
+) -> int:
+    """Give what a holder held to others; give the number of messages, 0 when somebody else did.
+
+    Who recovers holds the messages meanwhile, with a lease of its own: if it ends in the middle, the next one
+    goes on.
+    """
+    claimant = f"{holder.rpartition(':')[0]}:{secrets.token_hex(8)}"
+    keys = (HOLDERS, held_key(holder), held_key(claimant), TAKEN_OVER_PREFIX + holder)
+    till = CLAIM(client, keys, holder, claimant, lease_seconds, TAKEN_OVER_SECONDS, int(at_once))
+    if till is None:
+        return 0
+    count = 0
+    for held in look_up(client, claimant):
+        # A score beyond any of its own: a stock worker was given it meanwhile, and holds it now.
+        is_others = held.visible_from > float(till) + 2 * lease_seconds
+        count += not is_others and _restore(client, claimant, held, is_loss=is_loss)
+        if is_others:
+            client.hdel(held_key(claimant), held.tag)
+    client.zrem(HOLDERS, claimant)
+    if count:
+        messages = "1 message is" if count == 1 else f"{count} messages are"
+        logger.warning("%s back in the queue: the worker that held them, %s, is gone.", messages, holder)
+    return count
+
+
+def _restore(client: redis.Redis, holder: str, held: Held, *, is_loss: bool) -> bool:
+    message = held.message()
+    if message is not None and is_loss and count_loss(client, message) >= MOST_LOSSES:
+        queue = held.place.decode("utf-8", "replace").rsplit(SEPARATOR, 1)[0]
+        end_poisonous(client, message, queue, BY_WORKER, key=held.tag)
+        return give_up(client, holder, held.tag)
+    return put_back(client, holder, held)
+
+
+def _connected(client: redis.Redis) -> set[str] | None:
+    """Name the connections there are; None where a proxy or a missing right keeps them from being seen."""
+    name = CLIENT_NAME_PREFIX + secrets.token_hex(8)
+    try:
+        pipeline: Any = client.pipeline(transaction=False)
+        _, connections, _ = pipeline.client_setname(name).client_list().client_setname("").execute()
+    except ResponseError:
+        return None
+    names = {connection.get("name", "") for connection in connections}
+    return names if name in names else None

@@ -1,0 +1,140 @@
+"""Workers that are killed, frozen and stopped, with a lease that is short."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from sqlalchemy import Engine, select, text
+
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import HELD_PREFIX, HOLDERS, UNACKED, UNACKED_INDEX
+from ibutsu_tasks.database.models import Import, Result
+from tests.commands import Running, role, services, until
+from tests.factories import make_import
+from tests.worker_system import import_message, message_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis import Redis
+    from sqlalchemy.orm import Session
+
+LEASE_SECONDS = 2.0
+
+JUNIT = b'<testsuite><testcase name="a" time="1"/><testcase name="b" time="1"/></testsuite>'
+
+
+class Fleet:
+    """Workers on one broker and one database, and what becomes of the messages sent to them."""
+
+    def __init__(self, broker_url: str, database_url: str, session: Session, engine: Engine) -> None:
+        self.env = services(broker_url, database_url) | {"IBUTSU_TASKS_LEASE_SECONDS": str(LEASE_SECONDS)}
+        self.client: Redis = build_client(broker_url)
+        self._let_go: Callable[[], None] = lambda: None
+        self.broker_url, self.session, self.engine = broker_url, session, engine
+
+    @contextmanager
+    def worker(self, name: str, *options: str, **env: str) -> Iterator[Running]:
+        """Run a worker that is ready; nothing of it is left afterwards, whatever state it is in."""
+        words = ("--hostname", name, *options, *(() if "--" in options else ("--",)))
+        with role("worker", *words, "--without-mingle", env=self.env | env) as running:
+            family = [psutil.Process(running.process.pid)]
+            try:
+                running.wait_for("ready.")
+                family += family[0].children(recursive=True)
+                yield running
+            finally:
+                print(running.output)  # noqa: T201 - shown when a test fails
+                for process in family:
+                    if process.is_running():
+                        process.send_signal(signal.SIGCONT)
+
+    def send(self, task: str, *args: str, **kwargs: str) -> str:
+        """Put a message on the queue; give the task's id."""
+        task_id, message = message_text(task, *args, **kwargs)
+        self.client.lpush("celery", message)
+        return task_id
+
+    def send_later(self, task: str, seconds: float) -> str:
+        """Put a message on the queue that is for later."""
+        task_id, text = message_text(task)
+        message = json.loads(text)
+        message["headers"]["eta"] = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+        self.client.lpush("celery", json.dumps(message))
+        return task_id
+
+    def send_import(self, cases: int = 2) -> Import:
+        """Send an import, small if nothing else is said."""
+        extra = b"".join(b'<testcase name="%d" time="1"/>' % number for number in range(cases - 2))
+        row = make_import(self.session, JUNIT.replace(b"</testsuite>", extra + b"</testsuite>"))
+        self.session.commit()
+        self.send("importers.run_junit_import", import_message(row))
+        return row
+
+    @contextmanager
+    def holding_up(self, table: str) -> Iterator[None]:
+        """Have whoever writes to a table wait."""
+        with self.engine.connect() as holder:
+            holder.execute(text(f"lock table {table} in share mode"))
+            self._let_go = holder.rollback
+            yield
+
+    def release(self) -> None:
+        """Let go on who was held up."""
+        self._let_go()
+
+    def waiting_writers(self) -> int:
+        """How many connections wait for a lock."""
+        waiting = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock'")
+        with self.engine.connect() as observer:
+            return int(observer.scalar(waiting) or 0)
+
+    def wait_until_writing(self, number: int = 1) -> None:
+        until(lambda: self.waiting_writers() == number, 30)
+        assert self.waiting_writers() == number
+
+    def wait_until_done(self, row: Import, timeout_seconds: float = 20) -> None:
+        """Wait for an import; its rows are there once, and nothing of its message is left."""
+
+        def status() -> str | None:
+            self.session.rollback()
+            return self.session.scalar(select(Import.status).where(Import.id == row.id))
+
+        until(lambda: status() == "done", timeout_seconds)
+        assert status() == "done"
+        names = self.session.scalars(select(Result.test_id)).all()
+        assert sorted(names) == ["a", "b"]
+        until(lambda: not self.client.exists(UNACKED, "celery"), 10)
+        assert not self.client.exists(UNACKED, UNACKED_INDEX, "celery")
+
+    def holders(self) -> list[str]:
+        return [holder.decode() for holder in self.client.zrange(HOLDERS, 0, -1)]
+
+    def held_by(self, node_name: str) -> int:
+        keys = self.client.keys(f"{HELD_PREFIX}{node_name}:*")
+        return sum(self.client.hlen(key) for key in keys)
+
+    def outcome(self, task_id: str) -> str | None:
+        stored: dict[str, Any] = json.loads(self.client.get(f"celery-task-meta-{task_id}") or b"{}")
+        return stored.get("status")
+
+
+@pytest.fixture
+def fleet(broker_url: str, database_url: str, session: Session, engine: Engine) -> Iterator[Fleet]:
+    fleet = Fleet(broker_url, database_url, session, engine)
+    yield fleet
+    fleet.client.close()
+
+
+def kill_all(running: Running) -> None:
+    """Kill a worker with its whole family."""
+    main = psutil.Process(running.process.pid)
+    for process in (main, *main.children(recursive=True)):
+        process.kill()
+    running.process.wait(10)

@@ -1,0 +1,109 @@
+"""The broker goes, comes back, refuses: workers stay up, and what they held is carried out."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import HOLDERS, UNACKED
+from ibutsu_tasks.local.servers.shared import LocalServers
+from tests.chaos.conftest import Fleet
+from tests.commands import until
+from tests.conftest import discard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+
+@pytest.fixture
+def own_servers() -> Iterator[LocalServers]:
+    """A broker of this test's own, to be ended and started."""
+    data_dir = Path(tempfile.mkdtemp(prefix="ibutsu-tasks-test-"))
+    try:
+        with LocalServers(data_dir) as servers:
+            yield servers
+    finally:
+        discard(data_dir)
+
+
+def restart_broker(servers: LocalServers) -> None:
+    with build_client(servers.broker_url) as client:
+        client.shutdown(save=True)
+    servers.restart_ended()
+
+
+def test_a_broker_that_restarts_while_a_worker_waits(
+    own_servers: LocalServers, database_url: str, session: Session, engine: Engine
+) -> None:
+    fleet = Fleet(own_servers.broker_url, database_url, session, engine)
+    with fleet.worker("a@here") as worker:
+        restart_broker(own_servers)
+        fleet.wait_until_done(fleet.send_import())
+        assert worker.output.count("could not be renewed") <= 1
+
+
+def test_a_broker_that_restarts_in_the_middle_of_an_import(
+    own_servers: LocalServers, database_url: str, session: Session, engine: Engine
+) -> None:
+    fleet = Fleet(own_servers.broker_url, database_url, session, engine)
+    with fleet.worker("a@here"), fleet.holding_up("results"):
+        row = fleet.send_import()
+        fleet.wait_until_writing()
+        restart_broker(own_servers)
+        # The connection is lost, and with it what ran: the same worker begins it anew.
+        until(lambda: fleet.held_by("a@here"), 20)
+        fleet.release()
+        fleet.wait_until_done(row)
+        until(lambda: len(fleet.holders()) == 1, 10)
+        assert len(fleet.holders()) == 1
+
+
+def test_a_broker_without_memory_is_waited_for(fleet: Fleet) -> None:
+    with fleet.worker("a@here") as worker:
+        row = fleet.send_import()
+        fleet.wait_until_done(row)
+        worker.process.send_signal(signal.SIGSTOP)
+        task_id = fleet.send("runs.sync_aborted_runs")
+        fleet.client.config_set("maxmemory", 1)
+        worker.process.send_signal(signal.SIGCONT)
+        try:
+            worker.wait_for("No message can be taken", 20)
+        finally:
+            fleet.client.config_set("maxmemory", 0)
+        until(lambda: fleet.outcome(task_id) == "SUCCESS", 20)
+        assert fleet.outcome(task_id) == "SUCCESS"
+        assert worker.output.count("No message can be taken") == 1
+        assert "Traceback" not in worker.output
+
+
+def test_a_user_who_may_not_be_told_of_changes(fleet: Fleet) -> None:
+    # The embedded broker knows no users: its default one is what workers are.
+    fleet.client.execute_command("ACL", "SETUSER", "default", "-client")
+    try:
+        with fleet.worker("a@here") as worker:
+            fleet.wait_until_done(fleet.send_import())
+            assert "refuses CLIENT TRACKING" in worker.output
+            assert worker.stop() == 0
+    finally:
+        fleet.client.execute_command("ACL", "SETUSER", "default", "+@all")
+    assert not fleet.client.exists(HOLDERS, UNACKED)
+
+
+def test_a_message_is_taken_when_it_comes(fleet: Fleet) -> None:
+    with fleet.worker("a@here"):
+        began = time.monotonic()
+        for _ in range(20):
+            task_id = fleet.send("runs.sync_aborted_runs")
+            until(lambda task_id=task_id: fleet.outcome(task_id) == "SUCCESS", 10)  # type: ignore[misc]
+            assert fleet.outcome(task_id) == "SUCCESS"
+        # A worker that is not told of it would look once a second.
+        assert time.monotonic() - began < 10

@@ -1,0 +1,204 @@
+"""The scripts by which messages are taken, given up and put back, on a real server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
+from ibutsu_tasks.delivery import recovery
+from ibutsu_tasks.delivery.lease import Lease
+from ibutsu_tasks.delivery.quarantine import QUARANTINE
+from ibutsu_tasks.delivery.taking import TAKE, give_up, held_key, look_up, put_back
+from tests.worker_system import message_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+LEASE_SECONDS = 600.0
+
+
+@pytest.fixture
+def client(broker_url: str) -> Iterator[Redis]:
+    with build_client(broker_url) as client:
+        yield client
+
+
+@pytest.fixture
+def lease(client: Redis) -> Lease:
+    lease = Lease("a@here", LEASE_SECONDS)
+    renew(lease, client)
+    return lease
+
+
+def renew(lease: Lease, client: Redis, *known: str) -> None:
+    lease.renew(client, known, lambda: False)
+
+
+def take(client: Redis, lease: Lease, *lists: str) -> list[bytes] | None:
+    keys = (UNACKED, UNACKED_INDEX, HOLDERS, held_key(lease.holder), *(lists or ("celery",)))
+    answer: list[bytes] | None = TAKE(client, keys, lease.holder, LEASE_SECONDS)
+    return answer
+
+
+def message(**changes: Any) -> tuple[str, str]:
+    """A message's tag and its text."""
+    fields = json.loads(message_text("runs.sync_aborted_runs")[1]) | changes
+    return fields["properties"]["delivery_tag"], json.dumps(fields)
+
+
+def test_what_is_taken_is_written_down_as_kombu_does(client: Redis, lease: Lease) -> None:
+    tag, text = message()
+    client.lpush("celery", text)
+    assert take(client, lease) == [b"celery", text.encode(), tag.encode()]
+    assert not client.exists("celery")
+    entry = json.loads(client.hget(UNACKED, tag) or "")
+    assert entry == [json.loads(text), "", "celery"]
+    # Ahead of now, so that no visibility time-out counts while the lease lasts.
+    assert (client.zscore(UNACKED_INDEX, tag) or 0) > client.time()[0] + LEASE_SECONDS - 60
+    assert give_up(client, lease.holder, tag)
+    assert not give_up(client, lease.holder, tag)
+    assert not client.exists(UNACKED, UNACKED_INDEX, held_key(lease.holder))
+
+
+def test_the_first_list_with_a_message_is_taken_from_its_old_end(client: Redis, lease: Lease) -> None:
+    (first, first_text), (_, later_text) = message(), message()
+    client.lpush("low", message()[1])
+    client.lpush("high", first_text, later_text)
+    taken = take(client, lease, "none", "high", "low")
+    assert taken is not None
+    assert (taken[0], taken[2]) == (b"high", first.encode())
+    assert take(client, lease, "none") is None
+
+
+def test_nothing_is_taken_without_a_lease_or_after_it(client: Redis, lease: Lease) -> None:
+    client.lpush("celery", message()[1])
+    assert take(client, Lease("b@here", LEASE_SECONDS)) is None
+    client.zadd(HOLDERS, {lease.holder: client.time()[0] - 1})
+    assert take(client, lease) is None
+    renew(lease, client)
+    assert take(client, lease) is not None
+
+
+def test_two_messages_of_one_tag_are_two(client: Redis, lease: Lease) -> None:
+    tag, text = message()
+    client.lpush("celery", text, text)
+    tags = [taken[2].decode() for taken in (take(client, lease), take(client, lease)) if taken]
+    assert tags[0] == tag
+    assert len(set(tags)) == client.hlen(UNACKED) == 2
+
+
+@pytest.mark.parametrize("item", [b"hello", b"\xff\xfe{}", b"null", b"[1]", b'{"properties": 1}', b""])
+def test_what_is_no_message_is_held_all_the_same_and_comes_back(
+    client: Redis, lease: Lease, item: bytes
+) -> None:
+    client.lpush("celery", item)
+    taken = take(client, lease)
+    assert taken is not None
+    assert taken[1] == item
+    (held,) = look_up(client, lease.holder)
+    assert put_back(client, lease.holder, held)
+    assert client.lrange("celery", 0, -1) == [item]
+    assert not client.exists(UNACKED, UNACKED_INDEX)
+
+
+def test_a_server_without_memory_keeps_the_message_in_its_queue(client: Redis, lease: Lease) -> None:
+    client.lpush("celery", message()[1])
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(Exception, match="maxmemory"):
+            take(client, lease)
+    finally:
+        client.config_set("maxmemory", 0)
+    assert client.llen("celery") == 1
+    assert not client.exists(UNACKED, UNACKED_INDEX)
+
+
+def test_what_is_put_back_is_next_and_marked(client: Redis, lease: Lease) -> None:
+    client.lpush("celery\x06\x163", message()[1])
+    take(client, lease, "celery\x06\x163")
+    client.lpush("celery\x06\x163", message()[1])
+    (held,) = look_up(client, lease.holder)
+    assert put_back(client, lease.holder, held)
+    back = json.loads(client.lindex("celery\x06\x163", -1) or "")
+    assert back["properties"]["delivery_tag"] == held.tag
+    assert back["headers"]["redelivered"] is back["properties"]["delivery_info"]["redelivered"] is True
+
+
+def test_who_lost_its_lease_gives_up_nothing_of_who_has_it_now(client: Redis, lease: Lease) -> None:
+    tag, text = message()
+    client.lpush("celery", text)
+    take(client, lease)
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 1
+    other = Lease("b@here", LEASE_SECONDS)
+    renew(other, client)
+    take(client, other)
+    assert not give_up(client, lease.holder, tag)
+    assert [held.tag for held in look_up(client, other.holder)] == [tag]
+    renew(lease, client)
+    assert lease.is_lost
+    assert not other.is_lost
+
+
+def test_a_lease_that_lasts_is_not_taken_over(client: Redis, lease: Lease) -> None:
+    tag, text = message()
+    client.lpush("celery", text)
+    take(client, lease)
+    assert recovery.recover_lapsed(client, 0) == 0
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS) == 0
+    over = client.time()[0] - 1
+    client.zadd(HOLDERS, {lease.holder: over})
+    client.zadd(UNACKED_INDEX, {tag: over})
+    assert recovery.recover_lapsed(client, 0) == 1
+    assert recovery.recover_lapsed(client, 0) == 0
+    assert client.llen("celery") == 1
+    assert not client.exists(HOLDERS)
+
+
+def test_what_a_stock_worker_was_given_meanwhile_stays_its_own(client: Redis, lease: Lease) -> None:
+    tag, text = message()
+    client.lpush("celery", text)
+    take(client, lease)
+    client.zadd(UNACKED_INDEX, {tag: client.time()[0] + 10_000})
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 0
+    assert client.hexists(UNACKED, tag)
+    assert not client.exists("celery")
+
+
+def test_an_answer_that_never_came_is_put_back(client: Redis, lease: Lease) -> None:
+    client.lpush("celery", message()[1])
+    taken = take(client, lease)
+    assert taken is not None
+    renew(lease, client, taken[2].decode())
+    renew(lease, client)
+    assert not client.exists("celery")
+    renew(lease, client)
+    assert client.llen("celery") == 1
+
+
+def test_what_was_done_while_the_broker_was_away_is_given_up_later(client: Redis, lease: Lease) -> None:
+    tag, text = message()
+    client.lpush("celery", text)
+    take(client, lease)
+    lease.done.add(tag)
+    renew(lease, client)
+    assert not client.exists(UNACKED, "celery")
+    assert not lease.done
+
+
+def test_the_third_loss_sends_a_message_to_quarantine(
+    client: Redis, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "count_loss", lambda *_: 3)
+    tag, text = message()
+    client.lpush("celery", text)
+    take(client, lease)
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 1
+    entry = json.loads(client.hget(QUARANTINE, tag) or "")
+    assert (entry["queue"], "3 processes" in entry["reason"]) == ("celery", True)
+    assert not client.exists("celery", UNACKED)

@@ -1,0 +1,85 @@
+"""What `ibutsu_tasks/delivery` reaches into, compared with what is installed: a new release fails here."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ibutsu_tasks.delivery
+from ibutsu_tasks.broker import layout
+
+ROOM = Path(ibutsu_tasks.delivery.__file__).parent
+
+ATTRIBUTES = {
+    "kombu.transport.redis:Channel": (
+        "_brpop_start _brpop_read _in_poll _brpop_sent_at _q_for_pri _flush_brpop_reauth _closing"
+        " _create_client sep priority_steps global_keyprefix"
+    ),
+    "kombu.transport.redis:QoS": "append ack reject restore_by_tag restore_unacked_once _delivered",
+    "kombu.transport.redis:MultiChannelPoller": "on_readable on_poll_start get maybe_refresh_binding_expiry",
+    "kombu.transport.redis:Transport": "_callbacks _deliver register_with_event_loop cycle",
+    "redis.connection:Connection": "_get_parser read_response can_read send_command disconnect",
+    "redis._parsers.resp3:_RESP3Parser": "set_invalidation_push_handler",
+    "celery.worker.consumer.tasks:Tasks": "start",
+    "celery.worker.consumer.consumer:Consumer": (
+        "create_task_handler on_unknown_message on_invalid_task on_decode_error on_unknown_task"
+    ),
+    "celery.worker.state": "reserved_requests active_requests should_stop should_terminate",
+    "celery.worker.request:Request": "_apply_result message",
+    "celery.apps.worker": "on_cold_shutdown safe_say",
+    "celery.bootsteps": "RUN StartStopStep",
+    "celery.concurrency.solo": "TaskPool",
+}
+
+SOURCES = {
+    # What our own version of it does must be looked at again when theirs changes.
+    "kombu.transport.redis:Channel._brpop_start": "5e5c6e2fbd89a2df",
+    "kombu.transport.redis:Channel._brpop_read": "adb186dad57fbc9f",
+    "kombu.transport.redis:Channel.close": "b59165176755d8f3",
+    "kombu.transport.redis:QoS": "50d81a34db3e92d5",
+    "kombu.transport.redis:MultiChannelPoller": "ea0d4f8f7b049f19",
+    "celery.worker.consumer.consumer:Consumer.on_connection_error_after_connected": "fe476c41c5560378",
+    "celery.apps.worker:on_cold_shutdown": "1a62d60b7543eacc",
+}
+
+
+def look_up(path: str) -> Any:
+    module, _, names = path.partition(":")
+    found: Any = importlib.import_module(module)
+    for name in filter(None, names.split(".")):
+        found = getattr(found, name)
+    return found
+
+
+@pytest.mark.parametrize("path", ATTRIBUTES)
+def test_what_is_used_is_there(path: str) -> None:
+    owner = look_up(path)
+    missing = [name for name in ATTRIBUTES[path].split() if not hasattr(owner, name)]
+    assert not missing, f"{path} has no {missing} any more: read `ibutsu_tasks/delivery` against it"
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_what_was_replaced_is_what_was_read(path: str) -> None:
+    source = inspect.getsource(look_up(path))
+    digest = hashlib.sha256("".join(source.split()).encode()).hexdigest()[:16]
+    assert digest == SOURCES[path], (
+        f"{path} has changed: read it, and what `ibutsu_tasks/delivery` does instead"
+    )
+
+
+def test_the_keys_are_kombus() -> None:
+    channel, transport = look_up("kombu.transport.redis:Channel"), look_up("kombu.transport.redis")
+    assert (channel.unacked_key, channel.unacked_index_key) == (layout.UNACKED, layout.UNACKED_INDEX)
+    assert (channel.sep, tuple(transport.PRIORITY_STEPS)) == (layout.SEPARATOR, layout.PRIORITY_STEPS)
+    assert channel.visibility_timeout == 3600
+
+
+def test_all_that_is_used_is_listed() -> None:
+    listed = (ROOM / "README.md").read_text(encoding="utf-8")
+    names = {name for names in ATTRIBUTES.values() for name in names.split() if name.startswith("_")}
+    assert [name for name in names if f"`{name}" not in listed] == []
