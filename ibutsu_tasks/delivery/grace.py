@@ -22,6 +22,7 @@ from celery import bootsteps, platforms, signals
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.exceptions import WorkerTerminate
 from celery.worker import state as worker_state
+from redis.exceptions import RedisError
 
 from ibutsu_tasks.delivery.transport import Channel
 
@@ -112,8 +113,11 @@ class Grace(bootsteps.StartStopStep):
     def _on_tick(self) -> None:
         if self._exit_code is not None and not self._is_draining:
             self._is_draining = True
-            self._drain()
             self._consumer.hub.call_repeatedly(LOOK_SECONDS, self._look)
+            try:
+                self._drain()
+            except RedisError as error:
+                logger.warning("What was not begun comes back when the lease is over: %s", error)
             self._look()
 
     def _drain(self) -> None:

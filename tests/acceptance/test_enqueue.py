@@ -158,7 +158,7 @@ def test_tasks_are_listed_without_any_service() -> None:
     done = run("enqueue", "--json")
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout)["tasks"]
-    assert len(listed) == 12
+    assert len(listed) == 13
     assert {"name", "signature", "help"} == set(listed[0])
     assert "update_run(run_id: str)" in run("enqueue").stdout
 
@@ -191,13 +191,13 @@ def test_waiting_ends_with_the_tasks_own_end(env: dict[str, str], session: Sessi
 
     done = run("enqueue", "update_run", "run_id=x", "--queue", "nobody", "--wait", "0.5", env=env)
     assert (done.returncode, done.stdout) == (124, "")
-    assert "No worker that answers consumes nobody; they consume celery." in done.stderr
+    assert "No worker that answers consumes nobody; they consume celery, ibutsu-tasks." in done.stderr
     assert "has not ended after 0.5 s" in done.stderr
 
 
 def test_time_that_runs_out_leaves_the_id_and_says_that_nobody_works(env: dict[str, str]) -> None:
     done = run("enqueue", "update_run", "run_id=x", "--wait", "4.5", "--json", env=env)
-    assert done.returncode == 124
+    assert done.returncode == 134
     document = json.loads(done.stdout)
     assert document["version"] == 1
     assert document["task_id"] in document["error"]

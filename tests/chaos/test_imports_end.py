@@ -20,7 +20,6 @@ from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.wire_names import RECONCILE_IMPORTS
 from tests.commands import Running, role, run, services, until
 from tests.sample_files import JUNIT
-from tests.stock_worker import AT_IT, GO_ON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 90
 ROOT = Path(__file__).parents[2]
 ROWS_OF_JUNIT = [1, 3, 2]
+AT_IT, GO_ON = "stock:at-it", "stock:go-on"
+"""What a stock worker is at, and the key that lets it go on."""
 NO_AGE = {"IBUTSU_TASKS_IMPORT_STUCK_SECONDS": "0.1"}
 
 
@@ -60,6 +61,7 @@ class Fleet:
     def stock_worker(self) -> Running:
         url = celery_url(self.settings.require_broker())
         env = {"CELERY_BROKER_URL": url, "STOCK_REDIS_URL": _plain_redis_url(self.client)}
+        env |= {"STOCK_AT_IT": AT_IT, "STOCK_GO_ON": GO_ON}
         argv = (
             "-m",
             "celery",

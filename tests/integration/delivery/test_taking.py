@@ -11,6 +11,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.delivery import recovery
 from ibutsu_tasks.delivery.lease import Lease
+from ibutsu_tasks.delivery.losses import count_loss
 from ibutsu_tasks.delivery.quarantine import QUARANTINE
 from ibutsu_tasks.delivery.taking import TAKE, give_up, held_key, look_up, put_back
 from tests.worker_system import message_text
@@ -191,14 +192,16 @@ def test_what_was_done_while_the_broker_was_away_is_given_up_later(client: Redis
     assert not lease.done
 
 
-def test_the_third_loss_sends_a_message_to_quarantine(
-    client: Redis, lease: Lease, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recovery, "count_loss", lambda *_: 3)
+def test_the_third_loss_sends_a_message_to_quarantine(client: Redis, lease: Lease) -> None:
     tag, text = message()
+    for _ in range(2):
+        count_loss(client, json.loads(text))
     client.lpush("celery", text)
     take(client, lease)
     assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 1
     entry = json.loads(client.hget(QUARANTINE, tag) or "")
-    assert (entry["queue"], "3 processes" in entry["reason"]) == ("celery", True)
+    assert (entry["queue"], entry["reason"]) == (
+        "celery",
+        "lost three times, last by the end of its whole worker",
+    )
     assert not client.exists("celery", UNACKED)
