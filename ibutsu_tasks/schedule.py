@@ -48,5 +48,5 @@ SCHEDULE = (
     ScheduleRow("prune-old-results", "0 5 * * 6", PRUNE_OLD_RESULTS, (5,)),
     ScheduleRow("prune-old-runs", "0 6 * * 6", PRUNE_OLD_RUNS, (12,)),
     ScheduleRow("sync-aborted-runs", "*/30 * * * *", SYNC_ABORTED_RUNS),
-    ScheduleRow("reconcile-imports", "*/5 * * * *", RECONCILE_IMPORTS),
+    ScheduleRow("reconcile-imports", "*/5 * * * *", RECONCILE_IMPORTS, missed=Missed.SKIP),
 )

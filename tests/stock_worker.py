@@ -1,7 +1,7 @@
 """A worker as an unmodified Ibutsu server has it: early acknowledgement, and no lease on what it holds.
 
 `python -m celery -A tests.stock_worker worker`: its import is in the list STOCK_AT_IT until the key
-STOCK_GO_ON is there. No test imports this: the tasks of the package would be registered with its application, too.
+STOCK_GO_ON is there. No test imports this: the tasks of the package would be its application's, too.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ibutsu_tasks.schedule import ScheduleRow
 
 COLUMNS = ("entry", "when (UTC)", "missed", "last run", "next run", "task")
-TASK_PREFIX = "ibutsu_server.tasks."
 
 
 def show(state: CliState) -> Result:
@@ -87,7 +86,8 @@ def _table(runs: Runs) -> Table:
 
 
 def _call(row: ScheduleRow) -> str:
-    return f"{row.task.removeprefix(TASK_PREFIX)}({', '.join(map(str, row.args))})"
+    short = ".".join(row.task.split(".")[-2:])
+    return f"{short}({', '.join(map(str, row.args))})"
 
 
 def _moment(moment: datetime | None, now: datetime) -> str:

@@ -64,7 +64,18 @@ def test_all_good(broker_url: str, database_url: str) -> None:
     assert "Try:" not in table.stdout
     assert json.loads(document.stdout)["verdict"] == "good"
     assert set(codes(document).values()) == {
-        *("IBT-S00", "IBT-B00", "IBT-R00", "IBT-D00", "IBT-W00", "IBT-H00", "IBT-T00", "IBT-P00", "IBT-F80"),
+        *(
+            "IBT-S00",
+            "IBT-B00",
+            "IBT-R00",
+            "IBT-D00",
+            "IBT-W00",
+            "IBT-H00",
+            "IBT-T00",
+            "IBT-I00",
+            "IBT-P00",
+            "IBT-F80",
+        ),
     }
 
 

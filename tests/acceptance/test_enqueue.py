@@ -197,7 +197,7 @@ def test_waiting_ends_with_the_tasks_own_end(env: dict[str, str], session: Sessi
 
 def test_time_that_runs_out_leaves_the_id_and_says_that_nobody_works(env: dict[str, str]) -> None:
     done = run("enqueue", "update_run", "run_id=x", "--wait", "4.5", "--json", env=env)
-    assert done.returncode == 134
+    assert done.returncode == 124
     document = json.loads(done.stdout)
     assert document["version"] == 1
     assert document["task_id"] in document["error"]

@@ -76,7 +76,11 @@ def test_a_worker_is_live_before_it_is_ready_and_gone_at_its_end(env: dict[str, 
         assert holds("live", env)
         assert run("probe", "ready", "--role", "beat", env=env).returncode == 1
         beat = heartbeat_of(tmp_path)
-        assert (beat["is_connected"], beat["queues"], beat["running"]) == (True, ["celery", "ibutsu-tasks"], 0)
+        assert (beat["is_connected"], beat["queues"], beat["running"]) == (
+            True,
+            ["celery", "ibutsu-tasks"],
+            0,
+        )
         assert (Path(private_directory(tmp_path)).stat().st_mode & 0o777) == 0o700
         assert worker.stop() == 0
     assert not list(Path(private_directory(tmp_path)).iterdir())
