@@ -42,6 +42,10 @@ SPARE_SECONDS = 2.0
 """After this much more, a loop that is stuck is ended."""
 
 
+stopping = threading.Event()
+"""Set once this process was told to end."""
+
+
 class Grace(bootsteps.StartStopStep):
     """SIGTERM and SIGQUIT give running tasks the grace period, Ctrl-C all the time they take.
 
@@ -59,10 +63,7 @@ class Grace(bootsteps.StartStopStep):
         self._is_draining = False
 
     def start(self, consumer: Any) -> None:
-        """Have the signals end the worker this way; one that came before is heeded now."""
-        if self._exit_code is not None:
-            # The connection was lost meanwhile, and with it everything that ran.
-            state.should_stop = self._exit_code
+        """Have the signals end the worker this way."""
         if consumer.hub is not None:
             consumer.hub.on_tick.add(self._on_tick)
         seconds = consumer.app.conf.ibutsu_tasks_grace_seconds
@@ -70,6 +71,11 @@ class Grace(bootsteps.StartStopStep):
         platforms.signals["SIGQUIT"] = self._handler("SIGQUIT", seconds, platforms.EX_OK)
         platforms.signals["SIGINT"] = self._handler("SIGINT", math.inf, platforms.EX_FAILURE)
         platforms.signals["SIGALRM"] = self._end_now
+
+    def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """End the worker if it was told to: with its connection it loses everything that ran."""
+        if self._exit_code is not None:
+            state.should_stop = self._exit_code
 
     def _handler(self, name: str, seconds: float, exit_code: int) -> Callable[..., None]:
         def handle(*_: Any) -> None:
@@ -86,6 +92,7 @@ class Grace(bootsteps.StartStopStep):
 
     def _begin(self, name: str, seconds: float, exit_code: int) -> None:
         self._exit_code = exit_code
+        stopping.set()
         celery_worker.safe_say("worker: Warm shutdown (MainProcess)", sys.__stdout__)
         if name == "SIGINT" and self._running():
             celery_worker.safe_say(

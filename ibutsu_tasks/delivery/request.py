@@ -18,6 +18,7 @@ from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
 from redis.exceptions import RedisError
 
+from ibutsu_tasks.delivery.grace import stopping
 from ibutsu_tasks.delivery.held import client_of, put_back, queue_of, raw_of
 from ibutsu_tasks.delivery.losses import MOST_LOSSES, clear, count_loss, pause_seconds
 from ibutsu_tasks.delivery.poison import end_poisonous
@@ -106,7 +107,7 @@ def _end_of(error: BaseException) -> str:
 
 def _is_stopping() -> bool:
     marks: tuple[Any, ...] = (state.should_stop, state.should_terminate)
-    return any(one is not None and one is not False for one in marks)
+    return stopping.is_set() or any(one is not None and one is not False for one in marks)
 
 
 def _most_memory_bytes() -> int:

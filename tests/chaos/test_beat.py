@@ -214,6 +214,7 @@ def stalling(target: int, is_open: threading.Event) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.soak
 def test_leaders_frozen_and_woken_again_and_again_double_nothing(client: Redis, broker_url: str) -> None:
     with beats(broker_url, 3) as running:
         for _ in range(3):
