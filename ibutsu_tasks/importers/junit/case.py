@@ -35,6 +35,8 @@ class TextElement:
     text_fact: str | None = None
     attempt: str | None = None
     """The status of the attempt it records, when another attempt followed."""
+    is_rerun: bool = False
+    """Whether its attempt was the last so far, so that the case ended so unless an element says otherwise."""
 
 
 _FAILURE_FACTS = (("message", "failure_message"), ("type", "exception_name"))
@@ -49,9 +51,9 @@ TEXT_ELEMENTS = {
     "xpassed": TextElement(TRACEBACK, "xpassed", (("message", "xpass_reason"),)),
     "system-out": TextElement("system-out.log"),
     "system-err": TextElement("system-err.log"),
-    # Surefire's record of earlier attempts; the last attempt decides the status.
-    "rerunFailure": TextElement(TRACEBACK, attempt="failed"),
-    "rerunError": TextElement(TRACEBACK, attempt="error"),
+    # Surefire's record of attempts: after reruns the test failed, or it was flaky and passed at last.
+    "rerunFailure": TextElement(TRACEBACK, attempt="failed", is_rerun=True),
+    "rerunError": TextElement(TRACEBACK, attempt="error", is_rerun=True),
     "flakyFailure": TextElement(TRACEBACK, attempt="failed"),
     "flakyError": TextElement(TRACEBACK, attempt="error"),
 }
@@ -83,6 +85,8 @@ class Case:
     """The attributes that say how the case ended: name, word, status."""
     facts: dict[str, str] | None = None
     statuses: set[str] | None = None
+    rerun_status: str | None = None
+    """How the last rerun ended, of a test that no rerun passed."""
     texts: dict[str, list[Content]] | None = None
     extras: CaseExtras | None = None
     memory_bytes: int = 0
@@ -105,6 +109,8 @@ class Case:
         """Take an element that ended: its status, its facts and its text."""
         if element.status:
             self.statuses = {element.status, *(self.statuses or ())}
+        if element.is_rerun:
+            self.rerun_status = element.attempt
         for attribute, key in element.facts:
             self._add_fact(key, attributes.get(attribute))
         if element.text_fact and text is not None:

@@ -115,6 +115,8 @@ class OpenSuites:
         """Take a case that ended."""
         if case.extras is not None and case.extras.is_cut:
             self._stream.note("extras", "ends a test case that says more than data holds; cut off")
+        if case.statuses is None and case.rerun_status is not None:
+            case.statuses = {case.rerun_status}
         suite.tally.add(case)
         self.finished.append(case)
 

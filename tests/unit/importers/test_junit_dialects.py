@@ -146,6 +146,11 @@ def test_nested_suites(read: Callable[..., Any]) -> None:
         ("<skipped/><failure/>", "failed"),
         ("<flakyFailure>first try</flakyFailure>", "passed"),
         ("<failure/><rerunFailure/>", "failed"),
+        ("<rerunFailure/>", "failed"),
+        ("<rerunFailure/><rerunError/>", "error"),
+        ("<rerunError/><rerunFailure/>", "failed"),
+        ("<flakyFailure/><rerunFailure/>", "failed"),
+        ("<rerunFailure/><skipped/>", "skipped"),
     ],
 )
 def test_status(read: Callable[..., Any], inner: str, status: str) -> None:
