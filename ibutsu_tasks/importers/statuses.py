@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ibutsu_tasks.importers.values import count
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -43,6 +45,8 @@ _FLAGS = {
     "disabled": (_TRUE, "skipped"),
 }
 """What attributes that are true or false say of a case: the words that say it, and the status."""
+_COUNTS = {"failures": "failed", "errors": "error"}
+"""What a count of more than none says, on a case."""
 _SAYING = frozenset(STATUS_ATTRIBUTES) | frozenset(_FLAGS)
 _BETWEEN_WORDS = re.compile(r"[\s_\-.]+")
 _WORD = re.compile(r"[A-Za-z][a-z]+|[A-Z]+")
@@ -82,6 +86,13 @@ def stated_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, s
             yield name, word, status_of_phrase(word)
     for name, (words, status) in _FLAGS.items():
         if attributes.get(name, "").strip().lower() in words:
+            yield name, attributes[name], status
+
+
+def counted_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Give name, value and status of each attribute by which a case counts failures of its own."""
+    for name, status in _COUNTS.items():
+        if count(attributes.get(name)):
             yield name, attributes[name], status
 
 

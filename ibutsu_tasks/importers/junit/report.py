@@ -13,7 +13,7 @@ from ibutsu_tasks.importers.junit.properties import Properties
 from ibutsu_tasks.importers.junit.remainder import Remainder
 from ibutsu_tasks.importers.junit.stated import stated_duration
 from ibutsu_tasks.importers.spool import Spool, TextSink
-from ibutsu_tasks.importers.statuses import RED, names_red, stated_statuses
+from ibutsu_tasks.importers.statuses import RED, counted_statuses, names_red, stated_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +185,7 @@ class JUnitReport:
             self.remainder.add_attributes(self._case, left)
 
     def _take_words(self, case: Case, attributes: dict[str, str]) -> None:
-        words = []
+        words = list(counted_statuses(attributes))
         for name, word, status in stated_statuses(attributes):
             if status is not None:
                 words.append((name, word, status))

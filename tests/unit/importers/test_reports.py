@@ -416,6 +416,10 @@ def test_properties_given_again_and_again_are_bounded(read: Callable[..., Any]) 
         ('status="failed_setup"', "failed"),
         ('status="Cancelled"', "error"),
         ('result="killed"', "error"),
+        ('tests="1" failures="1" errors="0"', "failed"),
+        ('failures="1" errors="2"', "error"),
+        ('status="passed" failures="1"', "failed"),
+        ('failures="0" errors="none"', "passed"),
         ('status="passed with remarks" result="passed"', "passed"),
     ],
 )
@@ -424,6 +428,13 @@ def test_red_in_other_attributes_and_longer_values(
 ) -> None:
     got = read(suites(f'<testcase name="t" {attributes}/>'))
     assert [result.result for result in got.results] == [status]
+
+
+def test_elements_go_before_counts_of_a_case(read: Callable[..., Any]) -> None:
+    got = read(suites('<testcase name="t" failures="1"><skipped/></testcase>'))
+    assert got.results[0].result == "skipped"
+    told = 'line 1 ends a test case with failures="1" whose elements say skipped'
+    assert got.run.warnings[0].startswith(told)
 
 
 def test_a_red_element_that_is_unknown_is_told(read: Callable[..., Any]) -> None:
