@@ -27,6 +27,9 @@ MAX_ELEMENT_DEPTH = MAX_SUITE_DEPTH + 32
 MAX_CASE_ELEMENTS = 100_000
 """Properties, texts and foreign elements of one test case."""
 
+_UNKNOWN_OUTCOME = (
+    "which is no known outcome; the test case counts as passed unless something else says how it ended"
+)
 _SUITE_ELEMENTS = frozenset({"testsuites", "testsuite"})
 
 
@@ -128,7 +131,7 @@ class JUnitReport:
                 self.remainder.add_element(case, name, attributes, None)
             return
         if not self._open and case.statuses is None and names_red(name):
-            what = f"holds <{shown(name)}>, which is no known outcome; it is in data.elements"
+            what = f"holds <{shown(name)}>, {_UNKNOWN_OUTCOME}; it is in data.elements"
             self._stream.note("red element", what)
         if self._open:
             self._open[-1].is_leaf = False
@@ -190,7 +193,7 @@ class JUnitReport:
             if status is not None:
                 words.append((name, word, status))
             else:
-                what = f'has {name}="{shown(word)}", which is no known outcome; it is in data.attributes'
+                what = f'has {name}="{shown(word)}", {_UNKNOWN_OUTCOME}; it is in data.attributes'
                 self._stream.note("word", what)
         case.words = words or None
 
