@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.junit.case import TEXT_ELEMENTS, Case, TextElement, outcome_element
@@ -51,6 +51,15 @@ class OpenElement:
     """Whether no foreign element began in it."""
 
 
+class Interrupted(NamedTuple):
+    """What was being read where a test case or a suite began that does not belong there."""
+
+    depth: int
+    """That of the element that began."""
+    case: Case | None
+    open: list[OpenElement]
+
+
 class JUnitReport:
     """Handlers of the elements. What is complete is put into `finished`, for the reader to take out."""
 
@@ -65,6 +74,7 @@ class JUnitReport:
         self._case: Case | None = None
         self._repeated_characters = 0
         self._open: list[OpenElement] = []
+        self._interrupted: list[Interrupted] = []
         self._properties = Properties(stream, self.remainder)
         self._starts: dict[str, Callable[[str, dict[str, str]], None]] = {
             "testsuites": self._start_suite,
@@ -105,8 +115,7 @@ class JUnitReport:
             handler(name, attributes)
             return
         local = _local(name)
-        if self._depth > MAX_ELEMENT_DEPTH:
-            raise self._stream.refusal(f"elements are nested deeper than {MAX_ELEMENT_DEPTH}")
+        self._refuse_depth()
         element = None if self._open else outcome_element(local)
         if element is not None:
             self._start_text(local, attributes)
@@ -159,7 +168,7 @@ class JUnitReport:
             self._stream.note("text", "holds text outside of any test case; left out")
 
     def _start_suite(self, _name: str, attributes: dict[str, str]) -> None:
-        self._refuse_inside_case("a suite")
+        self._interrupt("a suite")
         if len(self.suites.stack) >= MAX_SUITE_DEPTH:
             raise self._stream.refusal(f"suites are nested deeper than {MAX_SUITE_DEPTH}")
         suite = self.suites.begin(attributes)
@@ -167,9 +176,11 @@ class JUnitReport:
 
     def _end_suite(self, _name: str) -> None:
         self.suites.end()
+        if self._interrupted:
+            self._resume()
 
     def _start_case(self, _name: str, attributes: dict[str, str]) -> None:
-        self._refuse_inside_case("a test case")
+        self._interrupt("a test case")
         suite = self.suites.stack[-1]
         duration = stated_duration(self._stream, attributes)
         suite.has_cases = True
@@ -202,6 +213,8 @@ class JUnitReport:
             self._note_contradiction(self._case)
             self.suites.finish_case(self.suites.stack[-1], self._case)
             self._case = None
+        if self._interrupted:
+            self._resume()
 
     def _note_contradiction(self, case: Case) -> None:
         """Tell of a case that an attribute calls red and an element does not; elements go first."""
@@ -210,13 +223,36 @@ class JUnitReport:
             what = f"ends a test case with {shown(red)} whose elements say {status}, which was taken"
             self._stream.note("contradiction", f"{what}; the other is in data.attributes")
 
-    def _refuse_inside_case(self, what: str) -> None:
-        if self._case is not None or self._open:
-            raise self._stream.refusal(f"{what} begins inside a test case")
+    def _interrupt(self, what: str) -> None:
+        """Set aside the test case or the text in which something begins that is read on its own."""
+        if self._case is None and not self._open:
+            return
+        self._refuse_depth()
+        where = "a test case" if self._case is not None else f"<{shown(self._open[-1].name)}>"
+        self._stream.note("inside", f"begins {what} inside {where}; each was read on its own")
+        self._interrupted.append(Interrupted(self._depth, self._case, self._open))
+        self._case, self._open = None, []
+        self._stream.on_text(self._loose_text)
 
-    def _start_text(self, name: str, attributes: dict[str, str]) -> None:
+    def _resume(self) -> None:
+        """Go on with what was set aside, if what began in it has ended."""
+        depth, case, opened = self._interrupted[-1]
+        if depth != self._depth + 1:
+            return
+        self._interrupted.pop()
+        self._case, self._open = case, opened
+        self._stream.on_text(self._open[-1].sink.add if self._open else self._loose_text)
+        if case is not None:
+            # Snapshots are read in the order they were taken in, and cases have ended since.
+            case.suite_properties = case.suite.properties.snapshot()
+            case.root_properties = self.suites.root.properties.snapshot()
+
+    def _refuse_depth(self) -> None:
         if self._depth > MAX_ELEMENT_DEPTH:
             raise self._stream.refusal(f"elements are nested deeper than {MAX_ELEMENT_DEPTH}")
+
+    def _start_text(self, name: str, attributes: dict[str, str]) -> None:
+        self._refuse_depth()
         if self._case is not None:
             self._count_element(self._case)
         sink = TextSink(self.spool)

@@ -157,6 +157,64 @@ def test_status(read: Callable[..., Any], inner: str, status: str) -> None:
     assert [result.result for result in read(case(inner)).results] == [status]
 
 
+ODD = """<testsuite name="s"><testcase name="before"/>
+<testcase name="outer"><property name="p" value="1"/>%s<failure>f</failure></testcase>
+<testcase name="after"/></testsuite>"""
+
+
+@pytest.mark.parametrize(
+    ("inner", "warning"),
+    [
+        ('<testcase name="inner"><error>e</error></testcase>', "a test case inside a test case"),
+        (
+            '<testsuite name="i"><testcase name="inner"><error>e</error></testcase></testsuite>',
+            "a suite inside a test case",
+        ),
+        (
+            '<group><testcase name="inner"><error>e</error></testcase>x</group>',
+            "a test case inside a test case",
+        ),
+        (
+            '<system-out>a<testcase name="inner"><error>e</error></testcase>b</system-out>',
+            "a test case inside a test case",
+        ),
+    ],
+)
+def test_what_begins_inside_a_test_case_is_read_on_its_own(
+    read: Callable[..., Any], inner: str, warning: str
+) -> None:
+    got = read((ODD % inner).encode())
+    assert [(result.test_id, result.result) for result in got.results] == [
+        ("before", "passed"),
+        ("inner", "error"),
+        ("outer", "failed"),
+        ("after", "passed"),
+    ]
+    assert [result.data.get("p") for result in got.results] == [None, None, "1", None]
+    texts = {(artifact.result_id, artifact.content) for artifact in got.artifacts}
+    assert {(got.results[1].id, b"e"), (got.results[2].id, b"f")} <= texts
+    assert ("system-out" in inner) == ((got.results[2].id, b"ab") in texts)
+    assert got.run.warnings == [f"line 2 begins {warning}; each was read on its own."]
+
+
+def test_a_test_case_inside_the_output_of_a_suite_is_read_on_its_own(read: Callable[..., Any]) -> None:
+    output = '<system-out>a<testcase name="t"><failure/></testcase>b</system-out>'
+    got = read(suite(f'{output}<testcase name="u"/>'))
+    assert [(result.test_id, result.result) for result in got.results] == [("t", "failed"), ("u", "passed")]
+    assert got.text("s-system-out.log") == "ab"
+    assert got.run.warnings == ["line 1 begins a test case inside <system-out>; each was read on its own."]
+
+
+def test_suites_give_the_properties_of_the_moment_around_inner_cases(read: Callable[..., Any]) -> None:
+    data = (
+        b'<testsuite><property name="a" value="1"/><testcase name="outer"><testsuite><property name="b"'
+        b' value="2"/><testcase name="inner"/></testsuite></testcase><property name="c" value="3"/>'
+        b'<testcase name="after"/></testsuite>'
+    )
+    kept = [{key: result.data[key] for key in "abc" if key in result.data} for result in read(data).results]
+    assert kept == [{"a": "1", "b": "2"}, {"a": "1"}, {"a": "1", "c": "3"}]
+
+
 def test_facts_of_outcomes(read: Callable[..., Any]) -> None:
     (failed,) = read(case('<failure message="m" type="AssertionError">trace</failure>')).results
     assert (failed.data["failure_message"], failed.data["exception_name"]) == ("m", "AssertionError")

@@ -42,7 +42,7 @@ BROKEN: dict[str, tuple[bytes, int, str]] = {
     "cut behind a case": (HEAD + cases(1), 1, "line 4: the file ends too early"),
     "bad in the middle": (HEAD + cases(2) + b"<system-out></other>" + cases(5), 2, "line 5: a tag is closed"),
     "late": (HEAD + cases(MANY) + b"<testcase", MANY, f"line {MANY + 3}: the file ends too early"),
-    "refused": (HEAD + cases(2) + b"<testcase><testcase/></testcase>", 2, "line 5: a test case begins"),
+    "refused": (HEAD + cases(2) + b"<testcase>" + b"<x>" * 100, 2, "line 5: elements are nested deeper"),
     "behind the end": (JUNIT + b"<more/>", 3, "line 9: something follows"),
 }
 
