@@ -67,6 +67,8 @@ class InvalidImportError(RefusedError):
     """A file cannot be imported; the message is what the user of the web page reads."""
 
     hint = "Mend the file and upload it again."
+    warnings: tuple[str, ...] = ()
+    """What is to be said of the file besides, as far as it was read."""
 
 
 class InvalidFilterError(RefusedError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task, signals
 from celery.exceptions import TimeLimitExceeded
 
-from ibutsu_tasks.errors import IbutsuTasksError, KilledTooOftenError
+from ibutsu_tasks.errors import IbutsuTasksError, InvalidImportError, KilledTooOftenError
 from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.operations.imports import records
 from ibutsu_tasks.operations.imports.run_import import run_import
@@ -90,7 +90,8 @@ def _on_failure(
 
 
 def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:
-    write_or_keep(task, import_id, _explain(error))
+    warnings = error.warnings if isinstance(error, InvalidImportError) else ()
+    write_or_keep(task, import_id, _explain(error), warnings)
 
 
 def _explain(exception: BaseException) -> str:

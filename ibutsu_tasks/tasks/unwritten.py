@@ -18,7 +18,7 @@ from ibutsu_tasks.tasks.outages import DATABASE, outages
 from ibutsu_tasks.temporary_errors import is_temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ibutsu_tasks.settings import Settings
 
@@ -31,14 +31,16 @@ later: deque[Callable[[], object]] = deque()
 """What the worker's own process could do nowhere, while broker and database are both away."""
 
 
-def write_or_keep(task: DatabaseTask, import_id: UUID, sentence: str) -> None:
+def write_or_keep(task: DatabaseTask, import_id: UUID, sentence: str, warnings: Sequence[str] = ()) -> None:
     """Mark an import failed; while the database is away, keep that to be written by any worker.
+
+    The warnings of its file are not kept.
 
     What Redis does not take either is kept by this process, whose message is not acknowledged meanwhile.
     """
     try:
         with task.session() as session:
-            records.mark_failed(session, import_id, sentence)
+            records.mark_failed(session, import_id, sentence, warnings)
     except Exception as error:
         if not is_temporary(error):
             raise

@@ -13,7 +13,7 @@ from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.database.models import Import, Run
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.importers.findings import shown
-from ibutsu_tasks.text.storable import storable_text
+from ibutsu_tasks.text.storable import storable_json, storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +77,10 @@ def start(session: Session, import_id: UUID) -> None:
         row.status = "running"
 
 
-def mark_failed(session: Session, import_id: UUID, sentence: str) -> None:
+def mark_failed(session: Session, import_id: UUID, sentence: str, warnings: Sequence[str] = ()) -> None:
     """Record why an import failed, unless it is done or deleted; its content stays for another try.
+
+    `warnings` are those of its file, as far as it was read.
 
     Nobody holds the row for long, a running import least of all: when its time is over, it is marked before
     its process is ended.
@@ -86,7 +88,9 @@ def mark_failed(session: Session, import_id: UUID, sentence: str) -> None:
     row = find_locked(session, import_id)
     if row is not None and row.status != "done":
         row.status = "error"
-        row.data = data_of(row) | {"error": storable_text(sentence)}
+        before = {key: value for key, value in data_of(row).items() if key != "warnings"}
+        told = {"warnings": storable_json(list(warnings))} if warnings else {}
+        row.data = before | {"error": storable_text(sentence)} | told
 
 
 def data_of(row: Import) -> dict[str, Any]:

@@ -211,6 +211,9 @@ class _Import:
         writer = RowWriter(self.session, target, references, content.wrote, self._write_limits)
         content.start()
         parsed, written = writer.write(file), writer.written
+        if parsed.break_error is not None and not (written.results and data_of(self.row).get(PARTIAL)):
+            parsed.break_error.warnings = (*self._warnings, *parsed.warnings)
+            raise parsed.break_error
         # A report may name its project only after its last result.
         project_id = chosen or self._stated_project(parsed, references)
         if existed:
@@ -245,7 +248,8 @@ class _Import:
             metadata=metadata if isinstance(metadata, dict) else {},
             source=source if isinstance(source, str) and source else None,
             has_project=bool(data.get("project_id")),
-            keeps_partial=bool(data.get(PARTIAL)),
+            # Also unasked: so the warnings of a file that breaks are known, which ends the import then.
+            keeps_partial=True,
             own_run_id=self.own_run_id,
         )
 
@@ -286,13 +290,8 @@ class _Import:
 
 
 def _partial_sentence(run: ParsedRun, results: int) -> str | None:
-    """Say where a file breaks and what is kept, once its rows are written; None when it does not break.
-
-    Raises InvalidImportError when not one result is whole.
-    """
+    """Say where a file breaks and what is kept, once its rows are written; None when it does not break."""
     if run.break_error is None:
         return None
-    if not results:
-        raise run.break_error
     kept = "one test case before that was" if results == 1 else f"{results:,} test cases before that were"
     return f"{run.break_error} The {kept} kept."

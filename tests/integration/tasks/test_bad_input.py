@@ -182,3 +182,10 @@ def test_the_same_file_twice_is_two_runs_or_one_by_its_name(system: System) -> N
         assert len(ids) == runs
         results = system.session.scalars(select(Result).where(Result.run_id.in_(ids))).all()
         assert len(results) == runs
+
+
+def test_an_import_that_fails_tells_the_warnings_of_its_file(system: System) -> None:
+    content = SUITE.replace(b'time="1"', b'time="soon"')[:-6]
+    row = imported(system, "run_junit_import", content, "warnings.xml")
+    assert row.status == "error"
+    assert (row.data or {})["warnings"] == ['line 1 has time="soon", which is no duration; 0 was taken.']

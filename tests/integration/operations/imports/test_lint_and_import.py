@@ -14,7 +14,7 @@ from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.linting import lint
 from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.importers.reading import MAX_CONTENT_BYTES
-from ibutsu_tasks.operations.imports.records import PARTIAL, start
+from ibutsu_tasks.operations.imports.records import PARTIAL, mark_failed, start
 from ibutsu_tasks.operations.imports.run_import import run_import
 from tests.factories import make_import, make_project
 from tests.sample_files import JUNIT, RESULT_IDS, RUN_ID, archive, result_json
@@ -53,11 +53,14 @@ def verdicts(
     """Give what `lint` finds, and what the import leaves in its row."""
     row = make_import(session, content, filename=filename, data=data or {})
     start(session, row.id)
+    session.commit()
     try:
         run_import(session, row.id, "junit", LIMITS)
         kept = dict(row.data or {})
     except InvalidImportError as error:
-        kept = {"error": str(error)}
+        session.rollback()
+        mark_failed(session, row.id, str(error), error.warnings)
+        kept = dict(row.data or {})
     return lint(io.BytesIO(content), filename, len(content), LIMITS), kept
 
 
@@ -86,11 +89,28 @@ def test_of_files_that_are_cut_off(session: Session, path: Path, is_partial: boo
     make_project(session, name="demo")
     content = path.read_bytes()
     found, data = verdicts(session, content[: len(content) * 3 // 4], path.name, {PARTIAL: is_partial})
+    assert found.warnings == data.get("warnings", [])
     if "error" in data:
         assert found.error == data["error"]
     else:
-        assert found.warnings == data.get("warnings", [])
         assert (found.error or "") in data.get(PARTIAL, "")
+
+
+@pytest.mark.parametrize("is_partial", [True, False])
+@pytest.mark.parametrize(
+    ("content", "filename"),
+    [
+        (JUNIT.replace(b'line="7"', b'status="odd"')[:-20], "a.xml"),
+        (MADE_UP["odd-values.tar.gz"][:-20], "a.tar.gz"),
+    ],
+)
+def test_of_files_that_are_cut_off_behind_a_warning(
+    session: Session, content: bytes, filename: str, is_partial: bool
+) -> None:
+    found, data = verdicts(session, content, filename, {PARTIAL: is_partial})
+    assert found.warnings
+    assert found.warnings == data["warnings"]
+    assert is_partial or data["error"] == found.error
 
 
 def test_artifacts_that_could_not_be_read_back_are_left_out_and_named(session: Session) -> None:
