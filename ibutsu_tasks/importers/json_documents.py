@@ -45,10 +45,11 @@ def json_object(data: bytes) -> dict[str, Any]:
     Raises `BrokenDocumentError` for anything else, and for what pytest-ibutsu leaves in place of a row
     that it could not serialise.
     """
+    data = _as_utf_8(data)
     if _holds_too_many_values(data):
         raise BrokenDocumentError(f"holds more than {MAX_VALUES:,} values")
     try:
-        document = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass"))
+        document = _DECODER.decode(data.decode("utf-8", "surrogatepass"))
         if not _is_plain(data):
             document = storable_json(document, MAX_DEPTH)
     except RecursionError:
@@ -60,6 +61,17 @@ def json_object(data: bytes) -> dict[str, Any]:
     if document.get("error") == "serialization_failed":
         raise BrokenDocumentError("says that pytest-ibutsu could not serialise it")
     return document
+
+
+def _as_utf_8(data: bytes) -> bytes:
+    """Give a document in UTF-8 without a mark; Python's own reader takes UTF-16 and UTF-32, too."""
+    encoding = json.detect_encoding(data)
+    if encoding.startswith("utf-8"):
+        return data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return data.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    except ValueError:
+        raise BrokenDocumentError("is not valid JSON") from None
 
 
 def _holds_too_many_values(data: bytes) -> bool:

@@ -1,10 +1,11 @@
-"""What `run.json` and `result.json` of an archive mean. Values of a wrong type are left out, never fatal."""
+"""What `run.json` and `result.json` of an archive mean. Values of a wrong type are told of, never fatal."""
 
 from __future__ import annotations
 
 import mimetypes
 import re
 from functools import lru_cache
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.importers.findings import Findings, shown
@@ -12,13 +13,23 @@ from ibutsu_tasks.importers.indexed_values import fit_result
 from ibutsu_tasks.importers.parsed import ParsedResult, Upload
 from ibutsu_tasks.importers.statuses import status_of_word
 from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
-from ibutsu_tasks.importers.values import column_text, count, seconds, utc_time, uuid_or_none
+from ibutsu_tasks.importers.values import column_text, count, free_key, seconds, utc_time, uuid_or_none
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
 STATUSES = frozenset({"passed", "failed", "error", "skipped", "xfailed", "xpassed", "manual", "blocked"})
+_OBJECT, _TEXT = (dict, NoneType), (str, int, float, NoneType)
+_TAKEN: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("metadata", "params", "summary"), _OBJECT),
+    **dict.fromkeys(("component", "env", "source"), _TEXT),
+    **dict.fromkeys(("id", "test_id", "result", "duration", "start_time"), (object,)),
+    # Of rows of the database; an import gives its own.
+    **dict.fromkeys(("run_id", "project_id", "created"), (object,)),
+}
+"""The keys of a row that are read, and the types of their values that are; those of any type are told of
+where they are read."""
 # The types built into Python, not those of the machine, so that every worker guesses the same.
 _TYPES = mimetypes.MimeTypes()
 _TYPES.add_type("text/plain", ".log")
@@ -57,6 +68,21 @@ def data_of(document: dict[str, Any], upload: Upload) -> dict[str, Any]:
     return data | upload.metadata
 
 
+def keep_rest(data: dict[str, Any], document: dict[str, Any], what: str, findings: Findings) -> None:
+    """Put into the data of a row what its document says that nothing else takes."""
+    rest = {key: value for key, value in document.items() if not isinstance(value, _TAKEN.get(key, ()))}
+    if not rest:
+        return
+    where = free_key(data, "fields")
+    data[where] = rest
+    for key in rest:
+        # One kind for all keys that are not known: there may be any number.
+        is_known = key in _TAKEN
+        why = "in a form that no column takes" if is_known else "which no column takes"
+        sentence = f"{what} states {shown(key)}, {why}; it is in data.{where}"
+        findings.note(f"odd {key}" if is_known else "unknown key", sentence)
+
+
 def _pairs(value: Any) -> dict[str, Any] | None:
     """Read an object, or the list of pairs that pytest keeps; None when it is neither."""
     if isinstance(value, dict):
@@ -72,6 +98,7 @@ def result_row(
 ) -> ParsedResult:
     """Make the row of one `result.json`."""
     data = data_of(document, upload)
+    keep_rest(data, document, f"result {result_id}", findings)
     data["run"] = str(run_id)
     params = document.get("params")
     result = ParsedResult(

@@ -8,7 +8,14 @@ from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.archive.documents import content_type_of, data_of, id_of, result_row, summary_of
+from ibutsu_tasks.importers.archive.documents import (
+    content_type_of,
+    data_of,
+    id_of,
+    keep_rest,
+    result_row,
+    summary_of,
+)
 from ibutsu_tasks.importers.archive.members import ArchiveFile, ArchivePass, Kind
 from ibutsu_tasks.importers.archive.pruned_rows import read_artifact, read_result
 from ibutsu_tasks.importers.archive.survey import Survey
@@ -85,6 +92,8 @@ class _ArchiveReader:
         else:
             run_id = id_of(document, run_id, "run.json", self._findings)
         data = data_of(document, self._upload)
+        if survey.archived is None:
+            keep_rest(data, document, "run.json", self._findings)
         run = ParsedRun(
             id=self._upload.own_run_id or run_id,
             start_time=self._start_time(),

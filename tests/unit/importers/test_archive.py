@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import tarfile
 from datetime import datetime
@@ -120,6 +121,7 @@ def test_a_broken_run_document_is_made_up(
     [
         (b"{", "is not valid JSON"),
         (b"", "is not valid JSON"),
+        (b"\xff\xfe{", "is not valid JSON"),
         (b"[" * 100_000, "is nested too deeply"),
         (b'{"a":' * 150 + b"1" + b"}" * 150, "is nested too deeply"),
         (["x"], "is not a JSON object"),
@@ -138,6 +140,19 @@ def test_a_broken_result_is_left_out_with_its_artifacts(
     (warning,) = got.run.warnings
     assert broken_path in warning
     assert words in warning or "is not valid JSON" in warning
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_documents_in_other_encodings_are_read(
+    read: Callable[..., Any], tar: Callable[..., bytes], encoding: str
+) -> None:
+    documents = [
+        (path, json.dumps(document, ensure_ascii=False).encode(encoding))
+        for path, document in (run(source="ü"), result(test_id="é", metadata={"a": ",\x01" * 9}))
+    ]
+    got = read(tar(*documents), "archive")
+    assert (got.run.source, got.run.warnings) == ("ü", [])
+    assert [(row.test_id, row.data["a"]) for row in got.results] == [("é", ",\x01" * 9)]
 
 
 def test_missing_ids_and_times(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
@@ -254,6 +269,28 @@ def test_text_that_postgresql_refuses_is_replaced(
     assert row.test_id == "a\ufffdb"
     assert row.data["k\ufffd"] == ["\ufffd", None, None]
     assert row.duration_seconds == 0.0
+
+
+def test_what_no_column_takes_is_kept_and_told(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    odd = {"metadata": [1], "params": "p", "component": {"a": 1}, "source": ["s"], "branch": "main"}
+    got = read(
+        tar(run(summary=[3], branch=None), result(**odd), result(TWO, branch="dev", metadata={"fields": 1})),
+        "archive",
+        metadata={"team": "blue"},
+    )
+    assert got.run.data == {"team": "blue", "fields": {"summary": [3], "branch": None}}
+    first, second = got.results
+    assert first.data == {"team": "blue", "fields": odd, "run": RUN}
+    assert (first.params, first.component, first.source) == ({}, None, None)
+    assert second.data == {"team": "blue", "fields": 1, "fields_": {"branch": "dev"}, "run": RUN}
+    assert got.run.warnings == [
+        "run.json states summary, in a form that no column takes; it is in data.fields.",
+        "run.json states branch, which no column takes; it is in data.fields (3 in all).",
+        *(
+            f"result {ONE} states {key}, in a form that no column takes; it is in data.fields."
+            for key in ("metadata", "params", "source", "component")
+        ),
+    ]
 
 
 def test_unknown_outcomes_are_kept_and_missing_ones_are_errors(
