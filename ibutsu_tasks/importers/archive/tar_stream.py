@@ -213,6 +213,11 @@ class TarStream:
         return InvalidImportError(f"{self._filename} unpacks to more than {limit}.", hint)
 
     def _damage(self, what: str, position: int) -> InvalidImportError:
+        if not position:
+            # Nothing tells whether an archive or a report was packed.
+            return InvalidImportError(
+                f"{self._filename} is {what} in its packed form, before anything of it could be unpacked."
+            )
         return self._refusal(f"the archive is {what} at byte {position:,} of its unpacked form")
 
     def _refusal(self, sentence: str) -> InvalidImportError:

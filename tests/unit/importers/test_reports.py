@@ -325,6 +325,19 @@ def test_a_packed_report_that_is_cut_off_is_told_by_what_is_there(
     assert got.results[-1].test_id == f"t{len(got.results) - 1}"
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress])
+@pytest.mark.parametrize("cut", [20, -60])
+def test_what_gives_nothing_when_it_is_unpacked_is_called_no_archive(
+    read: Callable[..., Any], pack: Callable[[bytes], bytes], cut: int
+) -> None:
+    packed = pack(suites("".join(f'<testcase name="{number}"/>' for number in range(100))))[:cut]
+    kind = detect_format(io.BytesIO(packed), "a.xml")
+    with pytest.raises(InvalidImportError, match=r"^cut\.file") as refusal:
+        read(packed, kind, filename="cut.file")
+    assert "archive" not in str(refusal.value)
+    assert "is cut off in its packed form" in str(refusal.value)
+
+
 def test_a_packed_report_meets_the_limit(read: Callable[..., Any]) -> None:
     with pytest.raises(InvalidImportError, match="unpacks to more than 100,000 bytes"):
         read(gzip.compress(XML + b" " * 1_000_000), limits=ImportLimits(unpacked_bytes=100_000))
