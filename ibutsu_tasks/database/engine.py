@@ -154,11 +154,17 @@ def schema_fault(error: BaseException, database_url: str) -> DatabaseSchemaError
 
 def place_of(database_url: str) -> str:
     """Name host and database, without credentials."""
-    return "{host} (database {name})".format(**place_as_json(database_url))
+    place = place_as_json(database_url)
+    database = f"database {place['name']}" if place["name"] else "the default database of its user"
+    return f"{place['host']} ({database})"
 
 
 def place_as_json(database_url: str) -> dict[str, str]:
-    """Give `host`, as `host:port` or the directory of a socket, and the `name` of the database."""
+    """Give `host`, as `host:port` or the directory of a socket, and the `name` of the database.
+
+    Several hosts have commas between them; the name is empty where the URL has none.
+    """
     url = make_url(database_url)
-    host = url.query.get("host") or f"{url.host or 'localhost'}:{url.port or 5432}"
-    return {"host": str(host), "name": str(url.database)}
+    hosts = url.normalized_query.get("host") or (f"{url.host or 'localhost'}:{url.port or 5432}",)
+    (name, *_) = (url.database,) if url.database else url.normalized_query.get("dbname", ("",))
+    return {"host": ", ".join(hosts), "name": name}

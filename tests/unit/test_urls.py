@@ -14,6 +14,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.database.engine import place_of
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import load_settings, read_settings
 from ibutsu_tasks.settings.redis_url import backend_url, broker_url
@@ -30,6 +31,21 @@ PIECES = st.sampled_from(
     ]
 )
 PLACES = st.lists(PIECES, max_size=12).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://u:secret@h/ibutsu", "h:5432 (database ibutsu)"),
+        ("postgresql://h", "h:5432 (the default database of its user)"),
+        ("postgresql://h?dbname=ibutsu", "h:5432 (database ibutsu)"),
+        ("postgresql:///x?host=/run/postgresql", "/run/postgresql (database x)"),
+        ("postgresql:///x?host=a:1&host=b:2", "a:1, b:2 (database x)"),
+        ("postgresql:///x?host=a,b&port=1,2", "a,b (database x)"),
+    ],
+)
+def test_the_place_of_a_database_in_words(url: str, place: str) -> None:
+    assert place_of(url) == place
 
 
 def dsn_of(url: str) -> str:
