@@ -214,6 +214,7 @@ def test_a_broker_outage_leaves_every_role_live_and_none_ready_that_needs_it(
         assert holds("live", env)
 
 
+@pytest.mark.soak
 def test_a_worker_that_is_stopped_fails_live_and_one_busy_in_its_only_thread_does_not(
     env: dict[str, str], broker_url: str, engine: Engine, session: Session, tmp_path: Path
 ) -> None:

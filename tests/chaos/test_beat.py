@@ -146,6 +146,7 @@ def test_a_leader_that_froze_right_before_it_sends_sends_nothing_when_it_wakes(
     assert_each_once(client)
 
 
+@pytest.mark.soak
 def test_a_leader_that_froze_alone_takes_the_lead_anew_and_catches_up_once(
     client: Redis, broker_url: str
 ) -> None:

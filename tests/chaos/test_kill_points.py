@@ -147,6 +147,8 @@ VICTIMS: dict[str, Callable[[Chaos, str], object]] = {
     "the broker": lambda chaos, _: chaos.servers.valkey.kill(),
 }
 
+MARKED_VICTIMS = [pytest.param(name, marks=pytest.mark.soak) if name == "both" else name for name in VICTIMS]
+
 
 @contextmanager
 def held_by(chaos: Chaos, obstacle: Callable[[Connection, UUID], None], import_id: UUID) -> Iterator[None]:
@@ -180,7 +182,7 @@ def assert_done_once(chaos: Chaos, import_id: UUID, task_id: str) -> None:
     chaos.empty()
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("victim", MARKED_VICTIMS)
 @pytest.mark.parametrize("point", POINTS)
 def test_an_import_is_done_once(chaos: Chaos, point: str, victim: str) -> None:
     chaos.restart()
@@ -210,7 +212,7 @@ def test_a_message_on_its_way_to_a_worker_is_not_lost(chaos: Chaos, victim: str)
     assert_done_once(chaos, import_id, task_id)
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("victim", MARKED_VICTIMS)
 @pytest.mark.parametrize("point", ["before it has the lock", "between its batches"])
 def test_a_prune_deletes_all_that_is_due(chaos: Chaos, point: str, victim: str) -> None:
     chaos.restart()
@@ -237,7 +239,7 @@ def test_a_prune_deletes_all_that_is_due(chaos: Chaos, point: str, victim: str) 
         connection.execute(text("drop trigger slow on artifacts; drop function sleep_a_while"))
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("victim", MARKED_VICTIMS)
 def test_a_summary_is_right_in_the_end(chaos: Chaos, victim: str) -> None:
     chaos.restart()
     chaos.fleet.wait_until_ready()

@@ -69,6 +69,7 @@ def test_a_worker_whose_channel_takes_nothing_ends_itself(env: dict[str, str], c
     assert not client.hlen("unacked")
 
 
+@pytest.mark.soak
 def test_a_worker_whose_queue_is_paused_is_left_alone(
     env: dict[str, str], client: Redis, broker_url: str
 ) -> None:
