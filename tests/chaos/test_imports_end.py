@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 
 from ibutsu_tasks.broker.connection import build_client, celery_url
 from ibutsu_tasks.broker.job_updates import Listener
@@ -19,6 +19,7 @@ from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, R
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.wire_names import RECONCILE_IMPORTS
 from tests.commands import Running, role, run, services, until
+from tests.held_imports import held_artifacts
 from tests.sample_files import JUNIT
 
 if TYPE_CHECKING:
@@ -116,22 +117,6 @@ def fleet(settings: Settings, session: Session) -> Iterator[Fleet]:
     app.close()
 
 
-@contextmanager
-def held_imports(engine: Engine) -> Iterator[Callable[[], bool]]:
-    """Stop every import between its results and its artifacts; yield whether one has come that far."""
-    with engine.connect() as holder, engine.connect() as watcher:
-        holder.execute(text("lock table artifacts in exclusive mode"))
-        waiting = text("select 1 from pg_locks where relation = 'artifacts'::regclass and not granted")
-
-        def is_waiting() -> bool:
-            found = watcher.scalar(waiting) is not None
-            watcher.rollback()
-            return found
-
-        yield is_waiting
-        holder.rollback()
-
-
 def kill_all(worker: Running) -> None:
     for process in [psutil.Process(worker.process.pid), *psutil.Process(worker.process.pid).children()]:
         process.kill()
@@ -162,7 +147,7 @@ def test_an_import_terminated_while_it_runs_ends_as_error_and_may_run_again(
     upload = fleet.store()
     with fleet.worker() as worker:
         worker.wait_for(" ready.")
-        with held_imports(engine) as is_waiting:
+        with held_artifacts(engine) as is_waiting:
             task_id = fleet.publish(upload)
             wait_for(is_waiting, "the import to reach its artifacts")
             fleet.app.control.revoke(task_id, terminate=True, signal=signal_name)
@@ -222,7 +207,7 @@ def test_a_broker_that_comes_back_empty_under_a_running_import_doubles_nothing(
         one.wait_for(" ready.")
         two.wait_for(" ready.")
         fleet.app.control.cancel_consumer("ibutsu-tasks", reply=True, destination=None)
-        with held_imports(engine) as is_waiting:
+        with held_artifacts(engine) as is_waiting:
             fleet.publish(running)
             wait_for(is_waiting, "the import to reach its artifacts")
             fleet.client.flushall()
@@ -243,7 +228,7 @@ def test_imports_of_a_fleet_that_was_killed_are_alive_while_held_and_come_back_w
     upload = fleet.store()
     with fleet.worker() as worker:
         worker.wait_for(" ready.")
-        with held_imports(engine) as is_waiting:
+        with held_artifacts(engine) as is_waiting:
             fleet.publish(upload)
             wait_for(is_waiting, "the import to reach its artifacts")
             kill_all(worker)
