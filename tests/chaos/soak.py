@@ -6,41 +6,45 @@ import json
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
 
+import psutil
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import UNACKED, queue_depth
 from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.operations.imports.uploads import store_upload
 from tests.chaos.fleet import Fleet
-from tests.commands import run, services, until
+from tests.commands import run, until
 from tests.worker_system import import_message, message_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from uuid import UUID
 
     from redis import Redis
     from sqlalchemy import Engine
 
-CASES = 40
+SIZES = {40: 11, 4000: 1}
+"""Test cases of an import: how often it has so many. A large one is in work when a process is killed."""
+
 LEASE_SECONDS = 3
 FREEZE_SECONDS = 2 * LEASE_SECONDS
 SETTLING_SECONDS = 180
-WAYS = {"worker": ("kill", "kill the pool", "kill all of it", "freeze"), "beat": ("kill", "freeze")}
+WAYS = {
+    "worker": ("kill", "kill the pool", "kill all of it", "freeze", "stop"),
+    "beat": ("kill", "freeze", "stop"),
+}
 NAMES = ("worker one", "worker two", "worker three", "beat a", "beat b")
 
-REPORT = "<testsuite name='soak'>{}</testsuite>".format(
-    "".join(
-        f"<testcase classname='shop.Cart' name='test_{number}'><system-out>{number}</system-out></testcase>"
-        for number in range(CASES)
-    )
-).encode()
-"""Each case becomes one result and one artifact."""
+
+def report(cases: int) -> bytes:
+    """Give a report, each case of which becomes one result and one artifact."""
+    case = "<testcase classname='shop.Cart' name='test_{0}'><system-out>{0}</system-out></testcase>"
+    return f"<testsuite>{''.join(case.format(number) for number in range(cases))}</testsuite>".encode()
 
 
 @dataclass
@@ -49,18 +53,25 @@ class Tally:
 
     imports: dict[UUID, float] = field(default_factory=dict)
     """By id, when it was sent."""
+    cases: dict[UUID, int] = field(default_factory=dict)
+    """By id of the run that an import becomes, how many test cases it has."""
     updates: list[str] = field(default_factory=list)
     """Ids of tasks."""
     faults: Counter[str] = field(default_factory=Counter)
     received: int = 0
     """Messages that workers took, those taken again included."""
     longest_delay_seconds: float = 0.0
+    """From the sending of an import to its end."""
+    duplicates: int = 0
+    """Rows beyond those that the imports have."""
+    lost: int = 0
+    """Rows that imports have and the database lacks, and tasks without a result."""
 
     def __str__(self) -> str:
         sent = len(self.imports) + len(self.updates)
         return (
             f"messages sent {sent}, faults {sum(self.faults.values())} {dict(self.faults)}, "
-            f"redeliveries {max(0, self.received - sent)}, duplicates 0, lost 0, "
+            f"redeliveries {max(0, self.received - sent)}, duplicates {self.duplicates}, lost {self.lost}, "
             f"longest delay {self.longest_delay_seconds:.1f} s"
         )
 
@@ -68,13 +79,14 @@ class Tally:
 class Soak:
     """One run of it; `seed` makes the load and the order of the faults again, not their moments."""
 
-    def __init__(self, broker_url: str, database_url: str, engine: Engine, seed: int) -> None:
-        self.client: Redis = build_client(broker_url)
+    def __init__(self, client: Redis, env: dict[str, str], engine: Engine, seed: int) -> None:
+        self.client = client
         self.engine = engine
         self.chance = random.Random(seed)  # noqa: S311 - not a secret
         self.tally = Tally()
-        self._env = services(broker_url, database_url) | {"IBUTSU_TASKS_LEASE_SECONDS": str(LEASE_SECONDS)}
+        self._env = env | {"IBUTSU_TASKS_LEASE_SECONDS": str(LEASE_SECONDS)}
         self.fleet = Fleet(*NAMES, env=self._env, concurrency=2)
+        self._frozen: list[tuple[float, psutil.Process]] = []
 
     def run(self, seconds: float) -> Tally:
         """Send and disturb for so long, then wait until everything has ended."""
@@ -87,27 +99,21 @@ class Soak:
                 if time.monotonic() > next_fault:
                     self._disturb()
                     next_fault = time.monotonic() + self.chance.uniform(2, 4)
-                self.fleet.restart_what_ended()
-                self._note_delays()
+                self._mend()
                 time.sleep(self.chance.uniform(0.05, 0.3))
             until(self._has_settled, SETTLING_SECONDS)
             self.tally.received = self.fleet.received()
         finally:
+            self._thaw(everything=True)
             self.fleet.close()
-            self.client.close()
         return self.tally
 
     def _send(self) -> None:
         kind = self.chance.choices(("import", "update", "prune", "enqueue"), (6, 3, 0.5, 0.2))[0]
         if kind == "import":
-            with Session(self.engine, expire_on_commit=False) as session:
-                upload = store_upload(session, f"soak-{len(self.tally.imports)}.xml", REPORT)
-                session.commit()
-                row = session.get_one(Import, upload.import_id)
-                self._publish("importers.run_junit_import", import_message(row))
-                self.tally.imports[row.id] = time.monotonic()
-        elif kind == "update" and self.tally.imports:
-            run_id = str(self.chance.choice(list(self.tally.imports)))
+            self._send_import()
+        elif kind == "update" and self.tally.cases:
+            run_id = str(self.chance.choice(list(self.tally.cases)))
             self.tally.updates.append(self._publish("runs.update_run", json.dumps(run_id)))
         elif kind == "prune":
             self.tally.updates.append(self._publish("db.prune_old_files", "3"))
@@ -115,6 +121,16 @@ class Soak:
             done = run("enqueue", "sync_aborted_runs", env=self._env)
             if done.returncode == 0:
                 self.tally.updates.append(done.stdout.split()[-1])
+
+    def _send_import(self) -> None:
+        cases = self.chance.choices(list(SIZES), list(SIZES.values()))[0]
+        with Session(self.engine, expire_on_commit=False) as session:
+            upload = store_upload(session, f"soak-{len(self.tally.imports)}.xml", report(cases))
+            session.commit()
+            row = session.get_one(Import, upload.import_id)
+        self._publish("importers.run_junit_import", import_message(row))
+        self.tally.imports[row.id] = time.monotonic()
+        self.tally.cases[uuid5(row.id, "run")] = cases
 
     def _publish(self, task: str, argument: str) -> str:
         task_id, message = message_text(task, argument)
@@ -131,10 +147,23 @@ class Soak:
         if way == "freeze":
             main = self.fleet.main(name)
             main.suspend()
-            time.sleep(FREEZE_SECONDS)
-            main.resume()
+            self._frozen.append((time.monotonic() + FREEZE_SECONDS, main))
+        elif way == "stop":
+            self.fleet.main(name).terminate()
         else:
             self.fleet.kill(name, main=way != "kill the pool", children=way != "kill")
+
+    def _thaw(self, *, everything: bool = False) -> None:
+        due = [one for one in self._frozen if everything or one[0] < time.monotonic()]
+        self._frozen = [one for one in self._frozen if one not in due]
+        for _, process in due:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def _mend(self) -> None:
+        self._thaw()
+        self.fleet.restart_what_ended()
+        self._note_delays()
 
     def _note_delays(self) -> None:
         now = time.monotonic()
@@ -147,9 +176,8 @@ class Soak:
             return [one for one in connection.scalars(query) if one in self.tally.imports]
 
     def _has_settled(self) -> bool:
-        self.fleet.restart_what_ended()
-        self._note_delays()
-        time.sleep(0.5)
+        self._mend()
+        time.sleep(0.2)
         return not (self._unended() or queue_depth(self.client, "celery") or self.client.hlen(UNACKED))
 
     def audit(self) -> Iterator[str]:
@@ -158,22 +186,28 @@ class Soak:
             for row in session.scalars(select(Import).where(Import.id.in_(self.tally.imports))):
                 if row.status != "done":
                     yield f"import {row.id} is {row.status}: {row.data}"
-            rows = len(self.tally.imports) * CASES
+            rows = sum(self.tally.cases.values())
             for model, wanted in ((Run, len(self.tally.imports)), (Result, rows), (Artifact, rows)):
-                counted = session.scalar(select(func.count()).select_from(model))
+                counted = session.scalar(select(func.count()).select_from(model)) or 0
+                self.tally.duplicates += max(0, counted - wanted)
+                self.tally.lost += max(0, wanted - counted)
                 if counted != wanted:
                     yield f"{counted} rows in {model.__tablename__}, not {wanted}"
             locks = session.scalar(text("select count(*) from pg_locks where locktype = 'advisory'"))
             if locks:
                 yield f"{locks} advisory locks are left"
             wrong = [
-                run.id for run in session.scalars(select(Run)) if (run.summary or {}).get("tests") != CASES
+                run.id
+                for run in session.scalars(select(Run))
+                if (run.summary or {}).get("tests") != self.tally.cases.get(run.id)
             ]
             if wrong:
                 yield f"the summaries of {wrong} are wrong"
+        states = Counter(self._state(task_id) for task_id in self.tally.updates)
+        self.tally.lost += states["lost"]
+        if states.keys() - {"SUCCESS"}:
+            yield f"tasks ended as {dict(states)}"
 
-
-def outcomes(client: Redis, task_ids: list[str]) -> Counter[str]:
-    """Count the states of tasks, as the result backend tells them."""
-    found = (json.loads(client.get(f"celery-task-meta-{task_id}") or b"{}") for task_id in task_ids)
-    return Counter(one.get("status", "lost") for one in found)
+    def _state(self, task_id: str) -> str:
+        found: dict[str, str] = json.loads(self.client.get(f"celery-task-meta-{task_id}") or b"{}")
+        return found.get("status", "lost")
