@@ -88,6 +88,7 @@ def test_sigterm_while_a_task_is_handed_out_has_it_done(
         child.suspend()
         task_id = send(settings, "no-such-run").id
         worker.wait_for("received")
+        time.sleep(0.5)  # in which it is handed out, and nothing tells when it was
         worker.process.send_signal(signal.SIGTERM)
         worker.wait_for("Warm shutdown")
         time.sleep(1)  # in which it stops listening, and nothing tells when it has

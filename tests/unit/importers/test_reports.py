@@ -317,11 +317,11 @@ def test_a_packed_report_that_is_cut_off_is_told_by_what_is_there(
     data = pack(XML)[:-6]
     assert detect_format(io.BytesIO(data), "upload") == "junit"
     assert len(read(data, keeps_partial=True).results) == 1
-    cases = "".join(f'<testcase name="t{number}">{number**9}</testcase>' for number in range(20_000))
+    cases = "".join(f'<testcase name="t{number}">{number**9}</testcase>' for number in range(6_000))
     packed = pack(suites(cases))
     got = read(packed[: len(packed) * 3 // 4], keeps_partial=True, filename="cut.file")
     assert str(got.run.break_error) == "cut.file is cut off in its packed form."
-    assert 10_000 < len(got.results) < 20_000
+    assert 3_000 < len(got.results) < 6_000
     assert got.results[-1].test_id == f"t{len(got.results) - 1}"
 
 
