@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ibutsu_tasks.errors import UsageError
+from ibutsu_tasks.text.quoting import cut
 from ibutsu_tasks.text.words import counted
 from ibutsu_tasks.wire_names import PRUNE_OLD_FILES, PRUNE_OLD_IMPORT_FILES, PRUNE_OLD_RESULTS, PRUNE_OLD_RUNS
 
 DAYS_PER_MONTH = 30
 """The Ibutsu server counts months as 30 days."""
+
+MAX_AGE_DAYS = 365_000
+"""A thousand years: a date that much earlier is still in the calendars of Python and PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +128,14 @@ _DAYS_PER_LETTER = {"d": 1, "w": 7, "m": DAYS_PER_MONTH}
 def parse_age(age: str) -> int:
     """Read `90d`, `12w` or `5months` as days; a month is 30 days.
 
-    Raises UsageError for anything else, and for no time at all.
+    Raises UsageError for anything else, for no time at all, and for more than `MAX_AGE_DAYS`.
     """
     match = _AGE.fullmatch(age.strip())
     days = int(match["number"]) * _DAYS_PER_LETTER[match["unit"][0].lower()] if match else 0
     if not days:
-        raise UsageError(f"{age!r} is not an age.", "Give days, weeks or months: 90d, 12w, 5months.")
+        raise UsageError(f"{cut(age)!r} is not an age.", "Give days, weeks or months: 90d, 12w, 5months.")
+    if days > MAX_AGE_DAYS:
+        raise UsageError(f"{age!r} is an age beyond the calendar.", f"Give at most {MAX_AGE_DAYS}d.")
     return days
 
 
@@ -139,26 +145,27 @@ def parse_project_ages(text: str) -> tuple[ProjectAge, ...]:
     Raises ValueError for what is no such entry, an unknown rule, an age below the rule's floor, and two
     ages for one project and rule.
     """
-    entries = [_parse_project_age(entry.strip()) for entry in text.split(",") if entry.strip()]
-    named = [f"{entry.project}:{entry.rule}" for entry in entries]
-    for twice in (name for name in named if named.count(name) > 1):
-        raise ValueError(f"has two ages for {twice}")
-    return tuple(entries)
+    read: dict[tuple[str, str], ProjectAge] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        age = _parse_project_age(entry)
+        if read.setdefault((age.project, age.rule), age) is not age:
+            raise ValueError(f"has two ages for {cut(f'{age.project}:{age.rule}')}")
+    return tuple(read.values())
 
 
 def _parse_project_age(entry: str) -> ProjectAge:
     match = _PROJECT_AGE.fullmatch(entry)
     if match is None:
-        raise ValueError(f"must be PROJECT:RULE=AGE separated by commas, not {entry!r}")
+        raise ValueError(f"must be PROJECT:RULE=AGE separated by commas, not {cut(entry)!r}")
     try:
         rule = RULES_BY_NAME[match["rule"]]
         age_days = None if match["age"].lower() == NEVER else parse_age(match["age"])
         if age_days is not None:
             check_age(rule, age_days)
     except KeyError:
-        raise ValueError(f"names no rule in {entry!r}: there are {', '.join(RULES_BY_NAME)}") from None
+        raise ValueError(f"names no rule in {cut(entry)!r}: there are {', '.join(RULES_BY_NAME)}") from None
     except UsageError as error:
-        raise ValueError(f"is wrong in {entry!r}: {str(error).removesuffix('.')}") from None
+        raise ValueError(f"is wrong in {cut(entry)!r}: {str(error).removesuffix('.')}") from None
     return ProjectAge(match["project"], rule.name, age_days)
 
 
@@ -171,7 +178,7 @@ def find_rules(name: str) -> tuple[RetentionRule, ...]:
     names = (*RULES_BY_NAME, ALL_RULES)
     close = difflib.get_close_matches(name.lower(), names, n=1)
     raise UsageError(
-        f"There is no retention rule {name!r}.",
+        f"There is no retention rule {cut(name)!r}.",
         f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(names)}.",
     )
 

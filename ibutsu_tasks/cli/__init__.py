@@ -20,6 +20,7 @@ from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.cli.result import Result, failure
 from ibutsu_tasks.cli.state import CliState
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
+from ibutsu_tasks.text.quoting import cut
 
 PROGRAM = "ibutsu-tasks"
 
@@ -104,7 +105,7 @@ class LazyGroup(TyperGroup):
         """Give the real command, or let the base class suggest one."""
         row = _ROWS.get(args[0])
         if row is None and not args[0].startswith("-"):
-            raise UsageError(f"There is no command {args[0]!r}.", _suggest_command(args[0]))
+            raise UsageError(f"There is no command {cut(args[0])!r}.", _suggest_command(args[0]))
         return (row.name, load_command(row), args[1:]) if row else super().resolve_command(ctx, args)
 
 

@@ -11,6 +11,7 @@ from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.values import LOG_FORMATS, LOG_LEVELS, NONE
 from ibutsu_tasks.text.control_characters import visible
+from ibutsu_tasks.text.quoting import cut
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -69,7 +70,8 @@ def parse_seconds(flag: str, text: str, minimum: float = 0.0) -> float:
         seconds = math.nan
     if not minimum <= seconds <= MAX_SECONDS:
         raise UsageError(
-            f"{flag} must be a number of seconds from {minimum:g} to {MAX_SECONDS} (a year), not {text!r}."
+            f"{flag} must be a number of seconds from {minimum:g} to {MAX_SECONDS} (a year),"
+            f" not {cut(text)!r}."
         )
     return seconds
 

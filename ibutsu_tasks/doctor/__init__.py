@@ -12,6 +12,7 @@ from ibutsu_tasks.doctor.report import Report
 from ibutsu_tasks.doctor.running import Check, Round
 from ibutsu_tasks.doctor.settings import obstacles
 from ibutsu_tasks.errors import UsageError
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,7 +67,7 @@ def choose(only: Iterable[str]) -> tuple[str, ...]:
     given = [name.strip().lower() for text in only for name in text.split(",") if name.strip()]
     for name in given:
         if name not in CHECKS:
-            raise UsageError(f"There is no check {name!r}.", _suggestion(name))
+            raise UsageError(f"There is no check {cut(name)!r}.", _suggestion(name))
     if only and not given:
         raise UsageError("--only names no check.", _suggestion(""))
     return tuple(dict.fromkeys(given)) or tuple(CHECKS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.doctor.codes import CODES, Severity, Verdict, code_of
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.sources import LOCAL_STACK
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +111,7 @@ def variable_of(settings: Settings, field: str) -> str:
 def reason_of(error: BaseException, settings: Settings) -> str:
     """Give a library's error as one line of at most MAX_REASON_CHARACTERS characters, without any secret."""
     text = settings.mask(" ".join(str(error).split())) or type(error).__name__
-    return text if len(text) <= MAX_REASON_CHARACTERS else f"{text[:MAX_REASON_CHARACTERS]}…"
+    return cut(text, MAX_REASON_CHARACTERS)
 
 
 @dataclass(frozen=True, slots=True)

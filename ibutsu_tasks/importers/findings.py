@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.importers.parsed import Stored
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,7 @@ def shown(text: str) -> str:
 
     PostgreSQL cannot store NUL or lone surrogates, and these sentences end up in a JSON column.
     """
-    cut = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
-    return _UNSHOWABLE.sub("\ufffd", cut)
+    return _UNSHOWABLE.sub("\ufffd", cut(text, SHOWN_CHARACTERS))
 
 
 class Findings:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from ibutsu_tasks.errors import TaskArgumentsError, UsageError
 from ibutsu_tasks.sending.signatures import STUBS
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,9 +74,9 @@ def parse_assignments(task: TaskSignature, assignments: Iterable[str]) -> dict[s
     for word in assignments:
         name, separator, text = word.partition("=")
         if not separator or not name:
-            raise _refusal(task, f"{word!r} is not of the form NAME=VALUE.")
+            raise _refusal(task, f"{cut(word)!r} is not of the form NAME=VALUE.")
         if name in values:
-            raise _refusal(task, f"{name} is given twice.")
+            raise _refusal(task, f"{cut(name)} is given twice.")
         values[name] = _parse_value(text, _parameter(task, name).annotation)
     return values
 
@@ -98,7 +99,7 @@ def _parameter(task: TaskSignature, name: str) -> inspect.Parameter:
         return parameter
     near = get_close_matches(name, task.parameters, n=1, cutoff=0.5)
     guess = f" Did you mean {near[0]}?" if near else ""
-    raise _refusal(task, f"{task.short_name} has no argument {name}.{guess}")
+    raise _refusal(task, f"{task.short_name} has no argument {cut(name)}.{guess}")
 
 
 def _refusal(task: TaskSignature, sentence: str) -> TaskArgumentsError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings.values import UnusableError
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,17 +28,18 @@ PREFIX = "IBUTSU_TASKS_"
 
 MAX_ENV_FILE_BYTES = 1_000_000
 MAX_SECRET_FILE_BYTES = 65_536
+MAX_PATH_CHARACTERS = 200
 
 _KUBERNETES_LINK = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 _KUBERNETES_NAME = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$")
 
 
 class Place(NamedTuple):
-    """One source of variables: what it is called, its variables, and the lines of it nobody can read."""
+    """One source of variables: what it is called, its variables, and sentences about what is left out."""
 
     name: str
     variables: Mapping[str, str]
-    bad_lines: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 INSTEAD_OF_A_STACK = frozenset(
@@ -93,9 +95,8 @@ def read_file(path: Path, most_bytes: int) -> str:
 def read_env_file(env_file: Path | None) -> Place:
     """Read `.env`, when it is a file, or the file named. Raises SettingsError when it cannot be read."""
     path = env_file or Path(".env")
-    # A virtual environment is a directory of this name, too.
     if env_file is None and not (os.access(path, os.F_OK) and path.is_file()):
-        return Place(str(path), {})
+        return Place(str(path), {}, _why_not_read(path))
     try:
         text = read_file(path, MAX_ENV_FILE_BYTES)
     except (OSError, ValueError) as error:
@@ -107,6 +108,13 @@ def read_env_file(env_file: Path | None) -> Place:
     return _parse_env_file(str(path), text)
 
 
+def _why_not_read(path: Path) -> tuple[str, ...]:
+    # A virtual environment may have this name, too.
+    if not os.path.lexists(path) or os.access(path / "pyvenv.cfg", os.F_OK):
+        return ()
+    return (f"No settings are read from {path}, which is no file.",)
+
+
 def _parse_env_file(name: str, text: str) -> Place:
     from io import StringIO
 
@@ -115,7 +123,9 @@ def _parse_env_file(name: str, text: str) -> Place:
     bindings = list(parse_stream(StringIO(text)))
     # No interpolation: a `$` in a password is a `$`.
     variables = {each.key: each.value for each in bindings if each.key and each.value is not None}
-    return Place(name, variables, tuple(each.original.line for each in bindings if each.error))
+    bad_lines = (each.original.line for each in bindings if each.error)
+    left_out = (f"Line {line} of {name} is left out: it is not NAME=value." for line in bad_lines)
+    return Place(name, variables, tuple(left_out))
 
 
 class SettingReader:
@@ -139,11 +149,7 @@ class SettingReader:
         """
         for _, group in groupby(rows, lambda row: row.group or row.name):
             self._read_group(list(group), options)
-        self.remarks += [
-            f"Line {line} of {place.name} is left out: it is not NAME=value."
-            for place in self.places
-            for line in place.bad_lines
-        ]
+        self.remarks += [remark for place in self.places for remark in place.remarks]
 
     def _read_group(self, rows: list[Row], options: Mapping[str, Any]) -> None:
         given = [row for row in rows if options.get(row.name) is not None]
@@ -191,7 +197,9 @@ class SettingReader:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self.sources[row.name] = source
-            self.problems[row.name] = f"{source.rpartition(' ')[2]}: {path} cannot be read: {reason}."
+            self.problems[row.name] = (
+                f"{source.rpartition(' ')[2]}: {cut(path, MAX_PATH_CHARACTERS)} cannot be read: {reason}."
+            )
             return
         if text:
             self._take(row, text, source, is_file=True)
@@ -249,4 +257,4 @@ def _misspellings(place: Place, known: set[str]) -> Iterator[str]:
             continue
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`ibutsu-tasks config` lists them all."
-        yield f"{name} in {_in_words(place.name)} has no effect: there is no such setting; {hint}"
+        yield f"{cut(name)} in {_in_words(place.name)} has no effect: there is no such setting; {hint}"

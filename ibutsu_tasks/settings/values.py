@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.text.quoting import cut
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,7 +27,6 @@ MAX_NUMBER = 2**31 - 1
 """What the libraries behind a number keep it in."""
 
 MAX_PROCESSES = 10_000
-SHOWN_CHARACTERS = 60
 
 MAX_SECONDS = 10 * 365 * 86400
 MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 1, 900
@@ -39,12 +40,8 @@ class UnusableError(ValueError):
     """
 
     def __init__(self, what: str, quoted: str | None = None, joint: str = ", not ") -> None:
-        super().__init__(what if quoted is None else f"{what}{joint}{_short(quoted)!r}")
+        super().__init__(what if quoted is None else f"{what}{joint}{cut(quoted)!r}")
         self.what = what
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 def whole_number(minimum: int, maximum: int = MAX_NUMBER) -> Callable[[str], int]:

@@ -291,6 +291,7 @@ def test_a_second_prune_is_told_that_one_is_running(
         (["files", "--older-than=-3d"], "'-3d' is not an age"),
         (["files", "--older-than", "59d"], "younger than 2 months are never deleted"),
         (["imports", "--older-than", "0months"], "is not an age"),
+        (["files", "--older-than", "999999d"], "beyond the calendar"),
         (["all", "--older-than", "5months"], "the floor of the rule runs"),
         (["files", "--enqueue", "--dry-run"], "--dry-run and --enqueue do not go together"),
         (["files", "--vacuum", "--dry-run"], "--dry-run and --vacuum do not go together"),
@@ -315,13 +316,6 @@ def test_wrong_usage_is_one_sentence_and_code_2(arguments: list[str], said: str)
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-
-
-def test_an_age_before_the_calendar_is_refused(environment: dict[str, str]) -> None:
-    done = prune(environment, "files", "--older-than", "999999999d", "--yes")
-    assert done.returncode == 1
-    assert "not in the calendar" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_database_without_tables_is_a_sentence(

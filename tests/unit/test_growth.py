@@ -23,6 +23,7 @@ from ibutsu_tasks.importers.junit.xml_text import XmlText
 from ibutsu_tasks.importers.parsed import ImportLimits, Upload
 from ibutsu_tasks.importers.values import count, indexed, seconds, utc_time
 from ibutsu_tasks.operations.query.filters import build_clauses
+from ibutsu_tasks.retention import parse_project_ages
 from ibutsu_tasks.settings.masking import Masker, mask_url_passwords
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ WORK: dict[str, Callable[[str], Any]] = {
     "JSON": lambda text: json_object(_encoded(f'{{"a": {text}}}')),
     "JSON of a text": lambda text: json_object(_encoded(f'{{"a": "{text}"}}')),
     "values": _values,
+    "ages of projects": lambda text: parse_project_ages(f"{text}:results=120d"),
     "masking": mask_url_passwords,
     "masking of what is known": Masker(["redis://:S3cret@h", "aaaa", "me:://:"]).mask,
     "a filter": lambda text: build_clauses(Result.__table__, [text]),
@@ -97,7 +99,7 @@ WORK: dict[str, Callable[[str], Any]] = {
 
 def _seconds_of(work: Callable[[str], Any], text: str) -> float:
     began = time.process_time()
-    with suppress(InvalidImportError, InvalidFilterError, BrokenDocumentError, UnicodeError):
+    with suppress(InvalidImportError, InvalidFilterError, BrokenDocumentError, ValueError):
         work(text)
     return time.process_time() - began
 
@@ -124,6 +126,13 @@ def test_time_follows_the_length_of_a_text(name: str, before: str, unit: str) ->
         if fault is None:
             return
     pytest.fail(f"{name} of {before!r} + {unit!r} * n: {fault}")
+
+
+def test_time_follows_the_number_of_ages_of_projects() -> None:
+    def parse(text: str) -> None:
+        parse_project_ages(",".join(f"{number}:results=120d" for number in range(len(text) // 4)))
+
+    assert any(_grows_too_fast(parse, "", "a") is None for _ in range(TRIES))
 
 
 @pytest.mark.parametrize(("pattern", "unit"), [("b*a", "b"), ("(?:<!--.*?-->)*<html", "<!-- -->")])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError
-from ibutsu_tasks.settings import Settings, load_settings, read_settings
+from ibutsu_tasks.settings import Settings, load_settings, read_settings, setting_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LINKS = ["tcp://10.0.0.1:5432", "TCP://[fd00::1]:5432", "udp://10.0.0.1:53"]
 
@@ -110,13 +114,40 @@ def test_a_fifo_is_never_waited_for(tmp_path: Path, name: str) -> None:
         load(**{name: str(fifo)})
     with pytest.raises(SettingsError, match="it is not a regular file"):
         load_settings(environ={}, env_file=fifo)
-    fifo.rename(".env")
-    assert load().flower_port == 5555
 
 
-def test_a_directory_called_env_is_a_virtual_environment(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/nowhere")], ids=["fifo", "dir", "link"]
+)
+def test_what_is_called_env_and_is_no_file_is_remarked_on(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / ".env")
+    settings = load(FLOWER_PORT="1234")
+    assert settings.flower_port == 1234
+    assert settings.remarks == ("No settings are read from .env, which is no file.",)
+
+
+def test_a_virtual_environment_called_env_is_no_settings_file(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
-    assert load().flower_port == 5555
+    (tmp_path / ".env" / "pyvenv.cfg").touch()
+    assert load().remarks == ()
+
+
+LONG_VALUES = (
+    "x" * 120_000,
+    "demo:results=" + "9" * 120_000,
+    "demo:nope=1d" * 10_000,
+    "redis://" + "h" * 120_000,
+)
+
+
+@pytest.mark.parametrize("value", LONG_VALUES, ids=lambda value: value[:12])
+def test_however_long_a_setting_is_what_is_said_of_it_is_short(value: str) -> None:
+    names = [variable for row in setting_rows().values() for variable in row.variables]
+    for name in (*names, *(f"{name}_FILE" for name in names), f"IBUTSU_TASKS_{value}"):
+        settings = read_settings(environ={"HOME": "/home/someone", name: value})
+        assert all(len(said) < 500 for said in (*settings.problems.values(), *settings.remarks))
 
 
 @pytest.mark.parametrize(

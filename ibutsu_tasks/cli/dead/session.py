@@ -16,6 +16,7 @@ from ibutsu_tasks.delivery import quarantine
 from ibutsu_tasks.delivery.content import IMPORTS
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
 from ibutsu_tasks.resources import Resources
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,13 +123,13 @@ def _find(dead: Sequence[DeadMessage], beginning: str) -> DeadMessage:
     found = [one for one in found if one.id == beginning] or found
     if not found:
         raise UsageError(
-            f"No message that was set aside has an id that begins with {beginning!r}.",
+            f"No message that was set aside has an id that begins with {cut(beginning)!r}.",
             "`ibutsu-tasks dead list` shows their ids.",
         )
     if len(found) > 1:
         names = ", ".join(one.id for one in found[:SHOWN_IDS]) + (", …" if len(found) > SHOWN_IDS else "")
         raise UsageError(
-            f"{len(found)} ids begin with {beginning!r}: {names}.", "Give more of the one meant."
+            f"{len(found)} ids begin with {cut(beginning)!r}: {names}.", "Give more of the one meant."
         )
     return found[0]
 

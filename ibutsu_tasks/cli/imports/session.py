@@ -28,6 +28,7 @@ from ibutsu_tasks.local.stop_signals import StopSignals
 from ibutsu_tasks.operations.imports.projects import choose_project
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.sending import messages
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,7 +119,7 @@ def parse_metadata(assignments: Sequence[str]) -> dict[str, Any]:
     for word in assignments:
         key, separator, text = word.partition("=")
         if not separator or not key:
-            raise UsageError(f"--metadata {word!r} is not of the form KEY=VALUE.")
+            raise UsageError(f"--metadata {cut(word)!r} is not of the form KEY=VALUE.")
         if key in metadata:
             raise UsageError(f"--metadata {key} is given twice.")
         try:

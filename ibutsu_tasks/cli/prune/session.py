@@ -28,6 +28,7 @@ from ibutsu_tasks.operations.prune.watch import PruneMonitor
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.retention import RULES_BY_NAME, task_argument
 from ibutsu_tasks.sending import messages
+from ibutsu_tasks.text.quoting import cut
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 NOT_ARCHIVED = "imports"
 """The table, and the rule, whose rows belong to no run."""
+
+MAX_AGES_CHARACTERS = 200
 
 
 def delete_rows(
@@ -273,7 +276,8 @@ def _refuse_ages_of_projects(state: CliState, rules: Collection[str]) -> None:
     """Raise UsageError for ages that a message cannot carry: the workers would delete what these protect."""
     own = [str(one) for one in state.settings.retention if one.rule in rules]
     if own:
+        named = cut(", ".join(own), MAX_AGES_CHARACTERS)
         raise UsageError(
-            f"IBUTSU_TASKS_RETENTION is set here ({', '.join(own)}), and workers obey their own alone.",
+            f"IBUTSU_TASKS_RETENTION is set here ({named}), and workers obey their own alone.",
             "Set these ages where the workers run and unset them here, or prune without --enqueue.",
         )

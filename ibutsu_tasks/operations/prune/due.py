@@ -35,6 +35,7 @@ from ibutsu_tasks.database.models import Base, Project, among
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.operations.prune.rows import Rows, chosen_by, place_of, tables_with_keys
 from ibutsu_tasks.retention import RETENTION_RULES
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -199,7 +200,7 @@ def _projects_named(session: Session, name_or_id: str) -> Sequence[UUID]:
     found = session.scalars(select(Project.id).where(is_meant)).all()
     if not found:
         raise RefusedError(
-            f"IBUTSU_TASKS_RETENTION names the project {name_or_id!r}, which does not exist.",
+            f"IBUTSU_TASKS_RETENTION names the project {cut(name_or_id)!r}, which does not exist.",
             "Correct its name, or take it out; until then this rule deletes nothing.",
         )
     return found

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from ibutsu_tasks.errors import InvalidFilterError
 from ibutsu_tasks.operations.query.fields import Field, find_field
+from ibutsu_tasks.text.quoting import cut
 from ibutsu_tasks.text.storable import UNSTORABLE
 
 if TYPE_CHECKING:
@@ -84,9 +85,7 @@ def build_clause(table: Table, text: str) -> ColumnElement[bool] | None:
 def refuse(text: object, reason: str) -> InvalidFilterError:
     """Describe what is wrong with a filter; `reason` completes the sentence."""
     # reprlib cuts what is nested too deep for repr, as no text is.
-    shown = repr(text) if isinstance(text, str) else reprlib.repr(text)
-    if len(shown) > MAX_SHOWN_CHARACTERS:
-        shown = f"{shown[:MAX_SHOWN_CHARACTERS]}…"
+    shown = cut(repr(text) if isinstance(text, str) else reprlib.repr(text), MAX_SHOWN_CHARACTERS)
     return InvalidFilterError(f"The filter {shown} {reason}. {GRAMMAR}.", "Mend the filter and ask again.")
 
 

@@ -13,6 +13,7 @@ from ibutsu_tasks.errors import RefusedError, SettingsError, UsageError
 from ibutsu_tasks.operations.prune.due import DueRows, cutoff_at
 from ibutsu_tasks.operations.prune.run_prune import PruneSummary
 from ibutsu_tasks.retention import (
+    MAX_AGE_DAYS,
     RETENTION_RULES,
     RULES_BY_NAME,
     ProjectAge,
@@ -112,6 +113,19 @@ def test_an_artifact_is_never_taken_by_its_date_when_it_goes_with_a_result() -> 
     selection = str(due.select_all(Base.metadata.tables["artifacts"]))
     assert "upload_date" not in selection
     assert "run_id" not in selection
+
+
+@pytest.mark.parametrize("age", ["365001d", "999999d", "999999999months", "60000w"])
+def test_an_age_beyond_the_calendar_is_no_age(age: str) -> None:
+    with pytest.raises(UsageError, match=f"'{age}' is an age beyond the calendar"):
+        parse_age(age)
+    with pytest.raises(SettingsError, match="beyond the calendar"):
+        load_settings(environ={"IBUTSU_TASKS_RETENTION": f"demo:results={age}"})
+
+
+@given(st.integers(min_value=1, max_value=MAX_AGE_DAYS))
+def test_every_age_that_can_be_given_lies_in_the_calendar(age_days: int) -> None:
+    assert (NOW - cutoff_at(parse_age(f"{age_days}d"), NOW)).days == age_days
 
 
 @given(st.integers(min_value=0, max_value=700_000))
