@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -81,20 +83,21 @@ class LazyGroup(TyperGroup):
             with formatter.section(panel):
                 formatter.write_dl([(row.name.ljust(width), row.summary) for row in rows])
 
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read the options before the command's name."""
+        with _foreseen_where_json_is_wanted(args):
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command, show what it came to, be that a foreseen error, and end with its exit code."""
         words = list(ctx.args)
         try:
-            result = super().invoke(ctx)
-        except _WRONG_USAGE as error:
-            if not _asks_for_json(words):
-                raise
-            ctx.obj.output.json_wanted = True
-            hint = f"`{PROGRAM} {ctx.invoked_subcommand} --help` shows what it takes."
-            result = failure(UsageError(error.format_message(), hint))
+            with _foreseen_where_json_is_wanted(words, ctx):
+                result = super().invoke(ctx)
         except IbutsuTasksError as error:
             if ctx.obj is None:
                 raise
+            ctx.obj.output.json_wanted |= _asks_for_json(words)
             result = failure(error)
         if isinstance(result, Result):
             ctx.obj.output.render(result)
@@ -109,9 +112,22 @@ class LazyGroup(TyperGroup):
         return (row.name, load_command(row), args[1:]) if row else super().resolve_command(ctx, args)
 
 
-def _asks_for_json(words: list[str]) -> bool:
-    """Say whether a command line that Click cannot read asks for JSON."""
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Say whether a command line that cannot be read asks for JSON."""
     return "--json" in words[: words.index("--") if "--" in words else None]
+
+
+@contextmanager
+def _foreseen_where_json_is_wanted(words: Sequence[str], ctx: Any = None) -> Iterator[None]:
+    """Turn what Click would show as text into a UsageError, when `words` ask for JSON."""
+    words = tuple(words)
+    try:
+        yield
+    except _WRONG_USAGE as error:
+        if not _asks_for_json(words):
+            raise
+        command = f"{PROGRAM} {ctx.invoked_subcommand}" if ctx else PROGRAM
+        raise UsageError(error.format_message(), f"`{command} --help` shows what it takes.") from None
 
 
 def _suggest_command(name: str) -> str:
@@ -168,7 +184,7 @@ def main() -> int:
         app(prog_name=PROGRAM)
     except IbutsuTasksError as error:
         result = failure(error)
-        Output().render(result)
+        Output(json_wanted=_asks_for_json(sys.argv[1:])).render(result)
         return result.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
