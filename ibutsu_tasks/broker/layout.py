@@ -38,9 +38,6 @@ TAKEN_OVER_PREFIX = "ibutsu-tasks:taken-over:"
 
 TAKEN_OVER_SECONDS = 86_400
 
-UNACKED_INDEX = "unacked_index"
-"""Kombu's sorted set of the same, by the time they were taken."""
-
 BINDING_PREFIX = "_kombu.binding."
 """Before the name of an exchange: the key of the set of its bindings."""
 
@@ -48,6 +45,9 @@ CONTROL_NAMESPACE = "celery"
 """Celery's default for `control_exchange`: workers listen on the fanout exchange `celery.pidbox`."""
 
 CONTROL_SUFFIX = ".pidbox"
+CONTROL_BINDINGS = f"{BINDING_PREFIX}{CONTROL_NAMESPACE}{CONTROL_SUFFIX}"
+"""Key of the set of everybody who listens to broadcasts."""
+
 BEAT_NODE_PREFIX = "celerybeat@"
 EVENT_QUEUE_PREFIX = "celeryev."
 
@@ -77,6 +77,13 @@ BEAT_LAST_RUNS_KEY = "ibutsu-tasks:beat:last-runs"
 
 BEAT_KNOWN_SINCE_KEY = "ibutsu-tasks:beat:known-since"
 """Hash of schedule entry to the ISO time since which it is waited for, while it was never sent."""
+
+PRUNE_ORDER_KEY = "ibutsu-tasks:prune-history"
+"""List of the ids of the last prunes, newest first."""
+
+PRUNE_RECORDS_KEY = "ibutsu-tasks:prune-records"
+"""Hash of the id of a prune to its record, JSON."""
+
 QUARANTINE = "ibutsu-tasks:quarantine"
 """Hash of the messages that no worker can carry out: an id of each → a JSON object with `at`, `queue`,
 `reason` and the message as it came, as text (`message`) or, where it is none, in base64 (`message_base64`).
@@ -123,10 +130,10 @@ def declared_queues(client: redis.Redis) -> set[str]:
     cursor = 0
     # Never KEYS: it stops the server for as long as it looks.
     for _ in range(MOST_SCANS):
-        cursor, keys = client.scan(cursor, match=f"{BINDING_PREFIX}*", count=KEYS_PER_SCAN)
+        cursor, keys = client.scan(cursor, match=f"{BINDING_PREFIX}*", count=KEYS_PER_SCAN, _type="SET")
         for exchange in (_text(key).removeprefix(BINDING_PREFIX) for key in keys):
             if not exchange.endswith(CONTROL_SUFFIX):
-                names |= {queue for _, queue in _bindings(client, exchange)}
+                names |= {queue for _, queue in _bindings(client, f"{BINDING_PREFIX}{exchange}")}
         if not cursor:
             break
     return {name for name in names if not name.startswith(EVENT_QUEUE_PREFIX)}
@@ -134,7 +141,7 @@ def declared_queues(client: redis.Redis) -> set[str]:
 
 def count_listening_workers(client: redis.Redis) -> int:
     """Count the workers that listen to broadcasts; killed ones count for a while."""
-    nodes = {queue for _, queue in _bindings(client, f"{CONTROL_NAMESPACE}{CONTROL_SUFFIX}")}
+    nodes = {queue for _, queue in _bindings(client, CONTROL_BINDINGS)}
     return sum(not node.startswith(BEAT_NODE_PREFIX) for node in nodes)
 
 
@@ -185,9 +192,9 @@ def forget_holders(client: redis.Redis) -> None:
     client.delete(HOLDERS, *(HELD_PREFIX + holder for holder in holders))
 
 
-def _bindings(client: redis.Redis, exchange: str) -> list[tuple[str, str]]:
-    """Give routing key and queue of each binding of an exchange."""
-    members = [_text(member).split(SEPARATOR) for member in client.smembers(f"{BINDING_PREFIX}{exchange}")]
+def _bindings(client: redis.Redis, key: str) -> list[tuple[str, str]]:
+    """Give routing key and queue of each binding of an exchange, which are in the set `key`."""
+    members = [_text(member).split(SEPARATOR) for member in client.smembers(key)]
     return [(parts[0], parts[-1]) for parts in members]
 
 

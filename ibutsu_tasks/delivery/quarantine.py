@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_REASON_CHARS = 500
 
 _ENTRIES_PER_SCAN = 100
+_FACTS = ("deliveries", "first_at", "last_at", "ended_by", "memory_at_most_bytes")
 
 # The message is in its queue before it leaves the quarantine, for a script that fails is not undone.
 _PUT_BACK = """
@@ -107,13 +108,19 @@ def count_set_aside(client: redis.Redis) -> int:
 def read_set_aside(client: redis.Redis) -> Iterator[DeadMessage]:
     """Give the messages that were set aside, in no order, a few at a time."""
     for key, entry in client.hscan_iter(QUARANTINE, count=_ENTRIES_PER_SCAN):
-        yield _parse(key.decode("utf-8", "replace"), json.loads(entry))
+        yield _parse(key.decode("utf-8", "surrogateescape"), entry)
 
 
-def _parse(key: str, entry: dict[str, Any]) -> DeadMessage:
-    encoded, text = entry.pop("message_base64", None), entry.pop("message", "")
-    raw = text.encode() if encoded is None else base64.b64decode(encoded)
-    return DeadMessage(key, entry.pop("at"), entry.pop("queue"), entry.pop("reason"), raw, entry)
+def _parse(key: str, entry: bytes) -> DeadMessage:
+    try:
+        fields = json.loads(entry)
+        encoded = fields.get("message_base64")
+        raw = fields.get("message", "").encode() if encoded is None else base64.b64decode(encoded)
+        at, queue, reason = (str(fields[name]) for name in ("at", "queue", "reason"))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return DeadMessage(key, "", "", "what is here is no record of ours", entry)
+    facts = {name: fields[name] for name in _FACTS if name in fields}
+    return DeadMessage(key, at, queue, reason, raw, facts)
 
 
 def put_back(client: redis.Redis, dead: DeadMessage) -> bool:
@@ -125,4 +132,4 @@ def put_back(client: redis.Redis, dead: DeadMessage) -> bool:
 
 def drop(client: redis.Redis, dead: DeadMessage) -> bool:
     """Throw a message away; False when somebody else has taken it."""
-    return bool(client.hdel(QUARANTINE, dead.id))
+    return bool(client.hdel(QUARANTINE, dead.id.encode("utf-8", "surrogateescape")))

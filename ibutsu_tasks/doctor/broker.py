@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError, RedisError
 
 from ibutsu_tasks.broker.connection import build_client, describe
+from ibutsu_tasks.broker.garbled import find_garbled
 from ibutsu_tasks.delivery.quarantine import count_set_aside, read_set_aside
 from ibutsu_tasks.doctor.codes import Severity
 from ibutsu_tasks.doctor.redis_faults import explain
@@ -45,7 +46,7 @@ def check_broker(settings: Settings) -> list[Finding]:
             found = judge(client.info(), describe(url), variable_of(settings, "broker_url"))
             # Of a server that is not fit to hold messages nothing more is asked.
             if found[0].severity is Severity.OK:
-                found += _set_aside(client)
+                found += list(_garbled(client, settings)) or _set_aside(client)
     except NoPermissionError:
         return [
             finding(
@@ -59,6 +60,17 @@ def check_broker(settings: Settings) -> list[Finding]:
     return found
 
 
+def _garbled(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
+    place = describe(settings.require_broker())
+    for one in find_garbled(client, settings.worker_queues):
+        key = visible(one.key)
+        yield finding(
+            "IBT-B31",
+            f"In Redis at {place} {visible(str(one))}: another program wrote it, and what needs it fails.",
+            f"Move it out of the way: `redis-cli RENAME {key} {key}:garbled`.",
+        )
+
+
 def _set_aside(client: redis.Redis) -> Iterator[Finding]:
     number = count_set_aside(client)
     seen = list(islice(read_set_aside(client), MOST_SEEN)) if number else []
@@ -70,7 +82,7 @@ def _set_aside(client: redis.Redis) -> Iterator[Finding]:
     yield finding(
         "IBT-B30",
         f"{messages} set aside by workers, for none could carry them out: {kinds}; the oldest at"
-        f" {min(one.at for one in seen)}.",
+        f" {min((one.at for one in seen if one.at), default='a time that is not known')}.",
         "`ibutsu-tasks dead list` shows each with its reason, `dead retry` sends it again.",
     )
 

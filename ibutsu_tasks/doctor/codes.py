@@ -77,7 +77,7 @@ _REDIS = {
 
 _BY_CHECK: dict[str, dict[tuple[Severity, Verdict], tuple[str, ...]]] = {
     "settings": {_UNSET: _numbers(1, 4), _ADVICE: _numbers(10, 13)},
-    "broker": _REDIS | {_ADVICE: (*_REDIS[_ADVICE], "30")},
+    "broker": _REDIS | {_BAD: (*_REDIS[_BAD], "31"), _ADVICE: (*_REDIS[_ADVICE], "30")},
     "backend": _REDIS,
     "database": {
         _DOWN: (*_numbers(1, 16), "19"),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Self
 from redis import Redis, RedisError
 from sqlalchemy import inspect
 
-from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.connection import build_client, unreachable
+from ibutsu_tasks.broker.garbled import find_garbled, move_aside
 from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, QUARANTINE, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
 from ibutsu_tasks.database.models import TABLES, create_tables
@@ -119,11 +120,18 @@ class LocalStack:
             raise KeyboardInterrupt
 
     def _restore_messages(self) -> None:
-        with build_client(self.servers.broker_url) as client:
-            if len(client.client_list()) > 1:
-                return  # Somebody else works here, and holds messages rightly.
-            client.delete(BEAT_LEADER_KEY)
-            count = restore_unacked(client, self.servers.broker_url, partial(self._set_aside, client))
+        try:
+            with build_client(self.servers.broker_url) as client:
+                if len(client.client_list()) == 1:  # Others who work here hold messages rightly.
+                    self._restore(client)
+        except (RedisError, OSError) as error:
+            raise unreachable(error, self.servers.broker_url) from error
+
+    def _restore(self, client: Redis) -> None:
+        for garbled in find_garbled(client, self._settings.worker_queues):
+            self._say(f"{garbled}: it was moved aside, to {move_aside(client, garbled)}")
+        client.delete(BEAT_LEADER_KEY)
+        count = restore_unacked(client, self.servers.broker_url, partial(self._set_aside, client))
         if count:
             self._say(f"put {count} messages of killed workers back in the queue")
 

@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import UNACKED
 from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.local.servers.shared import LocalServers, reset
 from ibutsu_tasks.settings import load_settings
@@ -308,6 +309,21 @@ def test_once_with_bad_files_imports_the_others(data_dir: Path, tmp_path: Path) 
     assert "missing.xml cannot be read" in done.stderr
     assert re.search(rf"{EXAMPLES[0].name} +[0-9a-f-]{{36}}", done.stdout)
     assert processes_of(data_dir) == []
+
+
+@pytest.mark.usefixtures("used")
+def test_a_garbled_key_is_moved_aside(data_dir: Path) -> None:
+    with LocalServers(data_dir) as servers, build_client(servers.broker_url) as client:
+        client.set(UNACKED, "no hash")
+        client.hset("celery", "no", "list")
+    done = run_on(data_dir, "up", "--once", str(EXAMPLES[0]))
+    assert done.returncode == 0, done.stderr
+    assert (
+        "the key unacked is a string, and should be a hash: it was moved aside, to unacked:g" in done.stderr
+    )
+    assert "the key celery is a hash, and should be a list: it was moved aside" in done.stderr
+    with LocalServers(data_dir) as servers, build_client(servers.broker_url) as client:
+        assert client.keys("unacked:garbled-*")
 
 
 def test_once_without_any_readable_file_starts_nothing(data_dir: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def detail_blocks(facts: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _as_text(name: str, value: Any) -> str:
-    if name.endswith("_bytes"):
+    if name.endswith("_bytes") and isinstance(value, int):
         return format_bytes(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if name == "message" and len(text) > MAX_RAW_CHARS:

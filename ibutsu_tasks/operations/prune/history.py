@@ -1,9 +1,9 @@
 """A record of every prune, whoever started it. It lies in Redis, for the tables are the API server's.
 
-The list `ibutsu-tasks:prune-history` holds the ids of the last 1,000 prunes, newest first, and the hash
-`ibutsu-tasks:prune-records` the record of each as JSON. A record is written before the first row goes,
-renewed while rows go and completed at the end, so that a killed prune leaves one without an end. When
-Redis cannot be reached the prune runs all the same, and one sentence says that no record is kept.
+A list holds the ids of the last 1,000 prunes, and a hash the record of each as JSON. A record is written
+before the first row goes, renewed while rows go and completed at the end, so that a killed prune leaves one
+without an end. When Redis cannot be reached the prune runs all the same, and one sentence says that no record
+is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from redis.exceptions import RedisError
 
+from ibutsu_tasks.broker.layout import PRUNE_ORDER_KEY, PRUNE_RECORDS_KEY
 from ibutsu_tasks.clock import iso_utc, utc_now
 from ibutsu_tasks.errors import BusyError, IbutsuTasksError
 from ibutsu_tasks.settings.masking import mask_url_passwords
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.operations.prune.run_prune import PruneSummary
 
-ORDER_KEY = "ibutsu-tasks:prune-history"
-RECORDS_KEY = "ibutsu-tasks:prune-records"
 KEPT_RECORDS = 1000
 SIGN_OF_LIFE_SECONDS = 5.0
 STOPPED = "It was asked to end."
@@ -146,15 +145,15 @@ class PruneHistory:
 
 
 def _write(client: Redis, record: PruneRecord) -> None:
-    is_new = client.hset(RECORDS_KEY, record.id, json.dumps(record.as_json()))
+    is_new = client.hset(PRUNE_RECORDS_KEY, record.id, json.dumps(record.as_json()))
     if is_new:
         pipeline = client.pipeline()
-        pipeline.lpush(ORDER_KEY, record.id)
-        pipeline.lrange(ORDER_KEY, KEPT_RECORDS, -1)
-        pipeline.ltrim(ORDER_KEY, 0, KEPT_RECORDS - 1)
+        pipeline.lpush(PRUNE_ORDER_KEY, record.id)
+        pipeline.lrange(PRUNE_ORDER_KEY, KEPT_RECORDS, -1)
+        pipeline.ltrim(PRUNE_ORDER_KEY, 0, KEPT_RECORDS - 1)
         surplus = pipeline.execute()[1]
         if surplus:
-            client.hdel(RECORDS_KEY, *surplus)
+            client.hdel(PRUNE_RECORDS_KEY, *surplus)
 
 
 class Recording:
@@ -214,8 +213,8 @@ class Recording:
 
 def read_history(client: Redis) -> list[PruneRecord]:
     """Give the records of the prunes, newest first. Raises RedisError."""
-    ids = client.lrange(ORDER_KEY, 0, KEPT_RECORDS - 1)
-    documents = client.hmget(RECORDS_KEY, ids) if ids else []
+    ids = client.lrange(PRUNE_ORDER_KEY, 0, KEPT_RECORDS - 1)
+    documents = client.hmget(PRUNE_RECORDS_KEY, ids) if ids else []
     records = [parse_record(document) for document in documents if document]
     return [record for record in records if record is not None]
 

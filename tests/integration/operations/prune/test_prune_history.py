@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import PRUNE_ORDER_KEY, PRUNE_RECORDS_KEY
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.errors import BusyError, RefusedError, SettingsError
 from ibutsu_tasks.operations.prune import history as prune_history
 from ibutsu_tasks.operations.prune.history import (
-    ORDER_KEY,
-    RECORDS_KEY,
     PruneHistory,
     PruneRecord,
     PruneState,
@@ -134,7 +133,7 @@ def test_a_thousand_are_kept_newest_first(
         with history.recorded("runs", days) as record:
             record.end(summary())
     assert [found.older_than_days for found in read_history(client)] == [4, 3, 2]
-    assert client.hlen(RECORDS_KEY) == client.llen(ORDER_KEY) == 3
+    assert client.hlen(PRUNE_RECORDS_KEY) == client.llen(PRUNE_ORDER_KEY) == 3
 
 
 def _no_broker() -> Redis:
