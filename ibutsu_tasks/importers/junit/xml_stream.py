@@ -7,6 +7,7 @@ from xml.parsers import expat
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.findings import Findings, shown
+from ibutsu_tasks.importers.junit.open_tag import MAX_ATTRIBUTES, NO_TAG, OpenTag
 from ibutsu_tasks.importers.junit.xml_text import XmlText
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class XmlStream:
         self._text = XmlText(content, filename, self.findings)
         self._pieces = self._text.pieces()
         self._fed_bytes = 0
+        self._fed_last = b""
+        self._open_tag = NO_TAG
         self._ended = False
         # The pieces are UTF-8 whatever the declaration says.
         self._names: dict[str, str] = {}
@@ -80,6 +83,7 @@ class XmlStream:
             return False
         data = self._next_piece()
         self._fed_bytes += len(data)
+        self._fed_last = data
         try:
             self._parser.Parse(data, not data)
         except expat.ExpatError as error:
@@ -105,12 +109,23 @@ class XmlStream:
             raise self.refusal("elements and attributes have more different names than any report needs")
         # expat scans an unfinished tag from its beginning each time, so a large one gets large pieces.
         wanted, pieces = min(unfinished, self._max_tag_bytes - unfinished), []
+        tag = self._tag_at(self._fed_bytes - unfinished, unfinished)
         for piece in self._pieces:
+            tag.add(piece)
+            if tag.has_too_many_attributes:
+                raise self.refusal(f"a single tag has more than {MAX_ATTRIBUTES:,} attributes")
             pieces.append(piece)
             wanted -= len(piece)
             if wanted <= 0:
                 break
         return b"".join(pieces)
+
+    def _tag_at(self, start: int, length: int) -> OpenTag:
+        if not length:
+            return NO_TAG
+        if self._open_tag.start != start:
+            self._open_tag = OpenTag(start, self._fed_last[-length:])
+        return self._open_tag
 
     def refusal(self, sentence: str, line: int | None = None) -> InvalidImportError:
         """Make the error that names the file and the line, which is the current one if not given."""

@@ -112,6 +112,40 @@ def test_a_tag_is_refused_before_twice_its_limit_is_read() -> None:
     assert content.tell() < 1.2 * MIB
 
 
+BEFORE_A_TAG = ("", "<testsuite>", "<!-- '=\"' -->", "<testsuite a='>'>" + " " * 65_515)
+
+
+@pytest.mark.parametrize("before", BEFORE_A_TAG, ids=["nothing", "a tag", "a comment", "the end of a piece"])
+def test_a_tag_of_very_many_attributes_is_refused_before_it_takes_memory(before: str) -> None:
+    attributes = "".join(f" a{number}='' c{number}=\"'\"" for number in range(300_000))
+    content = io.BytesIO(f"{before}<testcase{attributes}/>".encode())
+    tracemalloc.start()
+    with pytest.raises(InvalidImportError, match="a single tag has more than 100,000 attributes"):
+        IMPORTERS["junit"](content, Upload(IMPORT_ID, "r.xml"), ImportLimits())
+    assert tracemalloc.get_traced_memory()[1] < 20 * MIB
+    tracemalloc.stop()
+
+
+LOOKS = 'a="1" >' * 150_000
+ATTRIBUTES = "".join(f" a{number}=''" for number in range(30_000))
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        f"<testsuite><testcase name='{LOOKS}'/></testsuite>",
+        f"<!--{LOOKS}--><testsuite><testcase/></testsuite>",
+        f"<testsuite><!--{LOOKS}--><testcase/></testsuite>",
+        f"<testsuite><testcase><system-out><![CDATA[{LOOKS}]]></system-out></testcase></testsuite>",
+        "<testsuite><testcase>" + '<p a="1" />' * 150_000 + "</testcase></testsuite>",
+        f"<testsuite><testcase/>{f'<p{ATTRIBUTES}/>' * 5}</testsuite>",
+    ],
+    ids=["a value", "a comment first", "a comment", "an output", "many elements", "large elements"],
+)
+def test_what_only_looks_like_attributes_of_a_tag_is_none(report: str) -> None:
+    assert any(hasattr(row, "test_id") for row in _rows(report.encode()))
+
+
 def test_paths_of_nested_elements_are_cut(read: Callable[..., Any]) -> None:
     name = "e" * 9_000
     report = (
