@@ -34,7 +34,7 @@ class Kind(Enum):
 
 
 class ArchiveFile(NamedTuple):
-    """A file that belongs to the run, or to the result in `result_folder`."""
+    """A file, or a link, that belongs to the run, or to the result in `result_folder`."""
 
     kind: Kind
     result_folder: UUID | None
@@ -85,7 +85,7 @@ class ArchivePass:
                 yield file
 
     def document(self, member: Member) -> dict[str, Any]:
-        """Read the current file as a row. Raises `BrokenDocumentError`, too."""
+        """Read the current file, `member`, as a row. Raises `BrokenDocumentError`, too."""
         if member.size_bytes > self._limits.document_bytes:
             raise BrokenDocumentError(f"is larger than {self._limits.document_bytes:,} bytes")
         return json_object(self.stream.data())
@@ -112,8 +112,7 @@ class ArchivePass:
             self._findings.note("sparse", f"{shown(member.path)} is a sparse file and was left out")
             return None
         if len(parts) == 1:
-            is_run = parts[0] == "run.json" and member.link is None
-            return ArchiveFile(Kind.RUN if is_run else Kind.ARTIFACT, None, parts, member)
+            return ArchiveFile(Kind.RUN if parts[0] == "run.json" else Kind.ARTIFACT, None, parts, member)
         folder, below = uuid_or_none(parts[0]), parts[1:]
         if folder is None:
             sentence = f"{shown(member.path)} lies in a folder that is no result's and was left out"
@@ -122,7 +121,7 @@ class ArchivePass:
         if len(below) > 1:
             sentence = f"{shown(member.path)} lies deeper than usual and was stored by its name"
             self._findings.note("deeper", sentence)
-        is_result = below == ("result.json",) and member.link is None
+        is_result = below == ("result.json",)
         return ArchiveFile(Kind.RESULT if is_result else Kind.ARTIFACT, folder, below, member)
 
     def _enter_run(self, folder: UUID) -> None:

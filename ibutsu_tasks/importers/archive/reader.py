@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from typing import IO, TYPE_CHECKING
+from functools import cache, partial
+from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
@@ -16,7 +16,8 @@ from ibutsu_tasks.importers.archive.documents import (
     result_row,
     summary_of,
 )
-from ibutsu_tasks.importers.archive.members import ArchiveFile, ArchivePass, Kind
+from ibutsu_tasks.importers.archive.links import Links
+from ibutsu_tasks.importers.archive.members import ArchivePass, Kind
 from ibutsu_tasks.importers.archive.pruned_rows import read_artifact, read_result
 from ibutsu_tasks.importers.archive.survey import Survey
 from ibutsu_tasks.importers.claims import counts_of, outgrown_claims, unshown_claims
@@ -36,9 +37,6 @@ from ibutsu_tasks.importers.parsed import (
 from ibutsu_tasks.importers.spool import IN_MEMORY_BYTES, Spool
 from ibutsu_tasks.importers.values import column_text, derived_id, indexed, seconds
 from ibutsu_tasks.text.storable import storable_text
-
-MAX_LINKS = 1_000
-"""Links of one archive; each is as large as the file it leads to."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +77,7 @@ class _ArchiveReader:
         self._taken_ids: set[int] = set()
         self._artifact_ids: set[int] = set()
         self._statuses: dict[str, int] = {}
-        self._links: list[ArchiveFile] = []
+        self._links = Links(findings, limits.unpacked_bytes)
         self._early_folders: set[int] = set()
         """Of results whose artifacts lie before them."""
         self.beginning = self._new_run()
@@ -127,8 +125,13 @@ class _ArchiveReader:
             if not self._upload.keeps_partial:
                 raise
             break_error = error
-        yield from self._early_artifacts()
-        yield from self._linked_artifacts()
+        for more in (self._linked_results, self._early_artifacts, self._linked_artifacts):
+            try:
+                yield from more()
+            except InvalidImportError:
+                # Behind the break of a partial import there is nothing more.
+                if break_error is None:
+                    raise
         for orphan in sorted(self._early_folders - self._result_ids.keys()):
             self._findings.note("orphan", f"{UUID(int=orphan)} has no result.json and was left out")
         if break_error is None and self._survey.run_document is None and not self._taken_ids:
@@ -150,7 +153,7 @@ class _ArchiveReader:
     def _rows_in_order(self) -> Iterator[ParsedRow]:
         """Give every row but the artifacts that lie before the result they belong to."""
         reading, has_run = self._new_pass(self._findings), False
-        for kind, folder, below, member in self._but_links(reading.files()):
+        for kind, folder, below, member in self._links.taken_out_of(reading.files()):
             row: ParsedRow | None = None
             if kind is Kind.RUN:
                 if has_run:
@@ -159,9 +162,7 @@ class _ArchiveReader:
             elif folder is None:
                 row = self._artifact(None, below, member, partial(self._content_of, member, reading))
             elif kind is Kind.RESULT:
-                row = result = self._result(folder, member, reading)
-                if result is not None:
-                    self._statuses[result.result] = self._statuses.get(result.result, 0) + 1
+                row = self._result(folder, member, partial(reading.document, member))
             elif folder.int not in self._result_ids:
                 self._early_folders.add(folder.int)
             elif (number := self._result_ids[folder.int]) is not None:
@@ -186,49 +187,26 @@ class _ArchiveReader:
             ):
                 yield row
 
-    def _but_links(self, files: Iterator[ArchiveFile]) -> Iterator[ArchiveFile]:
-        for file in files:
-            if file.member.link is None:
-                yield file
-            elif file.member.link and len(self._links) < MAX_LINKS:
-                self._links.append(file)
-            else:
-                self._leave_out_link(file)
-
-    def _leave_out_link(self, file: ArchiveFile) -> None:
-        sentence = f"{shown(file.member.path)} is a link to what is no file of the archive and was left out"
-        self._findings.note("link", sentence)
+    def _linked_results(self) -> Iterator[ParsedResult]:
+        """Give the results whose `result.json` is a link."""
+        reading = self._new_pass(Findings())
+        for links, member in self._links.followed(reading, Kind.RESULT):
+            read = cache(partial(reading.document, member))
+            for file in links:
+                if file.result_folder and (row := self._result(file.result_folder, file.member, read)):
+                    yield row
 
     def _linked_artifacts(self) -> Iterator[ParsedArtifact]:
         """Give the files that links lead to, by the names of the links."""
-        wanted: dict[tuple[str, ...], list[ArchiveFile]] = {}
-        for file in self._links:
-            wanted.setdefault(file.member.link or (), []).append(file)
         reading = self._new_pass(Findings())
-        left_bytes = self._limits.unpacked_bytes
-        for member in reading.stream.members() if wanted else ():
-            if member.is_directory or member.is_sparse or member.link is not None:
-                continue
-            links = wanted.pop(member.parts, [])
-            left_bytes -= len(links) * member.size_bytes
-            if left_bytes < 0:
-                raise reading.stream.over_limit()
-            yield from self._by_links(links, member, reading)
-        for links in wanted.values():
-            for file in links:
-                self._leave_out_link(file)
-
-    def _by_links(
-        self, links: list[ArchiveFile], member: Member, reading: ArchivePass
-    ) -> Iterator[ParsedArtifact]:
-        content = self._content_of(member, reading) if links else b""
-        for file in links:
-            folder = file.result_folder
-            number = None if folder is None else self._result_ids.get(folder.int)
-            if folder is not None and number is None:
-                continue
-            if row := self._artifact(number, file.below, file.member, lambda: content):
-                yield row
+        for links, member in self._links.followed(reading, Kind.ARTIFACT):
+            content = self._content_of(member, reading)
+            for _, folder, below, link in links:
+                number = None if folder is None else self._result_ids.get(folder.int)
+                if folder is not None and number is None:
+                    continue
+                if row := self._artifact(number, below, link, lambda: content):  # noqa: B023 - called at once
+                    yield row
 
     def _new_pass(self, findings: Findings) -> ArchivePass:
         bare = self._survey.is_bare
@@ -237,13 +215,15 @@ class _ArchiveReader:
     def _note_twice(self, member: Member) -> None:
         self._findings.note("twice", f"{shown(member.path)} is there twice; the first was taken")
 
-    def _result(self, folder: UUID, member: Member, reading: ArchivePass) -> ParsedResult | None:
+    def _result(
+        self, folder: UUID, member: Member, read: Callable[[], dict[str, Any]]
+    ) -> ParsedResult | None:
         if folder.int in self._result_ids:
             self._note_twice(member)
             return None
         self._result_ids[folder.int] = None
         try:
-            document = reading.document(member)
+            document = read()
         except BrokenDocumentError as error:
             self._findings.note("result", f"{shown(member.path)} {error}; the result was left out")
             return None
@@ -254,11 +234,12 @@ class _ArchiveReader:
         self._result_ids[folder.int] = number
         self._taken_ids.add(number)
         result_id = self._row_id(UUID(int=number))
-        if self._survey.archived is not None and (
-            archived := read_result(document, member.comment, result_id, self._upload, self._findings)
-        ):
-            return archived
-        return result_row(document, result_id, self.beginning.id, self._upload, self._findings)
+        row = None
+        if self._survey.archived is not None:
+            row = read_result(document, member.comment, result_id, self._upload, self._findings)
+        row = row or result_row(document, result_id, self.beginning.id, self._upload, self._findings)
+        self._statuses[row.result] = self._statuses.get(row.result, 0) + 1
+        return row
 
     def _free_id(self, stated: int, folder: int, member: Member) -> int | None:
         # Of two equal integers the one that is a key already takes no more memory.

@@ -6,6 +6,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers.archive.documents import data_of
+from ibutsu_tasks.importers.archive.links import MAX_LINKS
 from ibutsu_tasks.importers.archive.members import ArchivePass, Kind, is_bare
 from ibutsu_tasks.importers.archive.pruned_rows import read_run
 from ibutsu_tasks.importers.findings import Findings, shown
@@ -59,9 +60,13 @@ class Survey:
         self.is_bare = is_bare(content, self._upload, self._limits)
         reading = ArchivePass(content, self._upload, self._limits, Findings(), is_bare=self.is_bare)
         has_run, folders = False, set[int]()
+        links: dict[tuple[str, ...], Kind] = {}
         try:
             for kind, folder, _, member in reading.files():
-                if kind is Kind.RUN and not has_run:
+                if member.link is not None:
+                    if kind is not Kind.ARTIFACT and len(links) < MAX_LINKS:
+                        links.setdefault(member.link, kind)
+                elif kind is Kind.RUN and not has_run:
                     has_run = True
                     self._take_run(member, reading)
                 elif kind is Kind.RESULT and folder is not None and folder.int not in folders:
@@ -69,6 +74,7 @@ class Survey:
                     self._take_result(member, reading)
                 if self._is_enough():
                     break
+            self._follow(links, content, has_run=has_run)
         except InvalidImportError:
             # Whoever reads the rows meets the break again.
             if not (self._upload.keeps_partial and self._has_results):
@@ -76,6 +82,16 @@ class Survey:
         self._run_folder = self._bare_run_id() if self.is_bare else reading.run_folder
         if self.run_document is None and not self._findings.knows("run"):
             self._findings.note("run", "the archive has no run.json; the run was made from its results")
+
+    def _follow(self, links: dict[tuple[str, ...], Kind], content: IO[bytes], *, has_run: bool) -> None:
+        """Read the documents that are links: the files of the archive they lead to."""
+        reading = ArchivePass(content, self._upload, self._limits, Findings())
+        for member in reading.stream.members() if links and not self._is_enough() else ():
+            kind = links.get(member.parts) if member.is_plain_file else None
+            if kind is Kind.RUN and not has_run:
+                self._take_run(member, reading)
+            elif kind is Kind.RESULT:
+                self._take_result(member, reading)
 
     def _bare_run_id(self) -> UUID:
         """Give the id that the run states, or one of this import."""

@@ -54,6 +54,11 @@ class Member(NamedTuple):
     """Whether its bytes are not stored one behind the other, so that they are not read."""
 
     @property
+    def is_plain_file(self) -> bool:
+        """Whether its bytes are in the archive as they are."""
+        return not self.is_directory and not self.is_sparse and self.link is None
+
+    @property
     def path(self) -> str:
         """The path as people write it."""
         return "/".join(self.parts)

@@ -374,6 +374,50 @@ def test_links_hold_what_they_lead_to(read: Callable[..., Any], tar: Callable[..
     )
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_document_that_is_a_link_is_read(
+    read: Callable[..., Any], tar: Callable[..., bytes], kind: bytes, *, is_first: bool
+) -> None:
+    artifact, (_, result), (_, run) = members()
+    hard = f"{RUN}/" if kind == tarfile.LNKTYPE else ""
+    links = [
+        link(f"{RUN}/run.json", f"{hard}store/run", kind),
+        link(f"{RUN}/{ONE}/result.json", f"{hard or '../'}store/one", kind),
+        link(f"{RUN}/{ONE}/same.log", f"{RUN}/{ONE}/a.log" if hard else "a.log", kind),
+    ]
+    files = [(f"{RUN}/store/run", run), (f"{RUN}/store/one", result)]
+    for keeps_partial in (False, True):
+        got = read(
+            tar(*(links if is_first else ()), artifact, *files, *(() if is_first else links)),
+            "archive",
+            keeps_partial=keeps_partial,
+        )
+        assert (str(got.run.id), got.run.start_time) == (RUN, datetime(2026, 11, 21, 6))  # noqa: DTZ001
+        assert got.run.claimed_summary == {"tests": 1}
+        assert [(str(one.id), one.result) for one in got.results] == [(ONE, "passed")]
+        assert {(one.filename, str(one.result_id)) for one in got.artifacts} == {
+            ("a.log", ONE),
+            ("same.log", ONE),
+        }
+        (warning,) = got.run.warnings
+        assert "store" in warning
+
+
+def test_a_result_that_links_to_another_is_one_of_its_own(
+    read: Callable[..., Any], tar: Callable[..., bytes]
+) -> None:
+    two = ONE.replace("1", "2")
+    other = link(f"{RUN}/{two}/result.json", f"../{ONE}/result.json")
+    broken = link(f"{RUN}/{ONE.replace('1', '3')}/result.json", f"../{ONE}/a.log")
+    gone = link(f"{RUN}/{ONE.replace('1', '4')}/result.json", "gone.json")
+    got = read(tar(other, broken, gone, (f"{RUN}/{two}/b.log", b"b"), *members()), "archive")
+    assert sorted(str(one.id) for one in got.results) == sorted([ONE, two])
+    assert {(one.filename, str(one.result_id)) for one in got.artifacts} == {("a.log", ONE), ("b.log", two)}
+    assert len(got.run.warnings) == 3
+    assert any("states the id of another result" in warning for warning in got.run.warnings)
+
+
 def test_links_meet_the_limit(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
     big = (f"{RUN}/{ONE}/big.log", b"x" * 10_000)
     links = [link(f"{RUN}/{ONE}/{number}", "big.log") for number in range(100)]
