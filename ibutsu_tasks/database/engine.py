@@ -20,7 +20,7 @@ from ibutsu_tasks.temporary_errors import why_temporary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import PoolProxiedConnection
+    from sqlalchemy import URL, PoolProxiedConnection
     from sqlalchemy.orm import Session
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -152,14 +152,14 @@ def schema_fault(error: BaseException, database_url: str) -> DatabaseSchemaError
     return DatabaseSchemaError(f"The database at {place_of(database_url)} is not Ibutsu's: {reason}.")
 
 
-def place_of(database_url: str) -> str:
+def place_of(database_url: str | URL) -> str:
     """Name host and database, without credentials."""
     place = place_as_json(database_url)
     database = f"database {place['name']}" if place["name"] else "the default database of its user"
     return f"{place['host']} ({database})"
 
 
-def place_as_json(database_url: str) -> dict[str, str]:
+def place_as_json(database_url: str | URL) -> dict[str, str]:
     """Give `host`, as `host:port` or the directory of a socket, and the `name` of the database.
 
     Several hosts have commas between them; the name is empty where the URL has none.

@@ -8,8 +8,9 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from ibutsu_tasks.database.engine import place_as_json, place_of
 from ibutsu_tasks.database.models import TABLES
-from ibutsu_tasks.doctor.database_faults import CONNECT_SECONDS, explain, place_of
+from ibutsu_tasks.doctor.database_faults import CONNECT_SECONDS, explain
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.doctor.schema import judge_schema, schema_version
@@ -58,10 +59,10 @@ def open_engine(settings: Settings) -> Engine:
 def _examine(connection: Connection, settings: Settings, url: URL) -> list[Finding]:
     connection.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
     state = connection.execute(_STATE).mappings().one()
-    place = f"{url.database} at {place_of(url)}"
+    place = place_of(url)
     variable = variable_of(settings, "database_url" if settings.database_url else "postgresql_database")
     found = [
-        *judge_server(place, url.database or "", **state),
+        *judge_server(place, place_as_json(url)["name"] or url.username or "", **state),
         *judge_schema(connection, place, variable),
     ]
     version = schema_version(connection)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ibutsu_tasks.database.engine import place_as_json
 from ibutsu_tasks.doctor.report import UNREACHED, Fault, find_fault, reason_of, variable_of
 
 if TYPE_CHECKING:
@@ -120,23 +121,16 @@ def explain(error: BaseException, settings: Settings, url: URL) -> Finding:
 
 def words_of(settings: Settings, url: URL, reason: str) -> dict[str, object]:
     """Give what the sentences above may use."""
+    place = place_as_json(url)
     return {
         "service": "PostgreSQL",
-        "place": place_of(url),
+        "place": place["host"],
         "user": url.username or "(the system's)",
-        "database": url.database or "(none)",
+        "database": place["name"] or "(its user's)",
         "reason": reason,
         "seconds": CONNECT_SECONDS,
         **_variables(settings),
     }
-
-
-def place_of(url: URL) -> str:
-    """Name where a URL points at, without credentials: `host:port` or the directory of a socket."""
-    host = url.query.get("host")
-    if host:
-        return host if isinstance(host, str) else ",".join(host)
-    return f"{url.host or 'localhost'}:{url.port or 5432}"
 
 
 def _variables(settings: Settings) -> dict[str, str]:

@@ -8,6 +8,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.importers import detect_format
+from ibutsu_tasks.importers.findings import shown
 from ibutsu_tasks.importers.junit.dialects import ARCHIVE, dialect_of
 from ibutsu_tasks.importers.parsed import (
     ImportLimits,
@@ -127,14 +128,15 @@ def _count(counts: dict[str, int], name: str) -> None:
 
 
 def _bounded(names: dict[str, int] | dict[str, ArtifactCount], name: str) -> str:
+    name = shown(name)
     return name if name in names or len(names) < MAX_NAMES else OTHERS
 
 
 def _run_of(run: ParsedRun, added_seconds: float) -> dict[str, Any]:
     """Give the run as an import would have it: without a duration of its own, its tests took so long."""
     own = None if run.id == uuid5(_IMPORT_ID, "run") else run.id
-    shown = ("start_time", "duration_seconds", "env", "component", "source", "project")
-    facts = {name: getattr(run, name) for name in shown}
+    columns = ("start_time", "duration_seconds", "env", "component", "source", "project")
+    facts = {name: getattr(run, name) for name in columns}
     if run.archived is None:
         facts["duration_seconds"] = run.duration_seconds or added_seconds
-    return {"id": own, **facts, "data": list(run.data)}
+    return {"id": own, **facts, "data": list(dict.fromkeys(map(shown, run.data)))}

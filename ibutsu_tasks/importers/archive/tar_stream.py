@@ -36,6 +36,7 @@ _PAX_LOCAL = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
+_BLANK = b"\0 \t\r\n"
 
 
 class Member(NamedTuple):
@@ -165,6 +166,8 @@ class TarStream:
             return header
         if not block.strip(b"\0") and len(block) in {0, tarfile.BLOCKSIZE} and position:
             return None
+        if position == 0 and not block.strip(_BLANK):
+            raise InvalidImportError(f"{self._filename} is empty when it is unpacked.")
         if position == 0:
             raise self._refusal("there is no tar archive inside")
         raise self._damage("damaged or cut off", position)

@@ -61,7 +61,7 @@ def choose_project(session: Session, name_or_id: str, *, create: bool = False) -
     if found is not None:
         return found
     if not create:
-        raise RefusedError(f"There is no project {name_or_id}.", _hint(session, name_or_id))
+        raise RefusedError(f"There is no project {shown(name_or_id)}.", _hint(session, name_or_id))
     project = Project(id=uuid4(), name=name_or_id, title=name_or_id)
     session.add(project)
     session.flush()

@@ -338,6 +338,28 @@ def test_what_gives_nothing_when_it_is_unpacked_is_called_no_archive(
     assert "is cut off in its packed form" in str(refusal.value)
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress])
+@pytest.mark.parametrize("content", [b"", b" \n" * 5_000, bytes(10_240)], ids=["nothing", "space", "no file"])
+def test_a_packed_file_of_nothing_is_called_empty(
+    read: Callable[..., Any], pack: Callable[[bytes], bytes], content: bytes
+) -> None:
+    packed = pack(content)
+    with pytest.raises(InvalidImportError, match=r"^nothing\.gz is empty when it is unpacked\.$"):
+        read(packed, detect_format(io.BytesIO(packed), "nothing.gz"), filename="nothing.gz")
+
+
+def test_what_lint_shows_of_names_in_a_file_is_short() -> None:
+    long = "k" * 60_000
+    properties = f'<properties><property name="{long}" value="{long}"/></properties>'
+    case = f'<testcase name="{long}" {long}="" status="{long}"><{long}/>{properties}</testcase>'
+    report = f'<testsuite name="{long}">{properties}{case}<{long}/></testsuite>'
+    found = lint(io.BytesIO(report.encode()), f"{long}.xml", len(report), ImportLimits())
+    assert found.run is not None
+    names = [*found.data, *found.run["data"], *found.warnings]
+    names += [name for one in found.kept for name in (one.what, one.where)]
+    assert max(map(len, names)) < 500
+
+
 def test_a_packed_report_meets_the_limit(read: Callable[..., Any]) -> None:
     with pytest.raises(InvalidImportError, match="unpacks to more than 100,000 bytes"):
         read(gzip.compress(XML + b" " * 1_000_000), limits=ImportLimits(unpacked_bytes=100_000))
