@@ -6,6 +6,7 @@ Read from kombu 5.7: `Channel._put_fanout` and `_get_publish_topics`, `Mailbox._
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from ibutsu_tasks.broker.connection import TIMEOUT_SECONDS, address_of, celery_o
 from ibutsu_tasks.broker.layout import BEAT_NODE_PREFIX, CONTROL_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 REPLY_SECONDS = 2.0
 """What workers are given to answer; a working one takes milliseconds."""
@@ -32,6 +33,15 @@ class Answers:
     replies: tuple[Any, ...]
     silent: int
     """How many heard a question and did not answer it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """The nodes that answered a ping, each as often as it did, and how many heard it and did not."""
+
+    workers: tuple[str, ...]
+    beats: tuple[str, ...]
+    silent: int
 
 
 class _Channel(redis.Channel):
@@ -64,27 +74,35 @@ def ask_workers(
     asked more. `asking_node` may be silent: without a pool, a worker that asks cannot answer.
     Raises what kombu and the Redis client raise.
     """
+    with calling_workers(broker_url, reply_seconds) as call:
+        found = call.who_listens()
+        silent = found.silent
+        if asking_node is not None and asking_node not in found.workers:
+            silent -= 1
+        replies: list[Any] = []
+        for question in questions if silent <= 0 and found.workers else ():
+            answers = call.some(question, found.workers)
+            replies += answers
+            silent = max(silent, len(found.workers) - len(answers))
+    return Answers(tuple(replies), max(silent, 0))
+
+
+@contextmanager
+def calling_workers(broker_url: str, reply_seconds: float = REPLY_SECONDS) -> Iterator[Call]:
+    """Open a channel for questions, each of which is given `reply_seconds`.
+
+    Raises what kombu and the Redis client raise, and so does every question.
+    """
     options = celery_options(broker_url, TIMEOUT_SECONDS, at_most=True) | {"max_retries": 0}
     tls = address_of(broker_url).tls or False
     connection: Any = Connection(celery_url(broker_url), ssl=tls, transport_options=options)
     # Afterwards: the scheme of a URL may win over a transport that is given along with it.
     connection.transport_cls = _Transport
     with connection:
-        call = _Call(Mailbox(CONTROL_NAMESPACE, type="fanout", connection=connection), reply_seconds)
-        listening = [node for reply in call.everyone("ping") for node in reply]
-        silent = call.reached - len(listening)
-        if asking_node is not None and asking_node not in listening:
-            silent -= 1
-        nodes = [node for node in listening if not node.startswith(BEAT_NODE_PREFIX)]
-        replies: list[Any] = []
-        for question in questions if silent <= 0 and nodes else ():
-            answers = call.some(question, nodes)
-            replies += answers
-            silent = max(silent, len(nodes) - len(answers))
-    return Answers(tuple(replies), max(silent, 0))
+        yield Call(Mailbox(CONTROL_NAMESPACE, type="fanout", connection=connection), reply_seconds)
 
 
-class _Call:
+class Call:
     """Broadcasts on one channel, and the answers to them."""
 
     def __init__(self, mailbox: Any, reply_seconds: float) -> None:
@@ -92,15 +110,14 @@ class _Call:
         self._channel: Any = mailbox.connection.channel()
         self._seconds = reply_seconds
 
-    @property
-    def reached(self) -> int:
-        """How many heard the last broadcast."""
-        return int(self._channel.reached)
-
-    def everyone(self, question: str) -> list[Any]:
-        """Ask whoever listens, and wait for as many as heard it."""
-        ticket = self._publish(question)
-        return self._collect(ticket, self.reached)
+    def who_listens(self) -> Listeners:
+        """Ping everyone, and wait for as many answers as heard it."""
+        ticket = self._publish("ping")
+        reached = int(self._channel.reached)
+        nodes = [str(node) for reply in self._collect(ticket, reached) for node in reply]
+        beats = [node for node in nodes if node.startswith(BEAT_NODE_PREFIX)]
+        workers = [node for node in nodes if not node.startswith(BEAT_NODE_PREFIX)]
+        return Listeners(tuple(sorted(workers)), tuple(sorted(beats)), reached - len(nodes))
 
     def some(self, question: str, nodes: Sequence[str]) -> list[Any]:
         """Ask these nodes, and wait for as many."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from celery import bootsteps, platforms, signals
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.exceptions import WorkerTerminate
+from celery.worker import control
 from celery.worker import state as worker_state
 from redis.exceptions import RedisError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 state: Any = worker_state
+panel: Any = control.Panel
 logger = logging.getLogger(__name__)
 
 celery_worker: Any = import_module("celery.apps.worker")
@@ -71,6 +73,8 @@ class Grace(bootsteps.StartStopStep):
         platforms.signals["SIGQUIT"] = self._handler("SIGQUIT", seconds, platforms.EX_OK)
         platforms.signals["SIGINT"] = self._handler("SIGINT", math.inf, platforms.EX_FAILURE)
         platforms.signals["SIGALRM"] = self._end_now
+        # Celery's own leaves the loop at once: of what still runs, no lease would be renewed.
+        panel.register(name="shutdown")(shut_down)
 
     def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
         """End the worker if it was told to: with its connection it loses everything that ran."""
@@ -168,6 +172,13 @@ class Grace(bootsteps.StartStopStep):
             for request in {*state.reserved_requests, *state.active_requests}
             if request in state.active_requests or request._apply_result is not None  # noqa: SLF001
         ]
+
+
+def shut_down(state: Any, msg: str = "Got shutdown from remote", **_: Any) -> dict[str, str]:  # noqa: ARG001
+    """End the worker as SIGTERM does, by Celery's control or from Flower's page."""
+    logger.warning(msg)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return {"ok": "it ends as on SIGTERM"}
 
 
 def _kill(pids: list[int]) -> None:

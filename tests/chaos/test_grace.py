@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED
+from ibutsu_tasks.broker.workers import calling_workers
+from tests.chaos.conftest import LEASE_SECONDS
 from tests.commands import run, run_here, until
 
 if TYPE_CHECKING:
@@ -46,6 +48,24 @@ def test_a_task_that_finishes_in_time_is_done_and_the_worker_ends_with_it(fleet:
         assert fleet.client.llen("celery") == 1
     with fleet.worker("b@here"):
         fleet.wait_until_done(row)
+
+
+def test_a_shutdown_by_control_is_as_good_as_sigterm(fleet: Fleet) -> None:
+    with fleet.worker("a@here", "--grace", "60") as worker, fleet.holding_up("results"):
+        row = fleet.send_import()
+        fleet.wait_until_writing()
+        holder = fleet.holders()
+        with calling_workers(fleet.broker_url) as call:
+            call.some("shutdown", ["a@here"])
+        worker.wait_for("Got shutdown")
+        with fleet.worker("b@here"):
+            # It still renews its lease: nobody is given what it has.
+            time.sleep(LEASE_SECONDS * 1.5)
+            assert fleet.held_by("a@here") == 1
+            assert set(holder) < set(fleet.holders())
+            fleet.release()
+            assert worker.process.wait(40) == 0
+            fleet.wait_until_done(row)
 
 
 def test_a_solo_worker_gives_its_task_back(fleet: Fleet) -> None:
