@@ -21,5 +21,8 @@ RECONCILE_IMPORTS = "ibutsu_tasks.imports.reconcile_imports"
 OWN_QUEUE = "ibutsu-tasks"
 """The queue of our own tasks: workers of an unmodified server do not consume it, so none throws them away."""
 
+PROBES_QUESTION = "ibutsu_tasks_probes"
+"""A question of our own by Celery's control, which other workers answer with an error."""
+
 DEFAULT_QUEUE = "celery"
 """An unmodified API server publishes to no other, so every worker consumes it."""

@@ -51,6 +51,13 @@ SHELLS = {
 }
 
 
+def lines_of(heading: str) -> list[str]:
+    """Give the commands of the blocks below a heading."""
+    section = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if not line.startswith("#")]
+
+
 def commands_table() -> str:
     lines = [f"| `{row.name}` | {row.summary} |" for row in COMMANDS]
     return "\n".join(["| Command | What it does |", "|---|---|", *lines])

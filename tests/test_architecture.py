@@ -26,6 +26,7 @@ README = PACKAGE.parent / "README.md"
 LAYERS = (
     ("__main__",),
     ("cli", "__init__"),
+    ("deployment",),
     ("roles", "local", "doctor", "sending"),
     ("celery_app",),
     ("beat", "loader"),
@@ -57,6 +58,7 @@ IMPORTERS_OF_CELERY = {
     "sending",
     "cli",
     "doctor",
+    "deployment",
 }
 
 

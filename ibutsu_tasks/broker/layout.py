@@ -141,8 +141,13 @@ def declared_queues(client: redis.Redis) -> set[str]:
 
 def count_listening_workers(client: redis.Redis) -> int:
     """Count the workers that listen to broadcasts; killed ones count for a while."""
-    nodes = {queue for _, queue in _bindings(client, CONTROL_BINDINGS)}
-    return sum(not node.startswith(BEAT_NODE_PREFIX) for node in nodes)
+    return sum(not node.startswith(BEAT_NODE_PREFIX) for node in listening_nodes(client))
+
+
+def listening_nodes(client: redis.Redis) -> set[str]:
+    """Name the nodes that listen to broadcasts; killed ones are among them for a while."""
+    suffix = f".{CONTROL_NAMESPACE}{CONTROL_SUFFIX}"
+    return {queue.removesuffix(suffix) for _, queue in _bindings(client, CONTROL_BINDINGS)}
 
 
 def restore_unacked(client: redis.Redis, broker_url: str, set_aside: Callable[[bytes], None]) -> int:

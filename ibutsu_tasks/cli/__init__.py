@@ -54,6 +54,7 @@ COMMANDS = (
     CommandRow("prune", "prune", "Delete old rows, after showing what would go.", "Work"),
     CommandRow("dead", "dead", "List messages that no worker could carry out, and send them again.", "Work"),
     CommandRow("doctor", "doctor", "Check every service and say how to fix what is wrong.", "Look"),
+    CommandRow("deploy", "deploy", "Say whether a system that was deployed is as it should be.", "Look"),
     CommandRow("schedule", "schedule", "Show what beat sends, when it last did, and which leads.", "Look"),
     CommandRow("probe", "probe", "Ask a worker, beat or Flower on this host whether it is well.", "Look"),
     CommandRow("lint", "lint", "Show what an import of files would store, and where.", "Look"),

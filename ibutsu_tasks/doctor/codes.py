@@ -46,6 +46,20 @@ LETTERS = {
 }
 """The letter of each check's codes."""
 
+LINES = (
+    "online",
+    "leader",
+    "connected",
+    "scheduler",
+    "probes",
+    "limits",
+    "queues",
+    "canary",
+    "failover",
+    "updates",
+)
+"""The lines of `deploy check`: their codes have the letter A and, as the first digit, the line's place."""
+
 OK, SKIPPED, NO_ANSWER, BROKE = "00", "80", "90", "99"
 """Numbers every check has."""
 
@@ -92,11 +106,18 @@ _BY_CHECK: dict[str, dict[tuple[Severity, Verdict], tuple[str, ...]]] = {
     "flower": {_BAD: ("02", "03"), _DOWN: ("01",)},
 }
 
+_LINE_NUMBERS = {_WELL: "0", _BAD: "12345", _NOT_TRIED: "8"}
+
 CODES = {
     code_of(check, number): Code(check, *kind)
     for check, own in _BY_CHECK.items()
     for table in (_EVERY_CHECK, own)
     for kind, numbers in table.items()
+    for number in numbers
+} | {
+    f"IBT-A{place}{number}": Code(line, *kind)
+    for place, line in enumerate(LINES)
+    for kind, numbers in _LINE_NUMBERS.items()
     for number in numbers
 }
 """Every code there is. What it means is said by the one finding, or row of a table of faults, that has it."""

@@ -13,6 +13,7 @@ from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker import state
 from celery.worker.consumer import consumer as consumer_module
 
+from ibutsu_tasks.health import control
 from ibutsu_tasks.health.pulse import TICK_SECONDS, Pulse, Signs
 from ibutsu_tasks.health.watchdog import Watchdog, consumed_queues, is_ending
 
@@ -62,5 +63,6 @@ def signs_of(worker: Any) -> Signs:
 
 
 def install(app: Celery) -> None:
-    """Have every worker of this application a pulse."""
+    """Have every worker of this application a pulse, and tell of it when asked."""
+    control.install()
     app.steps["worker"].add(WorkerPulse)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 from datetime import timedelta
@@ -13,20 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.commands import PROGRAM, Running, environment, role, services, type_at_the_question
-from tests.documentation import README, ROOT
+from tests.documentation import ROOT, lines_of
 from tests.factories import make_artifact, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 BACKUP = "/backup/ibutsu"
-
-
-def lines_of(heading: str) -> list[str]:
-    """Give the commands of the blocks below a heading."""
-    section = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if not line.startswith("#")]
 
 
 def shell(line: str, env: dict[str, str]) -> None:

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import plain
+from ibutsu_tasks.cli.findings import show_report
 from ibutsu_tasks.cli.options import JsonOption, command_app
-from ibutsu_tasks.cli.result import Result, Table
+from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import SettingsError
-
-if TYPE_CHECKING:
-    from ibutsu_tasks.doctor.report import Report
-
-MARKS = {
-    "ok": "[green]✓[/]",
-    "warning": "[yellow]![/]",
-    "failure": "[bold red]✗[/]",
-    "skipped": "[dim]–[/]",
-}
-
-COUNTED = {"failure": "failed", "warning": "to be looked at", "skipped": "skipped", "ok": "in order"}
-
-EXIT_CODES = {
-    "good": ExitCode.DONE,
-    "bad news": ExitCode.BAD_NEWS,
-    "unreachable": ExitCode.UNREACHABLE,
-    "settings": ExitCode.SETTINGS,
-}
 
 app = command_app()
 
@@ -71,19 +50,4 @@ def doctor(
         report = examine(state.readable_settings, chosen)
     except SettingsError as error:
         report = Report((unusable_settings(error),), 0.0)
-    end = f"{_summary(report)} in {report.elapsed_seconds:.1f} s."
-    return Result(report.as_json(), [_table(report), end], exit_code=EXIT_CODES[report.verdict])
-
-
-def _table(report: Report) -> Table:
-    rows = []
-    for item in report.findings:
-        rows.append([MARKS[item.severity], item.check, item.code, plain(item.seen)])
-        if item.hint:
-            rows.append(["", "", "", f"[bold]Try:[/] {plain(item.hint)}"])
-    return Table(["", "check", "code", "what was seen"], rows, fold=["what was seen"], width_limit=80)
-
-
-def _summary(report: Report) -> str:
-    counts = Counter(str(item.severity) for item in report.findings)
-    return ", ".join(f"{counts[severity]} {word}" for severity, word in COUNTED.items() if counts[severity])
+    return show_report(report)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
-from ibutsu_tasks.cli.commands.doctor import COUNTED, EXIT_CODES, MARKS
+from ibutsu_tasks.cli.findings import COUNTED, EXIT_CODES, MARKS
 from ibutsu_tasks.doctor import CHECKS, database_faults, redis_faults
-from ibutsu_tasks.doctor.codes import CODES, LETTERS, Severity, Verdict, code_of
+from ibutsu_tasks.doctor.codes import CODES, LETTERS, LINES, Severity, Verdict, code_of
 from ibutsu_tasks.doctor.report import Report, finding
 from ibutsu_tasks.settings import load_settings
 
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 def test_codes_have_one_form() -> None:
     assert all(re.fullmatch(r"IBT-[A-Z]\d\d", code) for code in CODES)
-    assert all(code.startswith(f"IBT-{LETTERS[row.check]}") for code, row in CODES.items())
+    letters = LETTERS | {line: f"A{place}" for place, line in enumerate(LINES)}
+    assert all(code.startswith(f"IBT-{letters[row.check]}") for code, row in CODES.items())
 
 
 def test_every_check_has_a_letter_of_its_own() -> None:
     assert list(LETTERS) == list(CHECKS)
-    assert len(set(LETTERS.values())) == len(LETTERS)
+    assert len({*LETTERS.values(), "A"}) == len(LETTERS) + 1
+    assert LETTERS.keys().isdisjoint(LINES)
 
 
 def test_every_cause_has_its_code() -> None:

@@ -1,0 +1,78 @@
+"""The acceptance run of a live system: ten lines, each with what was seen and what mends it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from ibutsu_tasks.broker.connection import build_client, unreachable
+from ibutsu_tasks.broker.workers import calling_workers
+from ibutsu_tasks.deployment import beat, canary, failover, limits, probes, queues, updates, workers
+from ibutsu_tasks.deployment.fleet import survey, wait_for
+from ibutsu_tasks.doctor.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis import Redis
+
+    from ibutsu_tasks.broker.workers import Call
+    from ibutsu_tasks.doctor.report import Finding
+    from ibutsu_tasks.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of the system."""
+
+    workers: int = 1
+    standbys: int = 0
+    wait_seconds: float = 10.0
+    """What workers and beats are given to appear, canaries to return, and a replacement to start."""
+    probe_urls: tuple[str, ...] = ()
+    failover: bool = False
+
+
+def check_deployment(settings: Settings, wanted: Wanted, tell: Callable[[str], None]) -> Report:
+    """Look at everything; `tell` is given the name of each line that is worked on.
+
+    Raises SettingsError when no broker is named, ServiceUnreachableError when it, or the result backend,
+    does not answer.
+    """
+    begun, url = time.monotonic(), settings.require_broker()
+    try:
+        with build_client(url) as client, calling_workers(url) as call:
+            client.ping()
+            found = list(_lines(settings, wanted, client, call, tell))
+    except (RedisError, KombuError, OSError) as error:
+        raise unreachable(error, url) from error
+    return Report(tuple(sorted(found, key=lambda line: line.code)), time.monotonic() - begun)
+
+
+def _lines(
+    settings: Settings, wanted: Wanted, client: Redis, call: Call, tell: Callable[[str], None]
+) -> Iterator[Finding]:
+    tell("waiting for workers and beat")
+    state = wait_for(client, call, wanted.workers, wanted.standbys, wanted.wait_seconds)
+    tell("asking the workers")
+    fleet = survey(client, call)
+    yield workers.check_online(fleet, wanted.workers, wanted.wait_seconds)
+    yield beat.check_beat(state, wanted.standbys, wanted.wait_seconds)
+    yield workers.check_connected(fleet)
+    yield beat.check_scheduler(state)
+    tell("asking the probes")
+    yield probes.check_probes(settings, fleet, wanted.probe_urls)
+    yield limits.check_limits(settings, fleet)
+    yield queues.check_queues(settings, fleet)
+    tell("reading the cluster's API")
+    yield updates.check_updates(settings, fleet)
+    tell("waiting for the canaries")
+    yield canary.check_canary(settings, fleet, wanted.wait_seconds)
+    tell("having another worker take over")
+    yield failover.check_failover(
+        settings, fleet, client, call, wanted.wait_seconds if wanted.failover else None
+    )

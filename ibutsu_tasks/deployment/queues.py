@@ -1,0 +1,33 @@
+"""The line about the queues: each that is configured is consumed by somebody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
+
+if TYPE_CHECKING:
+    from ibutsu_tasks.deployment.fleet import Fleet
+    from ibutsu_tasks.settings import Settings
+
+
+def wanted_queues(settings: Settings) -> list[str]:
+    """Name the queues that are configured, and those that every worker of ours consumes."""
+    return list(dict.fromkeys((DEFAULT_QUEUE, OWN_QUEUE, *settings.worker_queues)))
+
+
+def check_queues(settings: Settings, fleet: Fleet) -> Finding:
+    """Count the consumers of each queue."""
+    wanted = wanted_queues(settings)
+    consumers = {queue: len(fleet.consumers(queue)) for queue in wanted}
+    if missing := [queue for queue, number in consumers.items() if not number]:
+        return finding(
+            "IBT-A61",
+            f"Nobody consumes {', '.join(missing)}.",
+            f"Start `ibutsu-tasks worker --queues {','.join(missing)}`, or correct CELERY_WORKER_QUEUES.",
+        )
+    more = sorted(frozenset().union(*(worker.queues for worker in fleet.workers)) - set(wanted))
+    counts = ", ".join(f"{queue} ({number})" for queue, number in consumers.items())
+    others = f"; besides: {', '.join(more)}" if more else ""
+    return finding("IBT-A60", f"Consumed, by so many workers: {counts}{others}.")
