@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.cli.findings import show_report
 from ibutsu_tasks.deployment import Wanted, check_deployment
+from ibutsu_tasks.doctor.codes import LINES
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings.urls import web_url
 from ibutsu_tasks.settings.values import UnusableError
@@ -22,9 +23,9 @@ def check(state: CliState, *, probe_urls: Sequence[str], **wanted: Any) -> Resul
     urls = tuple(map(_read_url, probe_urls))
     settings = state.settings
     settings.require_broker()
-    with state.output.progress("") as update:
+    with state.output.progress("waiting for workers and beat", total=len(LINES)) as update:
         report = check_deployment(
-            settings, Wanted(probe_urls=urls, **wanted), lambda line: update(description=line)
+            settings, Wanted(probe_urls=urls, **wanted), lambda line: update(description=line, advance=1)
         )
     return show_report(report)
 

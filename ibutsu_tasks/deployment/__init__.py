@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kombu.exceptions import KombuError
@@ -38,7 +39,7 @@ class Wanted:
 
 
 def check_deployment(settings: Settings, wanted: Wanted, tell: Callable[[str], None]) -> Report:
-    """Look at everything; `tell` is given the name of each line that is worked on.
+    """Look at everything; `tell` is given the name of each line before it is looked at.
 
     Raises SettingsError when no broker is named, ServiceUnreachableError when it, or the result backend,
     does not answer.
@@ -50,29 +51,28 @@ def check_deployment(settings: Settings, wanted: Wanted, tell: Callable[[str], N
             found = list(_lines(settings, wanted, client, call, tell))
     except (RedisError, KombuError, OSError) as error:
         raise unreachable(error, url) from error
-    return Report(tuple(sorted(found, key=lambda line: line.code)), time.monotonic() - begun)
+    return Report(tuple(found), time.monotonic() - begun)
 
 
 def _lines(
     settings: Settings, wanted: Wanted, client: Redis, call: Call, tell: Callable[[str], None]
 ) -> Iterator[Finding]:
-    tell("waiting for workers and beat")
-    state = wait_for(client, call, wanted.workers, wanted.standbys, wanted.wait_seconds)
-    tell("asking the workers")
+    wait_seconds = wanted.wait_seconds
+    state = wait_for(client, call, wanted.workers, wanted.standbys, wait_seconds)
     fleet = survey(client, call)
-    yield workers.check_online(fleet, wanted.workers, wanted.wait_seconds)
-    yield beat.check_beat(state, wanted.standbys, wanted.wait_seconds)
-    yield workers.check_connected(fleet)
-    yield beat.check_scheduler(state)
-    tell("asking the probes")
-    yield probes.check_probes(settings, fleet, wanted.probe_urls)
-    yield limits.check_limits(settings, fleet)
-    yield queues.check_queues(settings, fleet)
-    tell("reading the cluster's API")
-    yield updates.check_updates(settings, fleet)
-    tell("waiting for the canaries")
-    yield canary.check_canary(settings, fleet, wanted.wait_seconds)
-    tell("having another worker take over")
-    yield failover.check_failover(
-        settings, fleet, client, call, wanted.wait_seconds if wanted.failover else None
-    )
+    try_failover = partial(failover.check_failover, settings, fleet, client, call)
+    lines: dict[str, Callable[[], Finding]] = {
+        "online": partial(workers.check_online, fleet, wanted.workers, wait_seconds),
+        "leader": partial(beat.check_leader, state, wanted.standbys, wait_seconds),
+        "connected": partial(workers.check_connected, fleet),
+        "scheduler": partial(beat.check_scheduler, state),
+        "probes": partial(probes.check_probes, settings, fleet, wanted.probe_urls),
+        "limits": partial(limits.check_limits, settings, fleet),
+        "queues": partial(queues.check_queues, settings, fleet),
+        "canary": partial(canary.check_canary, settings, fleet, wait_seconds),
+        "failover": partial(try_failover, wait_seconds if wanted.failover else None),
+        "updates": partial(updates.check_updates, settings, fleet),
+    }
+    for line, check in lines.items():
+        tell(line)
+        yield check()

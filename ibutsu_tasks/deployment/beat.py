@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ibutsu_tasks.beat.state import BeatState
 
 
-def check_beat(state: BeatState, wanted_standbys: int, wait_seconds: float) -> Finding:
+def check_leader(state: BeatState, wanted_standbys: int, wait_seconds: float) -> Finding:
     """Look for the leader, and for as many standbys as are asked for."""
     if state.leader is None:
         return finding(

@@ -53,7 +53,7 @@ def check_canary(settings: Settings, fleet: Fleet, wait_seconds: float) -> Findi
             f"A task did not come back from {'; '.join(sentences)}.",
             "`ibutsu-tasks doctor` says what is down and what waits; --wait SECONDS gives it longer.",
         )
-    took = ", ".join(f"{queue} {end:.2f} s" for queue, end in came.items())
+    took = ", ".join(f"{queue} in {end:.2f} s" for queue, end in came.items())
     return finding("IBT-A70", f"A task came back from {took}{unsent}.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.beat.state import read_state
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ibutsu_tasks.broker.workers import Call, Listeners
 
 PAUSE_SECONDS = 0.5
+
+SURVEY_SECONDS = 6.0
+"""All questions together; an answer takes milliseconds."""
 
 SHOWN_NAMES = 5
 
@@ -86,13 +90,12 @@ def wait_for(client: Redis, call: Call, workers: int, standbys: int, wait_second
 def survey(client: Redis, call: Call) -> Fleet:
     """Ask every worker that answers what is to be known of it, and only ours what only ours know."""
     listeners = call.who_listens()
-    nodes = sorted(set(listeners.workers))
-    queues = _ask(call, "active_queues", nodes)
-    tasks, configurations, statistics = (
-        _ask(call, question, nodes) for question in ("registered", "conf", "stats")
-    )
+    nodes, deadline = sorted(set(listeners.workers)), time.monotonic() + SURVEY_SECONDS
+    ask = partial(_ask, call, deadline)
+    queues, tasks = ask("active_queues", nodes), ask("registered", nodes)
+    configurations, statistics = ask("conf", nodes), ask("stats", nodes)
     ours = [node for node in nodes if SIGN_OF_OURS in _object(configurations.get(node))]
-    probes = _ask(call, PROBES_QUESTION, ours)
+    probes = ask(PROBES_QUESTION, ours)
     workers = (
         Worker(
             node,
@@ -115,11 +118,13 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(ordered[:SHOWN_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _ask(call: Call, question: str, nodes: Sequence[str]) -> dict[str, Any]:
-    replies = call.some(question, nodes) if nodes else []
-    return {
-        str(node): answer for reply in replies if isinstance(reply, dict) for node, answer in reply.items()
-    }
+def _ask(call: Call, deadline: float, question: str, nodes: Sequence[str]) -> dict[str, Any]:
+    """Ask, and while there is time ask those again that did not answer: a busy one may be late."""
+    answers: dict[str, Any] = {}
+    while (missing := [node for node in nodes if node not in answers]) and time.monotonic() < deadline:
+        for reply in call.some(question, missing):
+            answers |= reply if isinstance(reply, dict) else {}
+    return answers
 
 
 def _object(answer: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def check_limits(settings: Settings, fleet: Fleet) -> Finding:
             return finding(
                 "IBT-A52",
                 f"Workers have {_shown(limit, found)}, and {set_here} is set here.",
-                f"Correct {variable_of(settings, limit.field)} here, or there and restart them.",
+                f"Correct {variable_of(settings, limit.field)}, or start the workers anew with it.",
             )
     shown = [_shown(limit, _value(fleet.ours[0], limit)) for limit in LIMITS]
     unknown = f"; not known: {named(fleet.others)}" if fleet.others else ""

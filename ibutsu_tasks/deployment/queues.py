@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.text.words import counted
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
 if TYPE_CHECKING:
@@ -28,6 +29,6 @@ def check_queues(settings: Settings, fleet: Fleet) -> Finding:
             f"Start `ibutsu-tasks worker --queues {','.join(missing)}`, or correct CELERY_WORKER_QUEUES.",
         )
     more = sorted(frozenset().union(*(worker.queues for worker in fleet.workers)) - set(wanted))
-    counts = ", ".join(f"{queue} ({number})" for queue, number in consumers.items())
+    counts = ", ".join(f"{queue} by {counted(number, 'worker')}" for queue, number in consumers.items())
     others = f"; besides: {', '.join(more)}" if more else ""
-    return finding("IBT-A60", f"Consumed, by so many workers: {counts}{others}.")
+    return finding("IBT-A60", f"Consumed: {counts}{others}.")
