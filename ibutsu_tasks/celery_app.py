@@ -6,7 +6,6 @@ Imports point this way from the command line; nothing here reads the environment
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Any
 
 import billiard.pool
@@ -20,7 +19,7 @@ from ibutsu_tasks.broker.connection import address_of, celery_options, celery_ur
 from ibutsu_tasks.health import scheduler as beat_health
 from ibutsu_tasks.health import worker as worker_health
 from ibutsu_tasks.loader import FROM_THE_PATH
-from ibutsu_tasks.logs import configure_logs, write_as_json
+from ibutsu_tasks.logs import configure_role_logs
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import Settings, load_settings
@@ -32,6 +31,9 @@ FLOWER_NAME = "ibutsu_server_flower"
 WORKER_NAME = "ibutsu_server_worker"
 SCHEDULER_NAME = "ibutsu_server_scheduler"
 CLIENT_NAME = "ibutsu_server_client"
+
+ROLES = {"worker": "worker", "scheduler": "beat", "flower": "flower"}
+"""What the process of each variant is called in its log and by `probe`."""
 
 NO_BACKEND = "disabled://"
 """For who only sends: with a backend, Celery subscribes to the result of whatever it sends first."""
@@ -124,7 +126,7 @@ def create_scheduler_app(settings: Settings) -> DatabaseCelery:
 def create_app_variant(variant: str, settings: Settings | None = None) -> Celery:
     """Build what `celery -A ibutsu_tasks:<variant>_app` runs: `worker`, `scheduler` or `flower`."""
     settings = settings or load_settings()
-    _log_as_set(settings)
+    _log_as_set(settings, ROLES[variant])
     if variant == "flower":
         return create_broker_celery_app(FLOWER_NAME, settings)
     if variant == "worker":
@@ -144,16 +146,16 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
     return create_scheduler_app(settings)
 
 
-def _log_as_set(settings: Settings) -> None:
+def _log_as_set(settings: Settings, role: str) -> None:
     def configure(loglevel: int = logging.WARNING, **_: Any) -> None:
         # Celery's own default is WARNING: anything else was asked for on its command line.
         asked = loglevel != logging.WARNING
         level = logging.getLevelName(loglevel) if asked else settings.log_level
-        configure_logs(level, settings.log_format, settings.mask)
-        # The signal handlers of a worker write to the terminal past all logging.
-        if settings.log_format == "json" and (worker := sys.modules.get("celery.apps.worker")):
-            vars(worker)["safe_say"] = write_as_json
+        configure_role_logs(settings, role, level)
 
+    if settings.log_format == "json":
+        # What Celery says before it sets up its log, and its banner, would be text.
+        configure_role_logs(settings, role)
     # Connecting this signal keeps Celery from setting up handlers of its own.
     signals.setup_logging.connect(configure, weak=False, dispatch_uid="ibutsu-tasks-logs")
 

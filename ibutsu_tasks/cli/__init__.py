@@ -20,11 +20,15 @@ from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.options import setting_option
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.cli.result import Result, failure
+from ibutsu_tasks.cli.role_logs import ROLES, begin_log
 from ibutsu_tasks.cli.state import CliState
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
 from ibutsu_tasks.text.quoting import cut
 
 PROGRAM = "ibutsu-tasks"
+
+WORDS = f"{__name__}.words"
+"""Where a call keeps the words behind the command's name, as they were given."""
 
 # Typer brings a Click of its own along and shows this part of it alone.
 _WRONG_USAGE: Any = typer.BadParameter.__base__
@@ -108,6 +112,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Give the real command, or let the base class suggest one."""
         row = _ROWS.get(args[0])
+        ctx.meta[WORDS] = args[1:]
         if row is None and not args[0].startswith("-"):
             raise UsageError(f"There is no command {cut(args[0])!r}.", _suggest_command(args[0]))
         return (row.name, load_command(row), args[1:]) if row else super().resolve_command(ctx, args)
@@ -177,6 +182,8 @@ def root(
     """Keep the options given before the command's name; nothing is read yet."""
     options = {"broker_url": broker_url, "database_url": database_url, "data_dir": data_dir}
     context.obj = CliState({name: value for name, value in options.items() if value is not None}, env_file)
+    if context.invoked_subcommand in ROLES:
+        begin_log(context.obj, context.invoked_subcommand, context.meta[WORDS])
 
 
 def main() -> int:

@@ -122,7 +122,9 @@ def run_here(settings: Settings, call: TaskCall, *, verbose: bool) -> Result:
     """
     settings.require_database()
     app = build_database_app(LOCAL_NAME, settings)
-    configure_logs(settings.log_level if verbose else "critical", settings.log_format, settings.mask)
+    configure_logs(
+        settings.log_level if verbose else "critical", settings.log_format, settings.mask, "enqueue"
+    )
     # Celery would log what is raised, with a traceback, on top of what is said here.
     logging.getLogger("celery.app.trace").disabled = not verbose
     result = app.tasks[call.task.wire_name].apply(tuple(call.args), call.kwargs)

@@ -61,8 +61,9 @@ class Output:
         if self.json_wanted:
             self._write_json({"version": JSON_VERSION, **result.data})
         self.show_now(result.blocks)
-        for message in result.messages:
-            self.say(message)
+        if result.messages:
+            # In one piece: where the log is made of objects, a failure and its hint are one.
+            self.say(*result.messages)
 
     def show_now(self, blocks: Iterable[Block]) -> None:
         """Show people what cannot wait for the end of the command; machines get it with the result."""
@@ -77,15 +78,15 @@ class Output:
                 case Document(value):
                     self._write_json(value)
                 case str():
-                    self._write_line("stdout", block)
+                    self._write("stdout", block)
 
-    def say(self, markup: str) -> None:
-        """Write a line of talk to stderr."""
-        self._write_line("stderr", markup)
+    def say(self, *lines: str) -> None:
+        """Write lines of talk, which are markup, to stderr."""
+        self._write("stderr", *lines)
 
     def confirm(self, question: str) -> bool:
         """Ask on stderr; anything but `y` or `yes` is no, and so is the end of the input."""
-        self._write_line("stderr", f"[bold]{plain(question)}[/] {plain('[y/N]')} ", end="")
+        self._write("stderr", f"[bold]{plain(question)}[/] {plain('[y/N]')} ", end="")
         answer = None
         try:
             answer = input()
@@ -122,15 +123,16 @@ class Output:
         with self.bars() as bars:
             yield partial(bars.update, bars.add_task(description, total=total))
 
-    def _write_line(self, name: str, markup: str, end: str = "\n") -> None:
+    def _write(self, name: str, *lines: str, end: str = "\n") -> None:
         if name not in self.__dict__ and not _has_colours(name):
             stream = getattr(sys, name)
-            stream.write(f"{without_markup(markup)}{end}")
+            stream.write("\n".join(map(without_markup, lines)) + end)
             stream.flush()
             return
         from ibutsu_tasks.cli.tables import read_markup
 
-        getattr(self, name).print(read_markup(markup), soft_wrap=True, end=end)
+        for line in lines:
+            getattr(self, name).print(read_markup(line), soft_wrap=True, end=end)
 
     def _show_table(self, table: Table) -> None:
         from ibutsu_tasks.cli.tables import draw

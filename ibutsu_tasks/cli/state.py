@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +13,6 @@ import typer
 from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.logs import configure_logs
 from ibutsu_tasks.settings import Settings, read_settings
 from ibutsu_tasks.settings.sources import LOCAL_STACK
 
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ibutsu_tasks.cli.result import Block
-
-
-_logger = logging.getLogger("ibutsu_tasks.settings")
 
 
 @dataclass
@@ -55,19 +50,6 @@ class CliState:
         settings.require_usable()
         if settings.sources.get("broker_url") == LOCAL_STACK:
             self.output.say(f"[dim]Using the local stack on {plain(str(settings.data_dir))}.[/]")
-        return settings
-
-    @property
-    def role_settings(self) -> Settings:
-        """The same for a process that lives on: what is said of them are log lines where these are JSON."""
-        settings = self.readable_settings
-        if settings.log_format != "json" or settings.problems:
-            return self.settings
-        configure_logs(settings.log_level, settings.log_format, settings.mask)
-        for remark in settings.remarks:
-            _logger.warning(remark)
-        if settings.sources.get("broker_url") == LOCAL_STACK:
-            _logger.info("using the local stack on %s", settings.data_dir)
         return settings
 
     def with_options(self, **options: Any) -> CliState:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 IMPORTS = frozenset({RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT})
 """Tasks whose one argument is an object with the id of an import."""
 
-_BY_ID = frozenset({UPDATE_RUN, ADD_RESULT_START_TIME, CLEAR_IMPORT_FILE_CONTENT})
+_OF_RUNS = frozenset({UPDATE_RUN, ADD_RESULT_START_TIME})
+
+_BY_ID = _OF_RUNS | {CLEAR_IMPORT_FILE_CONTENT}
 """Tasks whose one argument is the id of a run or an import."""
 
 _MAX_NAME_CHARS = 200
@@ -51,6 +53,12 @@ class Content:
         elif self.task not in _BY_ID:
             return None
         return first if isinstance(first, str) else None
+
+    @property
+    def about_by_kind(self) -> dict[str, str]:
+        """The same as `run_id` or `import_id`, for logs and traces."""
+        about = self.about
+        return {"run_id" if self.task in _OF_RUNS else "import_id": about} if about else {}
 
     @property
     def subject(self) -> str:

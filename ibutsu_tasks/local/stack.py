@@ -193,6 +193,7 @@ class LocalStack:
             "IBUTSU_TASKS_DATA_DIR": str(self.data_dir),
             "CELERY_WORKER_CONCURRENCY": str(self._settings.worker_concurrency),
             "CELERY_WORKER_LOGLEVEL": self._settings.log_level,
+            "IBUTSU_TASKS_LOG_FORMAT": self._settings.log_format,
         }
         if self.record.flower_url and self.record.flower_basic_auth:
             own["FLOWER_ADDRESS"] = "127.0.0.1"

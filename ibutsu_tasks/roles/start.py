@@ -15,7 +15,7 @@ from celery.exceptions import SecurityWarning
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.health.pulse import Pulse
-from ibutsu_tasks.logs import configure_logs
+from ibutsu_tasks.logs import configure_role_logs
 from ibutsu_tasks.roles import flower_page
 from ibutsu_tasks.settings import load_settings, setting_rows
 from ibutsu_tasks.settings.sources import OPTION, is_kubernetes_link
@@ -86,7 +86,7 @@ def create_flower_app(settings: Settings | None = None) -> Celery:
         if not os.environ[name] or (name == "FLOWER_PORT" and is_kubernetes_link(os.environ[name])):
             del os.environ[name]
     # Tornado adds a handler of its own only where there is none.
-    configure_logs(settings.log_level, settings.log_format, settings.mask)
+    configure_role_logs(settings, "flower")
     flower_page.guard(settings)
     return app
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, Task, current_app, signals
 
+from ibutsu_tasks.delivery.content import Content
 from ibutsu_tasks.errors import IbutsuTasksError
-from ibutsu_tasks.logs import current_task
+from ibutsu_tasks.logs.lines import RunningTask, current_task
 from ibutsu_tasks.tasks.outages import DATABASE, outages
 from ibutsu_tasks.tasks.retries import try_again
 from ibutsu_tasks.temporary_errors import is_temporary
@@ -90,8 +91,9 @@ class DatabaseTask(Task[Any, Any]):
 
 
 @signals.task_prerun.connect(dispatch_uid="ibutsu-tasks-task-prerun")
-def _enter_task(task_id: str, task: Task[Any, Any], **_: Any) -> None:
-    current_task.set((task.name, task_id))
+def _enter_task(task_id: str, task: Task[Any, Any], args: Any, kwargs: Any, **_: Any) -> None:
+    about = Content(task.name, args=tuple(args or ()), kwargs=kwargs or {}).about_by_kind
+    current_task.set(RunningTask(task.name, task_id, about))
 
 
 @signals.task_postrun.connect(dispatch_uid="ibutsu-tasks-task-postrun")

@@ -99,38 +99,6 @@ def test_sigterm_while_a_task_is_handed_out_has_it_done(
     assert not resources.redis.exists("celery", "unacked")
 
 
-def test_log_lines_are_json_and_name_the_task(env: dict[str, str], settings: Settings) -> None:
-    with role("worker", "--log-format", "json", env=env) as worker:
-        worker.wait_for(READY)
-        result = send(settings, "no-such-run")
-        assert result.get(timeout=120) is None
-        worker.wait_for("succeeded")
-        assert worker.stop() == 0
-        entries = [json.loads(line) for line in worker.lines]
-    assert "Warm shutdown" in worker.output
-    of_task = [entry for entry in entries if entry.get("task_id") == result.id]
-    assert {entry["task_name"] for entry in of_task} == {UPDATE_RUN}
-    # What Celery says of it from outside, that it was received, and what was said while it ran.
-    assert {entry["logger"] for entry in of_task} >= {"celery.worker.strategy", "celery.app.trace"}
-
-
-@pytest.mark.parametrize("name", ["beat", "flower"])
-def test_the_log_lines_of_beat_and_flower_are_json_too(env: dict[str, str], name: str) -> None:
-    own = env | {"FLOWER_PORT": str(free_port()), "IBUTSU_TASKS_LOG_FORMAT": "json"}
-    own |= {"IBUTSU_TASKS_NO_SUCH": "1"}
-    health = f"http://127.0.0.1:{own['FLOWER_PORT']}/healthcheck"
-    said = {"beat": "this beat leads now", "flower": "Visit me at"}[name]
-    with role(name, env=own) as running:
-        running.wait_for(said)
-        if name == "flower":
-            until(lambda: status_of(health) == 200)
-        running.stop()
-    entries = [json.loads(line) for line in running.lines]
-    assert any(said in entry["message"] for entry in entries)
-    assert entries[0]["level"] == "warning"
-    assert entries[0]["message"].startswith("IBUTSU_TASKS_NO_SUCH in the environment has no effect")
-
-
 def test_an_empty_password_of_flower_is_none(broker_url: str) -> None:
     port = free_port()
     env = {"CELERY_BROKER_URL": broker_url, "FLOWER_BASIC_AUTH": "", "FLOWER_PORT": str(port)}

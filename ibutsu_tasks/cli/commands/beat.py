@@ -29,4 +29,4 @@ def beat(
     state = state_of(context).with_options(log_level=loglevel, log_format=log_format, health_port=health_port)
     from ibutsu_tasks.roles import start
 
-    raise typer.Exit(start.run_beat(state.role_settings, celery_args or []))
+    raise typer.Exit(start.run_beat(state.settings, celery_args or []))

@@ -18,6 +18,7 @@ def flower(
     address: Annotated[str | None, setting_option("flower_address")] = None,
     port: Annotated[str | None, setting_option("flower_port")] = None,
     health_port: Annotated[str | None, setting_option("health_port")] = None,
+    log_format: Annotated[str | None, setting_option("log_format")] = None,
     flower_args: Annotated[
         list[str] | None, typer.Argument(metavar="[-- FLOWER OPTIONS]", help="Passed to Flower untouched.")
     ] = None,
@@ -26,7 +27,9 @@ def flower(
 
     Any address but this machine's own needs FLOWER_BASIC_AUTH.
     """
-    state = state_of(context).with_options(flower_address=address, flower_port=port, health_port=health_port)
+    state = state_of(context).with_options(
+        flower_address=address, flower_port=port, health_port=health_port, log_format=log_format
+    )
     from ibutsu_tasks.roles import start
 
-    raise typer.Exit(start.run_flower(state.role_settings, flower_args or []))
+    raise typer.Exit(start.run_flower(state.settings, flower_args or []))

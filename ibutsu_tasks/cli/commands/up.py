@@ -38,6 +38,7 @@ def up(
         ),
     ] = None,
     loglevel: Annotated[str | None, setting_option("log_level")] = None,
+    log_format: Annotated[str | None, setting_option("log_format")] = None,
 ) -> Result:
     """Run the whole system here: PostgreSQL, Valkey, worker, beat and Flower, until Ctrl-C.
 
@@ -46,7 +47,7 @@ def up(
     if bool(files) != once:
         raise UsageError("--once needs FILES to import." if once else "FILES are imported with --once only.")
     state = state_of(context).with_options(
-        data_dir=data_dir, worker_concurrency=concurrency, log_level=loglevel
+        data_dir=data_dir, worker_concurrency=concurrency, log_level=loglevel, log_format=log_format
     )
     if files:
         from ibutsu_tasks.cli.imports.files import result_of

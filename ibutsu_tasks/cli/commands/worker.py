@@ -51,4 +51,4 @@ def worker(
     )
     from ibutsu_tasks.roles import start
 
-    raise typer.Exit(start.run_worker(state.role_settings, celery_args or []))
+    raise typer.Exit(start.run_worker(state.settings, celery_args or []))

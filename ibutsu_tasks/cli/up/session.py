@@ -15,6 +15,7 @@ from ibutsu_tasks.celery_app import create_broker_celery_app, create_client_app
 from ibutsu_tasks.cli.exit_codes import code_of_signal
 from ibutsu_tasks.cli.imports.session import import_files
 from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.up.log import StackLog
 from ibutsu_tasks.cli.up.view import StackView
 from ibutsu_tasks.local.servers.directories import open_log
 from ibutsu_tasks.local.stack import LocalStack
@@ -37,7 +38,7 @@ def stay_up(state: CliState, settings: Settings, *, has_flower: bool, flower_por
 
     Raises LocalServersError when the servers do not start or a role cannot be kept running.
     """
-    view = StackView(state.output.stderr)
+    view = _view(state, settings)
     _say_where_if_unexpected(view, settings)
     began = time.monotonic()
     with StopSignals() as stop_signals:
@@ -72,7 +73,7 @@ def import_once(state: CliState, settings: Settings, files: Sequence[Path]) -> R
 
     Raises LocalServersError as `stay_up` does.
     """
-    view = StackView(state.output.stderr)
+    view = _view(state, settings)
     _say_where_if_unexpected(view, settings)
     stop_signals = StopSignals()
     try:
@@ -118,7 +119,11 @@ def _import(state: CliState, settings: Settings, record: StackRecord, files: Seq
         client.resources.close()
 
 
-def _say_where_if_unexpected(view: StackView, settings: Settings) -> None:
+def _view(state: CliState, settings: Settings) -> StackView | StackLog:
+    return StackLog() if settings.log_format == "json" else StackView(state.output.stderr)
+
+
+def _say_where_if_unexpected(view: StackView | StackLog, settings: Settings) -> None:
     """Name the data directory where, without a home, it lies in the place for temporary files."""
     if "data_dir" not in settings.sources and settings.data_dir.parent == Path(tempfile.gettempdir()):
         view.say(f"data in {settings.data_dir}")

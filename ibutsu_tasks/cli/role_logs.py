@@ -1,0 +1,46 @@
+"""The log of a command that lives on, begun before its options are read: these may be what is wrong."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.logs import configure_role_logs
+from ibutsu_tasks.settings import Settings, read_settings, setting_rows
+
+if TYPE_CHECKING:
+    from ibutsu_tasks.cli.state import CliState
+
+ROLES = frozenset({"up", "worker", "beat", "flower", "metrics"})
+
+HELP = frozenset({"-h", "--help"})
+
+
+def begin_log(state: CliState, role: str, words: list[str]) -> None:
+    """Have all that this process writes be objects, where its settings or its `words` ask for that."""
+    if HELP & set(words):
+        return
+    settings = _settings(state, _asked(words))
+    if settings.log_format == "json":
+        configure_role_logs(settings, role)
+
+
+def _settings(state: CliState, asked: dict[str, str]) -> Settings:
+    try:
+        return read_settings(state.options | asked, env_file=state.env_file)
+    except SettingsError:
+        # The command will say that a file cannot be read; how it says so is left to the environment.
+        variable = setting_rows()["log_format"].variables[0]
+        return Settings(log_format=asked.get("log_format") or os.environ.get(variable, ""))
+
+
+def _asked(words: list[str]) -> dict[str, str]:
+    """Find the option among words that may be wrong in other places."""
+    own = words[: words.index("--")] if "--" in words else words
+    for word, following in pairwise([*own, ""]):
+        flag, _, value = word.partition("=")
+        if flag in setting_rows()["log_format"].flags:
+            return {"log_format": value or following}
+    return {}
