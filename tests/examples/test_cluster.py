@@ -1,0 +1,172 @@
+"""What the manifests of clusters promise, sentence by sentence: an altered number fails here."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.manifests import Document, Fleet, container_of, fleets
+
+WORKER_RESOURCES = {
+    "requests": {"cpu": "300m", "memory": "512Mi"},
+    "limits": {"cpu": "800m", "memory": "1Gi"},
+}
+BEAT_RESOURCES = {
+    "requests": {"cpu": "100m", "memory": "256Mi"},
+    "limits": {"cpu": "500m", "memory": "512Mi"},
+}
+
+PROBES = {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+
+
+@pytest.fixture(params=fleets())
+def fleet(request: pytest.FixtureRequest) -> Fleet:
+    return fleets()[request.param]
+
+
+def grace_seconds(fleet: Fleet) -> int:
+    return int(fleet.environment(fleet.pod("worker")["containers"][0])["IBUTSU_TASKS_GRACE_SECONDS"])
+
+
+def port_number(container: Document, name: str) -> int:
+    return next(port["containerPort"] for port in container["ports"] if port["name"] == name)
+
+
+def test_a_worker_consumes_several_queues_with_several_processes(fleet: Fleet) -> None:
+    (worker,) = fleet.pod("worker")["containers"]
+    assert worker["args"] == ["worker"]
+    environment = fleet.environment(worker)
+    assert len(environment["CELERY_WORKER_QUEUES"].split(",")) > 1
+    assert int(environment["CELERY_WORKER_CONCURRENCY"]) >= 1
+    assert worker["resources"] == WORKER_RESOURCES
+
+
+def test_of_production_there_are_three_workers_of_four_processes() -> None:
+    fleet = fleets()["production"]
+    # The scaler says how many; a number here would be set again by every `apply`.
+    assert "replicas" not in fleet.deployment("worker")["spec"]
+    (scaler,) = fleet.all("ScaledObject")
+    assert scaler["spec"]["minReplicaCount"] == 3
+    assert fleet.environment(fleet.pod("worker")["containers"][0])["CELERY_WORKER_CONCURRENCY"] == "4"
+    assert fleets()["small"].deployment("worker")["spec"]["replicas"] == 1
+
+
+def test_workers_are_rolled_one_by_one(fleet: Fleet) -> None:
+    strategy = fleet.deployment("worker")["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
+
+
+def test_a_worker_is_drained_and_then_has_its_grace(fleet: Fleet) -> None:
+    pod = fleet.pod("worker")
+    (worker,) = pod["containers"]
+    program, command, option, drain_seconds = worker["lifecycle"]["preStop"]["exec"]["command"]
+    assert (program, command, option) == ("ibutsu-tasks", "drain", "--timeout")
+    assert int(drain_seconds) >= 600
+    spare = pod["terminationGracePeriodSeconds"] - int(drain_seconds) - grace_seconds(fleet)
+    # To start the commands, and to end what runs; more would only delay a node that is to go.
+    assert 15 <= spare <= 60
+
+
+@pytest.mark.parametrize("role", ["worker", "scheduler"])
+def test_pods_are_spread_and_not_all_gone_at_once(fleet: Fleet, role: str) -> None:
+    labels = fleet.deployment(role)["spec"]["selector"]["matchLabels"]
+    assert labels.items() <= fleet.deployment(role)["spec"]["template"]["metadata"]["labels"].items()
+    (rule,) = fleet.pod(role)["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert rule["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    assert rule["podAffinityTerm"]["labelSelector"]["matchLabels"] == labels
+    budget = fleet.one("PodDisruptionBudget", f"ibutsu-tasks-{role}")["spec"]
+    assert (budget["maxUnavailable"], budget["selector"]["matchLabels"]) == (1, labels)
+
+
+def test_two_beats_stand_beside_flower(fleet: Fleet) -> None:
+    spec = fleet.deployment("scheduler")["spec"]
+    assert spec["replicas"] == 2
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    beat, flower = spec["template"]["spec"]["containers"]
+    assert (beat["args"], flower["args"]) == (["beat"], ["flower"])
+    assert beat["resources"] == flower["resources"] == BEAT_RESOURCES
+    ports = [port["containerPort"] for one in (beat, flower) for port in one["ports"]]
+    assert ports == [8000, 5555, 8001]
+
+
+def test_flower_is_open_and_behind_its_password(fleet: Fleet) -> None:
+    flower = container_of(fleet.pod("scheduler"), "flower")
+    environment = fleet.environment(flower)
+    assert environment["FLOWER_ADDRESS"] == "0.0.0.0"  # noqa: S104
+    assert environment["FLOWER_BASIC_AUTH_FILE"].endswith("/flower-basic-auth")
+    (port,) = fleet.one("Service", "ibutsu-tasks-flower")["spec"]["ports"]
+    assert port_number(flower, port["targetPort"]) == 5555
+
+
+@pytest.mark.parametrize(
+    ("role", "name"), [("worker", "worker"), ("scheduler", "beat"), ("scheduler", "flower")]
+)
+def test_probes_ask_the_health_port(fleet: Fleet, role: str, name: str) -> None:
+    container = container_of(fleet.pod(role), name)
+    health_port = int(fleet.environment(container)["IBUTSU_TASKS_HEALTH_PORT"])
+    for probe, path in PROBES.items():
+        assert container[probe]["httpGet"]["path"] == path
+        assert port_number(container, container[probe]["httpGet"]["port"]) == health_port
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] == 300
+
+
+def test_one_exporter_serves_the_numbers(fleet: Fleet) -> None:
+    spec = fleet.deployment("metrics")["spec"]
+    (metrics,) = spec["template"]["spec"]["containers"]
+    assert (spec["replicas"], metrics["args"]) == (1, ["metrics", "--port", "8000"])
+    (port,) = fleet.one("Service", "ibutsu-tasks-metrics")["spec"]["ports"]
+    assert (port["port"], port_number(metrics, port["targetPort"])) == (8000, 8000)
+    assert metrics["livenessProbe"]["httpGet"] == {"path": "/livez", "port": port["targetPort"]}
+
+
+def test_prometheus_finds_every_pod(fleet: Fleet) -> None:
+    for deployment in fleet.all("Deployment"):
+        annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+        port = int(annotations["prometheus.io/port"])
+        assert (annotations["prometheus.io/scrape"], annotations["prometheus.io/path"]) == (
+            "true",
+            "/metrics",
+        )
+        containers = deployment["spec"]["template"]["spec"]["containers"]
+        assert port in [one["containerPort"] for container in containers for one in container["ports"]]
+
+
+def test_no_process_may_more_than_it_needs(fleet: Fleet) -> None:
+    for pod, container in fleet.containers():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["enableServiceLinks"] is False
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        scratch = fleet.environment(container)["IBUTSU_TASKS_SCRATCH_DIR"]
+        (mount,) = [one for one in container["volumeMounts"] if not one.get("readOnly")]
+        assert mount["mountPath"] == scratch == "/scratch"
+        (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+        assert "sizeLimit" in volume["emptyDir"]
+
+
+def test_only_the_check_may_read_the_cluster(fleet: Fleet) -> None:
+    for deployment in fleet.all("Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        account = pod.get("serviceAccountName")
+        assert (pod.get("automountServiceAccountToken") is False) == (account is None)
+    (role,) = fleet.all("Role")
+    assert role["rules"] == [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]}]
+
+
+def test_the_network_is_closed_but_for_what_is_needed(fleet: Fleet) -> None:
+    policy = fleet.one("NetworkPolicy", "ibutsu-tasks")["spec"]
+    labels = policy["podSelector"]["matchLabels"]
+    assert labels, "an empty selector would be that of every pod in the namespace"
+    for deployment in fleet.all("Deployment"):
+        assert labels.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    open_in = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+    open_out = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert open_in == {8000, 8001, 5555}
+    assert open_out == {53, 5353, 5432, 6379}

@@ -1,0 +1,127 @@
+"""Manifests of clusters: fit for three releases of Kubernetes, and for the command line they start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import kubernetes_validate
+import pytest
+from yamllint import linter
+from yamllint.config import YamlLintConfig
+
+from ibutsu_tasks.cli import COMMANDS, load_command
+from ibutsu_tasks.cli.state import CliState
+from ibutsu_tasks.settings import read_settings
+from tests.manifests import EXAMPLES, Document, Fleet, fleets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RELEASES = ("1.33", "1.35", "1.37")
+OTHERS = {"ScaledObject", "Route"}
+"""Kinds that are no part of Kubernetes; their own tests look at them."""
+
+SECRETS = {
+    "CELERY_BROKER_URL": "redis://:s3cret@redis:6379/0",
+    "POSTGRESQL_PASSWORD": "s3cret",
+    "FLOWER_BASIC_AUTH": "operator:s3cret",
+}
+MOUNTED = "/run/secrets/ibutsu-tasks/"
+
+# To be removed with the merge of the image, the exporter and the acceptance run.
+TO_COME = {"IBUTSU_TASKS_SCRATCH_DIR"}
+COMMANDS_TO_COME = {"metrics", "drain"}
+
+YAML_RULES = "{extends: default, rules: {line-length: {max: 110}, truthy: {check-keys: false}}}"
+
+
+@pytest.fixture(params=fleets())
+def fleet(request: pytest.FixtureRequest) -> Fleet:
+    return fleets()[request.param]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.y*ml")), ids=lambda path: path.name)
+def test_every_file_is_tidy(path: Path) -> None:
+    assert not list(linter.run(path.read_text(encoding="utf-8"), YamlLintConfig(YAML_RULES)))
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_document_follows_the_schema(fleet: Fleet, release: str) -> None:
+    known = [one for one in fleet.documents if one["kind"] not in OTHERS]
+    assert known
+    for document in known:
+        assert kubernetes_validate.validate(document, release, strict=True) == release
+
+
+def test_a_wrong_document_is_refused() -> None:
+    document = fleets()["small"].deployment("worker")
+    wrong = {**document, "spec": {**document["spec"], "replica": 1}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, RELEASES[0], strict=True)
+
+
+def secret_files(pod: Document, container: Document) -> dict[str, str]:
+    """The files of Secrets that a container can read, and in which key each stands."""
+    mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    return {
+        f"{mounts[volume['name']]}/{item['path']}": item["key"]
+        for volume in pod["volumes"]
+        if "secret" in volume and volume["name"] in mounts
+        for item in volume["secret"]["items"]
+    }
+
+
+def test_secrets_come_from_the_secret_alone(fleet: Fleet) -> None:
+    used, mounted = set(), set()
+    for pod, container in fleet.containers():
+        environment = fleet.environment(container)
+        assert not SECRETS.keys() & environment.keys()
+        named = {value for name, value in environment.items() if name.endswith("_FILE")}
+        files = secret_files(pod, container).keys()
+        assert named <= files
+        used, mounted = used | named, mounted | files
+    assert used == mounted
+    assert not fleet.all("Secret")
+
+
+def test_every_variable_is_a_setting_and_can_be_used(fleet: Fleet) -> None:
+    for _, container in fleet.containers():
+        environment = fleet.environment(container)
+        for name in [name for name in environment if name.endswith("_FILE")]:
+            assert environment.pop(name).startswith(MOUNTED)
+            environment[name.removesuffix("_FILE")] = SECRETS[name.removesuffix("_FILE")]
+        settings = read_settings(
+            environ={name: value for name, value in environment.items() if name not in TO_COME}
+        )
+        assert not settings.problems
+        assert not settings.remarks
+        settings.require_broker()
+
+
+def command_lines(fleet: Fleet) -> Iterator[list[str]]:
+    for _, container in fleet.containers():
+        assert "command" not in container, "the image has its entrypoint"
+        yield container["args"]
+        for hook in container.get("lifecycle", {}).values():
+            program, *words = hook["exec"]["command"]
+            assert program == "ibutsu-tasks"
+            yield words
+
+
+def test_every_command_line_can_be_read(fleet: Fleet) -> None:
+    rows = {row.name: row for row in COMMANDS}
+    for name, *words in command_lines(fleet):
+        if name in COMMANDS_TO_COME - rows.keys():
+            continue
+        load_command(rows[name]).make_context(name, list(words), obj=CliState()).close()
+
+
+def test_the_secret_has_a_key_for_each_file() -> None:
+    keys = {
+        key
+        for fleet in fleets().values()
+        for pod, container in fleet.containers()
+        for key in secret_files(pod, container).values()
+    }
+    assert keys == {"broker-url", "postgresql-password", "flower-basic-auth"}
