@@ -50,6 +50,7 @@ COMMANDS = (
     CommandRow("worker", "worker", "Run a worker.", "Run"),
     CommandRow("beat", "beat", "Run the scheduler.", "Run"),
     CommandRow("flower", "flower", "Run the Flower web page.", "Run"),
+    CommandRow("drain", "drain", "Have a worker on this host end its tasks and take no more.", "Run"),
     CommandRow(
         "import", "import_", "Import JUnit XML files and archives and follow them to the end.", "Work"
     ),

@@ -51,6 +51,8 @@ class Heartbeat(NamedTuple):
     queues: Sequence[str] = ()
     running: int = 0
     """How many tasks it runs."""
+    held: int = 0
+    """How many more it has taken and runs as soon as a process is free; messages for later are none."""
 
 
 def host_name() -> str:

@@ -48,6 +48,7 @@ class Signs(NamedTuple):
     is_connected: bool | None = None
     queues: tuple[str, ...] = ()
     running: int = 0
+    held: int = 0
 
 
 def starting() -> Signs:
@@ -128,6 +129,7 @@ class Pulse:
             is_connected=self._is_answered() if signs.is_connected is None else signs.is_connected,
             queues=signs.queues,
             running=signs.running,
+            held=signs.held,
         )
         self._was_ready = self._was_ready or answer(READY, beat, now).holds
         return beat._replace(was_ready=self._was_ready)

@@ -59,7 +59,9 @@ def signs_of(worker: Any) -> Signs:
         hindrance = "it consumes no queue"
     if not busy and isinstance(worker.pool, SoloPool) and state.active_requests:
         busy = "a task runs in its only thread"
-    return Signs(hindrance, busy, is_connected, queues, len(state.active_requests))
+    running = len(state.active_requests)
+    held = max(len(state.reserved_requests) - running, 0)
+    return Signs(hindrance, busy, is_connected, queues, running, held)
 
 
 def install(app: Celery) -> None:

@@ -78,6 +78,16 @@ def consumed_queues(app: Celery) -> frozenset[str]:
     return frozenset().union(*map(queue_names, answers.values()))
 
 
+def stop_consuming(app: Celery, node: str, queues: Sequence[str]) -> None:
+    """Tell the worker of a node name to take no more messages from these queues; no answer is awaited.
+
+    Raises BrokerUnreachableError when the broker is gone.
+    """
+    with _broker_errors(app):
+        for queue in queues:
+            app.control.broadcast("cancel_consumer", arguments={"queue": queue}, destination=[node])
+
+
 def outcome_of(task_id: str, result: Any, traceback: object, *, succeeded: bool) -> TaskOutcome:
     """Give how a task ended from what it returned or raised."""
     if succeeded:

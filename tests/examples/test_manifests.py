@@ -31,7 +31,7 @@ MOUNTED = "/run/secrets/ibutsu-tasks/"
 
 # To be removed with the merge of the image, the exporter and the acceptance run.
 TO_COME = {"IBUTSU_TASKS_SCRATCH_DIR"}
-COMMANDS_TO_COME = {"metrics", "drain"}
+COMMANDS_TO_COME = {"metrics"}
 
 YAML_RULES = "{extends: default, rules: {line-length: {max: 110}, truthy: {check-keys: false}}}"
 
