@@ -93,4 +93,4 @@ def _filled(value: Any, values: dict[str, str]) -> Any:
 
 
 def fleets() -> dict[str, Fleet]:
-    return {**{name: kustomized(name) for name in OVERLAYS}}
+    return {**{name: kustomized(name) for name in OVERLAYS}, "openshift": processed()}
