@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 ROWS = {row.name: row for row in COMMANDS}
 
-# To be removed with the merge of the image and of the exporter.
+# To be removed with the merge of the image, the exporter and the acceptance run.
 VARIABLES_TO_COME = {"IBUTSU_TASKS_SCRATCH_DIR"}
-COMMANDS_TO_COME = {"metrics"}
+COMMANDS_TO_COME = {"metrics", "deploy"}
 
 
 def read_command_line(words: Sequence[str]) -> None:
