@@ -17,11 +17,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OPTIONS = "health_check_interval=30&socket_timeout=20&max_connections=20&db=1&retry_on_timeout=true"
+
+
+def injected(service: str, port: int) -> dict[str, str]:
+    """What Kubernetes puts into the environment of every pod beside a service."""
+    name, address = service.upper().replace("-", "_"), "10.0.0.1"
+    link, full = f"tcp://{address}:{port}", f"{name}_PORT_{port}_TCP"
+    of_port = {full: link, f"{full}_PROTO": "tcp", f"{full}_PORT": str(port), f"{full}_ADDR": address}
+    of_service = {f"{name}_SERVICE_HOST": address, f"{name}_SERVICE_PORT": str(port), f"{name}_PORT": link}
+    return of_service | {f"{name}_SERVICE_PORT_HTTP": str(port)} | of_port
+
+
+SERVICES = {
+    "postgres": 5432,
+    "postgresql": 5432,
+    "redis": 6379,
+    "flower": 5555,
+    "ibutsu-tasks": 80,
+    "ibutsu-tasks-flower": 5555,
+    "ibutsu-tasks-metrics": 8000,
+    "ibutsu-tasks-health": 8000,
+}
 CLUSTER = {
-    "POSTGRES_PORT": "tcp://10.0.0.1:5432",
-    "FLOWER_PORT": "tcp://10.0.0.2:5555",
-    "IBUTSU_TASKS_PORT": "tcp://10.0.0.3:80",
-    "IBUTSU_TASKS_SERVICE_HOST": "10.0.0.3",
+    name: value for service, port in SERVICES.items() for name, value in injected(service, port).items()
+}
+CLUSTER |= {
     "APP": "anything",
     "BROKER_URL": "redis://nowhere.invalid",
     "LOADER": "nothing",
@@ -149,6 +169,8 @@ def test_options_of_the_broker_url_work_in_every_command(
         for process in (worker, beat, flower):
             assert process.process.poll() is None
             assert "Traceback" not in process.output
+            # None of a cluster's variables is taken for a misspelled setting.
+            assert "has no effect" not in process.output
 
 
 def run_celery(*arguments: str, env: dict[str, str]) -> str:
