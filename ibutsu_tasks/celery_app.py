@@ -6,6 +6,7 @@ Imports point this way from the command line; nothing here reads the environment
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import billiard.pool
@@ -257,3 +258,9 @@ def _scheduler_conf() -> dict[str, Any]:
         "beat_max_loop_interval": 5,
         "beat_enable_remote_control": True,
     }
+
+
+@signals.before_task_publish.connect(dispatch_uid="ibutsu-tasks-sent-at")
+def _note_when_sent(properties: dict[str, Any], **_: Any) -> None:
+    # AMQP's own property, which Celery leaves empty: so a message tells how long it has been waiting.
+    properties["timestamp"] = int(time.time())

@@ -27,7 +27,7 @@ LAYERS = (
     ("__main__",),
     ("cli", "__init__"),
     ("deployment",),
-    ("roles", "local", "doctor", "sending"),
+    ("roles", "local", "doctor", "sending", "metrics"),
     ("celery_app",),
     ("beat", "loader"),
     ("tasks", "health"),
@@ -44,7 +44,10 @@ LAYERS = (
 )
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 
-HEAVY = {"celery", "kombu", "redis", "sqlalchemy", "psycopg2", "flower", "tornado", "psutil"}
+HEAVY = {
+    *("celery", "kombu", "redis", "sqlalchemy", "psycopg2", "flower", "tornado", "psutil"),
+    "prometheus_client",
+}
 DATABASE = {"sqlalchemy", "psycopg2"}
 IMPORTERS_OF_CELERY = {
     "broker",
@@ -120,6 +123,7 @@ IMPORTING_LATE = {
     "cli/dead/session.py": "the database is needed for the row of an import alone",
     "cli/output.py": "Rich is needed for a table or a coloured line",
     "doctor/settings.py": "SQLAlchemy is needed when the database's address is among what is checked",
+    "health/pulse.py": "the health port, with prometheus-client, is needed where one is asked for",
     "importers/printed_times.py": "few files have dates in words",
     "resources.py": "a connection is made on first use",
     "settings/sources.py": "a help page reads the rows of the settings, and no `.env`",

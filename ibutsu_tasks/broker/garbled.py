@@ -30,6 +30,8 @@ TYPES = {
     layout.BEAT_KNOWN_SINCE_KEY: HASH,
     layout.PRUNE_ORDER_KEY: LIST,
     layout.PRUNE_RECORDS_KEY: HASH,
+    layout.PRUNE_SUCCESSES_KEY: HASH,
+    layout.TOTALS: HASH,
     layout.CONTROL_BINDINGS: SET,
 }
 """The type of each key with a name of its own, in Redis' words; queues and their bindings have others."""

@@ -38,6 +38,13 @@ TAKEN_OVER_PREFIX = "ibutsu-tasks:taken-over:"
 
 TAKEN_OVER_SECONDS = 86_400
 
+WORKER_PREFIX = "ibutsu-tasks:worker:"
+"""Before a holder: the key of a string that ends with its lease, JSON of what the worker reports of itself:
+`slots`, `busy` and `queues`."""
+
+TOTALS = "ibutsu-tasks:totals"
+"""Hash of what all workers counted of their tasks: a JSON list of a metric and its labels → a number."""
+
 BINDING_PREFIX = "_kombu.binding."
 """Before the name of an exchange: the key of the set of its bindings."""
 
@@ -83,6 +90,9 @@ PRUNE_ORDER_KEY = "ibutsu-tasks:prune-history"
 
 PRUNE_RECORDS_KEY = "ibutsu-tasks:prune-records"
 """Hash of the id of a prune to its record, JSON."""
+
+PRUNE_SUCCESSES_KEY = "ibutsu-tasks:prune-successes"
+"""Hash of a rule to the record of its last prune that ended well, JSON."""
 
 QUARANTINE = "ibutsu-tasks:quarantine"
 """Hash of the messages that no worker can carry out: an id of each → a JSON object with `at`, `queue`,

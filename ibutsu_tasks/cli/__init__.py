@@ -62,6 +62,9 @@ COMMANDS = (
     CommandRow("deploy", "deploy", "Say whether a system that was deployed is as it should be.", "Look"),
     CommandRow("schedule", "schedule", "Show what beat sends, when it last did, and which leads.", "Look"),
     CommandRow("probe", "probe", "Ask a worker, beat or Flower on this host whether it is well.", "Look"),
+    CommandRow(
+        "metrics", "metrics", "Show the numbers of the whole fleet, or serve them to Prometheus.", "Look"
+    ),
     CommandRow("lint", "lint", "Show what an import of files would store, and where.", "Look"),
     CommandRow("config", "config", "Show every setting with its value and where it came from.", "Look"),
     CommandRow("db", "db", "Create the tables in an empty database.", "Set up"),

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from ibutsu_tasks.delivery.lease import Lease, Renewer
 from ibutsu_tasks.delivery.recovery import recover, recover_gone, recover_lapsed
+from ibutsu_tasks.delivery.report import report
 from ibutsu_tasks.delivery.transport import Channel
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Holding(bootsteps.StartStopStep):
         self._previous: Lease | None = None
         self._stop: Callable[[], object] = lambda: None
         self._renew: Callable[[], None] = lambda: None
+        self._report: Callable[[], None] = lambda: None
 
     def start(self, consumer: Any) -> None:
         """Take a lease, after what an earlier connection or process of this node held is given back."""
@@ -60,8 +62,9 @@ class Holding(bootsteps.StartStopStep):
                 self._stop = _run_in_a_thread(self._renew, lease.renewal_seconds)
 
     def shutdown(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """Renew no more: what is held goes back when the connection closes."""
+        """Renew no more: what is held goes back when the connection closes. All that ended is counted."""
         self._stop()
+        self._report()
 
     def _recover_own(self, channel: Channel, lease: Lease) -> None:
         with channel.conn_or_acquire() as client:
@@ -79,8 +82,13 @@ class Holding(bootsteps.StartStopStep):
             with channel.conn_or_acquire() as client:
                 lease.renew(client, channel.qos.delivered, channel.is_taking)
                 recover_lapsed(client, lease.seconds)
+            tell()
 
-        self._renew = Renewer(renew)
+        def tell() -> None:
+            with channel.conn_or_acquire() as client:
+                report(client, lease, consumer)
+
+        self._renew, self._report = Renewer(renew), tell
         self._renew()
         # A task of the solo pool runs in the loop, which then renews nothing. Elsewhere the loop renews: a
         # worker with a stuck one is to lose its lease, and a process with threads had better not fork.

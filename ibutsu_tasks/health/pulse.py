@@ -21,7 +21,6 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.health import heartbeat
 from ibutsu_tasks.health.heartbeat import Heartbeat
 from ibutsu_tasks.health.questions import READY, answer
-from ibutsu_tasks.health.server import HealthServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +81,10 @@ class Pulse:
         self._failure = self._said = ""
         self._lock, self._ended = Lock(), Event()
         if settings.health_port is not None:
-            HealthServer(settings.health_address, settings.health_port, self.heartbeat).start()
+            from ibutsu_tasks.health.pages import pages_of  # noqa: PLC0415 - with prometheus-client
+            from ibutsu_tasks.health.server import HealthServer  # noqa: PLC0415
+
+            HealthServer(settings.health_address, settings.health_port, pages_of(self.heartbeat)).start()
 
     @classmethod
     def of_process(cls, role: str, settings: Settings) -> Pulse:

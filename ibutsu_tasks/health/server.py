@@ -1,4 +1,4 @@
-"""The health port: `/livez`, `/readyz`, `/startupz` and `/metrics` over HTTP, from a thread of the process.
+"""The health port: a few pages over HTTP, from a thread of the process.
 
 A slow or silent caller holds one thread for a few seconds, and a few of them at most.
 """
@@ -15,21 +15,15 @@ from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.errors import SettingsError
-from ibutsu_tasks.health import metrics
-from ibutsu_tasks.health.questions import QUESTIONS, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ibutsu_tasks.health.heartbeat import Heartbeat
+    from ibutsu_tasks.health.pages import Page
 
 ANSWER_SECONDS = 5.0
 MOST_CALLERS = 16
 MOST_HEAD_BYTES = 8192
-
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-PAGES = {f"/{question}z": question for question in QUESTIONS}
 
 
 class HealthServer(socketserver.ThreadingTCPServer):
@@ -42,9 +36,10 @@ class HealthServer(socketserver.ThreadingTCPServer):
         self,
         address: str,
         port: int,
-        heartbeat: Callable[[], Heartbeat],
+        page: Callable[[str], Page],
+        flag: str = "--health-port",
     ) -> None:
-        self.heartbeat = heartbeat
+        self.page = page
         self._callers = BoundedSemaphore(MOST_CALLERS)
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
@@ -53,7 +48,7 @@ class HealthServer(socketserver.ThreadingTCPServer):
             reason = error.strerror or str(error)
             raise SettingsError(
                 f"The health port {port} cannot be opened on {address}: {reason}.",
-                "Give each process a --health-port of its own that is free, or leave it out.",
+                f"Give each process a {flag} of its own that is free, or leave it out.",
             ) from None
         # A process of the pool would keep the port when this one has ended.
         os.register_at_fork(after_in_child=self.socket.close)
@@ -78,16 +73,6 @@ class HealthServer(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a caller who hung up or kept silent."""
-
-    def page(self, path: str) -> tuple[int, str, str]:
-        """Give status, content type and text of a page."""
-        now, heartbeat = time.monotonic(), self.heartbeat()
-        if path == "/metrics":
-            return 200, METRICS_TYPE, metrics.text(heartbeat, now)
-        if path not in PAGES:
-            return 404, "text/plain", f"There are {', '.join(PAGES)} and /metrics.\n"
-        holds, sentence = answer(PAGES[path], heartbeat, now)
-        return (200 if holds else 503), "text/plain; charset=utf-8", f"{sentence}\n"
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -18,6 +18,7 @@ from celery import bootsteps
 from celery.worker import state as celery_state
 
 from ibutsu_tasks.broker.layout import queue_depth
+from ibutsu_tasks.delivery.report import consumed_queues
 from ibutsu_tasks.health import WEDGED
 
 if TYPE_CHECKING:
@@ -84,12 +85,6 @@ class Watchdog:
                 logger.critical("Its loop does not even end: the process is cut off.")
                 os._exit(WEDGED)
             time.sleep(0.1)
-
-
-def consumed_queues(consumer: Any) -> list[str]:
-    """Name the queues a worker takes messages from now; none while it has no connection."""
-    tasks = consumer and consumer.task_consumer
-    return [queue.name for queue in tasks.queues if tasks.consuming_from(queue)] if tasks else []
 
 
 def has_room(worker: Any) -> bool:

@@ -13,9 +13,10 @@ from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker import state
 from celery.worker.consumer import consumer as consumer_module
 
+from ibutsu_tasks.delivery.report import consumed_queues
 from ibutsu_tasks.health import control
 from ibutsu_tasks.health.pulse import TICK_SECONDS, Pulse, Signs
-from ibutsu_tasks.health.watchdog import Watchdog, consumed_queues, is_ending
+from ibutsu_tasks.health.watchdog import Watchdog, is_ending
 
 if TYPE_CHECKING:
     from celery import Celery

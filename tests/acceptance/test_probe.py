@@ -122,7 +122,7 @@ def test_every_role_serves_the_health_port(env: dict[str, str], name: str) -> No
             assert (status, said.partition(" ")[0]) == (200, name), said
         status, said = page(port, "/metrics")
         assert status == 200
-        assert re.search(rf'^ibutsu_tasks_ready{{role="{name}",node="[^"]+"}} 1$', said, re.MULTILINE)
+        assert re.search(rf'^ibutsu_tasks_ready{{node="[^"]+",role="{name}"}} 1.0$', said, re.MULTILINE)
         assert page(port, "/elsewhere")[0] == 404
         assert running.stop() == 0
     assert page(port, "/livez")[0] == 0
@@ -135,7 +135,7 @@ def test_metrics_count_tasks_by_name_and_outcome(env: dict[str, str], broker_url
         client.lpush("celery", message_text("runs.update_run", MISSING_RUN)[1])
         client.lpush("celery", message_text("runs.update_run", '"no id"', '"and too many"')[1])
         counted = (
-            'ibutsu_tasks_finished_tasks_total{task="ibutsu_server.tasks.runs.update_run",outcome="%s"} 1'
+            'ibutsu_tasks_finished_tasks_total{outcome="%s",task="ibutsu_server.tasks.runs.update_run"} 1.0'
         )
         until(lambda: all(counted % one in page(port, "/metrics")[1] for one in ("succeeded", "failed")))
         said = page(port, "/metrics")[1]

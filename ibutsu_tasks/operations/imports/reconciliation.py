@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import LockError
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ibutsu_tasks.broker.layout import LAST_RECONCILIATION_KEY, REQUEUE_LOCK_KEY
 from ibutsu_tasks.clock import utc_now
@@ -134,6 +134,11 @@ def open_imports(session: Session, age_seconds: float) -> list[OpenImport]:
     columns = (Import.id, Import.filename, Import.status, Import.created)
     query = select(*columns).where(*_open_before(age_seconds)).order_by(Import.created)
     return [OpenImport(row[0], row[1] or str(row[0]), row[2] or "", row[3]) for row in session.execute(query)]
+
+
+def count_open(session: Session, age_seconds: float) -> int:
+    """Count the imports that have not ended and are older than that."""
+    return session.scalar(select(func.count()).select_from(Import).where(*_open_before(age_seconds))) or 0
 
 
 def _open_before(age_seconds: float) -> tuple[ColumnElement[bool], ...]:

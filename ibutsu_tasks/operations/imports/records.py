@@ -29,6 +29,9 @@ SENT_AGAIN = "sent_again"
 
 ENDED = frozenset({"done", "error"})
 
+STATUSES = ("pending", "running", "done", "error")
+"""Every state of an import, in the order in which it has them."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImportOutcome:

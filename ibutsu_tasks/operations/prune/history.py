@@ -1,9 +1,9 @@
 """A record of every prune, whoever started it. It lies in Redis, for the tables are the API server's.
 
-A list holds the ids of the last 1,000 prunes, and a hash the record of each as JSON. A record is written
-before the first row goes, renewed while rows go and completed at the end, so that a killed prune leaves one
-without an end. When Redis cannot be reached the prune runs all the same, and one sentence says that no record
-is kept.
+A list holds the ids of the last 1,000 prunes, newest first, a hash the record of each as JSON, and another one
+for each rule the record of the last that ended well. A record is written before the first row goes, renewed
+while rows go and completed at the end, so that a killed prune leaves one without an end. When Redis cannot be
+reached the prune runs all the same, and one sentence says that no record is kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.layout import PRUNE_ORDER_KEY, PRUNE_RECORDS_KEY
+from ibutsu_tasks.broker.layout import PRUNE_ORDER_KEY, PRUNE_RECORDS_KEY, PRUNE_SUCCESSES_KEY
 from ibutsu_tasks.clock import iso_utc, utc_now
 from ibutsu_tasks.errors import BusyError, IbutsuTasksError
 from ibutsu_tasks.settings.masking import mask_url_passwords
@@ -145,7 +145,10 @@ class PruneHistory:
 
 
 def _write(client: Redis, record: PruneRecord) -> None:
-    is_new = client.hset(PRUNE_RECORDS_KEY, record.id, json.dumps(record.as_json()))
+    document = json.dumps(record.as_json())
+    is_new = client.hset(PRUNE_RECORDS_KEY, record.id, document)
+    if record.written_state is PruneState.DONE:
+        client.hset(PRUNE_SUCCESSES_KEY, record.rule, document)
     if is_new:
         pipeline = client.pipeline()
         pipeline.lpush(PRUNE_ORDER_KEY, record.id)

@@ -113,5 +113,5 @@ def test_only_plain_probes_are_answered_at_once(
 
 
 def test_labels_of_metrics_are_quoted() -> None:
-    text = metrics.text(BEAT._replace(node='a"b\\c\nd'), NOW)
-    assert 'ibutsu_tasks_up{role="worker",node="a\\"b\\\\c\\nd"} 1\n' in text
+    text = metrics.text(metrics.of_process(BEAT._replace(node='a"b\\c\nd'), NOW))
+    assert 'ibutsu_tasks_up{node="a\\"b\\\\c\\nd",role="worker"} 1.0\n' in text

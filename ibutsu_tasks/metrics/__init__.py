@@ -1,0 +1,1 @@
+"""The numbers of the whole fleet, read from Redis and PostgreSQL, as Prometheus reads them."""

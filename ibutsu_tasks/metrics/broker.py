@@ -1,0 +1,152 @@
+"""What Redis tells of the fleet, in seven commands however much is waiting."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ibutsu_tasks.beat.state import BeatState, read_state
+from ibutsu_tasks.broker.layout import (
+    HOLDERS,
+    PRIORITY_STEPS,
+    PRUNE_SUCCESSES_KEY,
+    QUARANTINE,
+    TOTALS,
+    UNACKED,
+    WORKER_PREFIX,
+    declared_queues,
+    redis_lists,
+)
+from ibutsu_tasks.delivery.taking import NOW, Script
+from ibutsu_tasks.metrics.ages import WaitingSince
+from ibutsu_tasks.operations.prune.history import PruneRecord, parse_record
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from redis import Redis
+
+    from ibutsu_tasks.delivery.counts import Key
+
+MOST_QUEUES = 50
+LOOK_FOR_QUEUES_SECONDS = 300.0
+"""A queue that nobody consumes is found by looking through all keys, which is no part of a scrape."""
+
+# KEYS: unacked, quarantine, holders, totals, prunes, lists. ARGV: what stands before a holder in the key of
+# its report. It writes nothing, and takes as long as there are queues and workers. Very large messages stay there.
+LOOK = Script(f"""
+{NOW}
+local function ask(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then return nil end
+  return answer
+end
+local depths, items, reports = {{}}, {{}}, {{}}
+for i = 6, #KEYS do
+  local depth = ask('LLEN', KEYS[i]) or 0
+  local item = depth > 0 and ask('LINDEX', KEYS[i], -1) or ''
+  depths[#depths + 1], items[#items + 1] = depth, #item <= 65536 and item or ''
+end
+for _, holder in ipairs(ask('ZRANGEBYSCORE', KEYS[3], string.format('%.6f', now), '+inf') or {{}}) do
+  reports[#reports + 1] = ask('GET', ARGV[1] .. holder) or ''
+end
+local held, dead = ask('HLEN', KEYS[1]) or 0, ask('HLEN', KEYS[2]) or 0
+local totals, prunes = ask('HGETALL', KEYS[4]) or {{}}, ask('HVALS', KEYS[5]) or {{}}
+return {{string.format('%.6f', now), depths, items, held, dead, reports, totals, prunes}}
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What a worker of ours reports of itself."""
+
+    slots: int
+    busy: int
+    queues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerNumbers:
+    """What was read. Moments are seconds since 1970 by Redis' clock."""
+
+    now: float
+    depths: Mapping[tuple[str, int], int]
+    """By queue and priority step, 0 being the highest."""
+    waiting_since: Mapping[str, float]
+    """Of the oldest message of a queue in which something is waiting."""
+    held: int
+    quarantined: int
+    workers: tuple[WorkerReport, ...]
+    totals: Mapping[Key, float]
+    beat: BeatState
+    prunes: tuple[PruneRecord, ...]
+    """The last successful one of each rule."""
+
+
+class BrokerReader:
+    """Reads the numbers, of `queues` and of those that are found."""
+
+    def __init__(self, client: Redis, queues: Iterable[str]) -> None:
+        self._client = client
+        self._named = dict.fromkeys((DEFAULT_QUEUE, OWN_QUEUE, *queues))
+        self._declared: tuple[str, ...] = ()
+        self._look_at = 0.0
+        self._since = WaitingSince()
+
+    def read(self) -> BrokerNumbers:
+        """Read. Raises what the client raises."""
+        if time.monotonic() >= self._look_at:
+            self._declared = tuple(sorted(declared_queues(self._client)))
+            self._look_at = time.monotonic() + LOOK_FOR_QUEUES_SECONDS
+        queues = tuple(dict.fromkeys((*self._named, *self._declared)))[:MOST_QUEUES]
+        lists = [name for queue in queues for name in redis_lists(queue)]
+        keys = (UNACKED, QUARANTINE, HOLDERS, TOTALS, PRUNE_SUCCESSES_KEY, *lists)
+        answer = LOOK(self._client, keys, WORKER_PREFIX)
+        now, depths, items, held, dead, reports, totals, prunes = answer
+        workers = tuple(_report(text) for text in reports)
+        # A queue that a worker consumes is known from its next report on.
+        self._named |= dict.fromkeys(queue for worker in workers for queue in worker.queues)
+        places = [(queue, step) for queue in queues for step in PRIORITY_STEPS]
+        return BrokerNumbers(
+            now=float(now),
+            depths=dict(zip(places, depths, strict=True)),
+            waiting_since=self._waiting_since(zip(places, lists, items, strict=True), float(now)),
+            held=held,
+            quarantined=dead,
+            workers=workers,
+            totals=_totals(totals),
+            beat=read_state(self._client),
+            prunes=tuple(filter(None, map(parse_record, prunes))),
+        )
+
+    def _waiting_since(
+        self, nexts: Iterable[tuple[tuple[str, int], str, bytes]], now: float
+    ) -> dict[str, float]:
+        oldest: dict[str, float] = {}
+        for (queue, _), name, item in nexts:
+            if item:
+                oldest[queue] = min(oldest.get(queue, now), self._since.of(name, item, now))
+        return oldest
+
+
+def _report(text: bytes) -> WorkerReport:
+    try:
+        said = json.loads(text)
+        return WorkerReport(int(said["slots"]), int(said["busy"]), tuple(map(str, said["queues"])))
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        # It has not reported yet, or is of a version that does not.
+        return WorkerReport(0, 0, ())
+
+
+def _totals(flat: list[bytes]) -> dict[Key, float]:
+    totals: dict[Key, float] = {}
+    for field, value in zip(flat[::2], flat[1::2], strict=True):
+        try:
+            key: Any = json.loads(field)
+            totals[tuple(map(str, key))] = float(value)
+        except (ValueError, TypeError, RecursionError):
+            continue
+    return totals
