@@ -46,8 +46,9 @@ class HealthServer(socketserver.ThreadingTCPServer):
             super().__init__((address, port), Handler)
         except OSError as error:
             reason = error.strerror or str(error)
+            door = flag.removeprefix("--").replace("-", " ")
             raise SettingsError(
-                f"The health port {port} cannot be opened on {address}: {reason}.",
+                f"The {door} {port} cannot be opened on {address}: {reason}.",
                 f"Give each process a {flag} of its own that is free, or leave it out.",
             ) from None
         # A process of the pool would keep the port when this one has ended.

@@ -36,7 +36,7 @@ LOOK_FOR_QUEUES_SECONDS = 300.0
 """A queue that nobody consumes is found by looking through all keys, which is no part of a scrape."""
 
 # KEYS: unacked, quarantine, holders, totals, prunes, lists. ARGV: what stands before a holder in the key of
-# its report. It writes nothing, and takes as long as there are queues and workers. Very large messages stay there.
+# its report. It writes nothing; its time follows the number of queues and workers. Large messages stay there.
 LOOK = Script(f"""
 {NOW}
 local function ask(...)

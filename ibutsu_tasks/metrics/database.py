@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from ibutsu_tasks.errors import DatabaseUnreachableError
 from ibutsu_tasks.operations.imports.reconciliation import count_open
 from ibutsu_tasks.operations.imports.records import STATUSES
 
@@ -20,11 +23,13 @@ if TYPE_CHECKING:
 
 STATEMENT_SECONDS = 1.5
 KEPT_SECONDS = 60.0
-"""What is counted is kept for a minute: a million imports take a tenth of a second."""
+"""What is counted is kept for a minute: a million imports take 0.05 s, or 0.5 s long before their VACUUM."""
 
 MOST_IMPORTS = 1_000_000
 """So many of each status are counted, and not more."""
 
+_PING = text("select 1")
+_LIMIT = text(f"set local statement_timeout = '{STATEMENT_SECONDS}s'")
 _IMPORTS = text("""
     select status, (select count(*) from (
         select from imports where imports.status = known.status limit :most
@@ -52,13 +57,16 @@ class DatabaseReader:
         self._numbers: DatabaseNumbers | None = None
         self._until = 0.0
 
-    def read(self) -> DatabaseNumbers:
-        """Read. Raises what `Resources.session` raises."""
+    def read(self) -> DatabaseNumbers | None:
+        """Read; None when it answers and counting takes too long. Raises what `Resources.session` raises."""
         with self._resources.session() as session:
-            session.execute(text(f"set local statement_timeout = '{STATEMENT_SECONDS}s'"))
-            if self._numbers is None or time.monotonic() >= self._until:
+            session.execute(_PING)
+        if time.monotonic() >= self._until:
+            self._until = time.monotonic() + KEPT_SECONDS
+            self._numbers = None
+            with suppress(DatabaseUnreachableError, DBAPIError), self._resources.session() as session:
+                session.execute(_LIMIT)
                 self._numbers = _count(session, self._resources.settings.import_stuck_seconds)
-                self._until = time.monotonic() + KEPT_SECONDS
         return self._numbers
 
 

@@ -46,8 +46,10 @@ def of_broker(numbers: BrokerNumbers) -> Iterator[Metric]:
     yield from _prunes(numbers.prunes)
 
 
-def of_database(numbers: DatabaseNumbers) -> Iterator[Metric]:
-    """Give the metrics of what PostgreSQL told."""
+def of_database(numbers: DatabaseNumbers | None) -> Iterator[Metric]:
+    """Give the metrics of what PostgreSQL told, if it did."""
+    if numbers is None:
+        return
     by_status = (((status,), number) for status, number in numbers.imports.items())
     yield _gauges("imports", "Imports by status, each counted up to a million.", ("status",), by_status)
     meaning = "Imports older than IBUTSU_TASKS_IMPORT_STUCK_SECONDS that have not ended, wherever they are."
