@@ -106,11 +106,12 @@ def _beat(beat: BeatState) -> Iterator[Metric]:
 
 
 def _prunes(records: Iterable[PruneRecord]) -> Iterator[Metric]:
-    records = [record for record in records if record.rule in RULES_BY_NAME]
-    ended = (((record.rule,), record.seen.replace(tzinfo=UTC).timestamp()) for record in records)
-    meaning = "When the last successful prune by a rule ended."
-    yield _gauges("prune_last_success_timestamp_seconds", meaning, ("rule",), ended)
-    rows = (((record.rule,), record.rows) for record in records)
+    by_rule = {record.rule: record for record in records if record.rule in RULES_BY_NAME}
+    ended = {rule: record.seen.replace(tzinfo=UTC).timestamp() for rule, record in by_rule.items()}
+    meaning = "When the last successful prune by a rule ended; 0: there was none."
+    ends = (((rule,), ended.get(rule, 0)) for rule in RULES_BY_NAME)
+    yield _gauges("prune_last_success_timestamp_seconds", meaning, ("rule",), ends)
+    rows = (((rule,), record.rows) for rule, record in by_rule.items())
     yield _gauges("prune_last_success_rows", "Rows of all tables that it deleted.", ("rule",), rows)
 
 
