@@ -82,13 +82,16 @@ class Holding(bootsteps.StartStopStep):
             with channel.conn_or_acquire() as client:
                 lease.renew(client, channel.qos.delivered, channel.is_taking)
                 recover_lapsed(client, lease.seconds)
-            tell()
-
-        def tell() -> None:
-            with channel.conn_or_acquire() as client:
                 report(client, lease, consumer)
 
-        self._renew, self._report = Renewer(renew), tell
+        def report_last() -> None:
+            # A broker that kept silent would do so for its whole time limit once more.
+            if not renewer.fails:
+                with channel.conn_or_acquire() as client:
+                    report(client, lease, consumer)
+
+        renewer = Renewer(renew)
+        self._renew, self._report = renewer, report_last
         self._renew()
         # A task of the solo pool runs in the loop, which then renews nothing. Elsewhere the loop renews: a
         # worker with a stuck one is to lose its lease, and a process with threads had better not fork.

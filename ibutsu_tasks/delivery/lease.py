@@ -110,15 +110,15 @@ class Renewer:
 
     def __init__(self, renew: Callable[[], None]) -> None:
         self._renew = renew
-        self._fails = False
+        self.fails = False
 
     def __call__(self) -> None:
         """Renew; a broker that does not answer is waited out."""
         try:
             self._renew()
         except (RedisError, OSError) as error:
-            if not self._fails:
+            if not self.fails:
                 logger.warning("The lease on what this worker holds could not be renewed: %s", error)
-            self._fails = True
+            self.fails = True
         else:
-            self._fails = False
+            self.fails = False

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from ibutsu_tasks.errors import DatabaseUnreachableError
 from ibutsu_tasks.operations.imports.reconciliation import count_open
 from ibutsu_tasks.operations.imports.records import STATUSES
 
@@ -62,11 +61,12 @@ class DatabaseReader:
         with self._resources.session() as session:
             session.execute(_PING)
         if time.monotonic() >= self._until:
-            self._until = time.monotonic() + KEPT_SECONDS
             self._numbers = None
-            with suppress(DatabaseUnreachableError, DBAPIError), self._resources.session() as session:
+            # A statement over its time limit; what passes by itself or is about the schema is raised.
+            with suppress(DBAPIError), self._resources.session() as session:
                 session.execute(_LIMIT)
                 self._numbers = _count(session, self._resources.settings.import_stuck_seconds)
+            self._until = time.monotonic() + KEPT_SECONDS
         return self._numbers
 
 

@@ -1,0 +1,74 @@
+"""What the metrics read of a real PostgreSQL."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from ibutsu_tasks.clock import utc_now
+from ibutsu_tasks.metrics import database
+from ibutsu_tasks.metrics.database import DatabaseNumbers, DatabaseReader
+from ibutsu_tasks.metrics.fleet import Fleet
+from ibutsu_tasks.resources import Resources
+from ibutsu_tasks.settings import load_settings
+from tests.factories import make_import
+
+if TYPE_CHECKING:
+    import pytest
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+
+def read(reader: DatabaseReader) -> DatabaseNumbers:
+    numbers = reader.read()
+    assert numbers is not None
+    return numbers
+
+
+def test_imports_are_counted_by_status(resources: Resources, session: Session) -> None:
+    old = utc_now() - timedelta(hours=1)
+    for status, created in (("pending", old), ("pending", utc_now()), ("running", old), ("done", old)):
+        make_import(session, b"", status=status, created=created)
+    session.commit()
+    numbers = read(DatabaseReader(resources))
+    assert numbers.imports == {"pending": 2, "running": 1, "done": 1, "error": 0}
+    assert numbers.stuck == 2
+    assert numbers.size_bytes > 1_000_000
+
+
+def test_what_is_counted_is_kept_and_bounded(
+    resources: Resources, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MOST_IMPORTS", 3)
+    reader = DatabaseReader(resources)
+    for number in range(5):
+        make_import(session, b"", status="done")
+        session.commit()
+        if not number:
+            assert read(reader).imports["done"] == 1
+    assert read(reader).imports["done"] == 1
+    assert read(DatabaseReader(resources)).imports["done"] == 3
+
+
+def test_a_count_that_takes_too_long_is_missing_and_the_database_is_there(
+    resources: Resources, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_LIMIT", text("set local statement_timeout = '0.1s'"))
+    with engine.begin() as connection:
+        connection.execute(text("lock table imports in access exclusive mode"))
+        page = Fleet(resources).text()
+    assert 'ibutsu_tasks_up{service="database"} 1.0' in page
+    assert "ibutsu_tasks_imports{" not in page
+
+
+def test_a_database_without_the_tables_is_down_in_one_sentence(
+    empty_database_url: str, broker_url: str
+) -> None:
+    settings = load_settings({"broker_url": broker_url, "database_url": empty_database_url}, environ={})
+    with closing(Resources(settings, "test")) as resources:
+        fleet = Fleet(resources)
+        for _ in range(2):
+            assert "is not Ibutsu's" in fleet.scrape().failures["database"]
