@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from ibutsu_tasks.database.silence import WatchedConnection
 from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError
 from ibutsu_tasks.settings.masking import Masker
 from ibutsu_tasks.temporary_errors import why_temporary
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 5
 SILENT_PEER_TIMEOUT_MILLISECONDS = 30_000
-"""A peer that stops answering in the middle of a query is given up after this."""
+"""A peer whose host takes nothing any more is given up after this; `silence.py` knows the others."""
 
 LOCK_TIMEOUT_SECONDS = 10
 """Most transactions take less; behind a longer one, such as a large import, the task is tried again."""
@@ -52,6 +53,7 @@ def build_engine(database_url: str, application_name: str) -> Engine:
         # Bound values of a failing statement are user data and may hold secrets.
         hide_parameters=True,
         connect_args={
+            "connection_factory": WatchedConnection,
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": f"{application_name}@{socket.gethostname()}"[:63],
             "keepalives_idle": 10,

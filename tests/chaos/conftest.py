@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select, text
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HELD_PREFIX, HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.database.models import Import, Result
+from tests.chaos.stage import Stage, open_stage
 from tests.commands import Running, role, services, until
 from tests.factories import make_import
 from tests.worker_system import import_message, message_text
@@ -130,6 +131,21 @@ def fleet(broker_url: str, database_url: str, session: Session, engine: Engine) 
     fleet = Fleet(broker_url, database_url, session, engine)
     yield fleet
     fleet.client.close()
+
+
+@pytest.fixture(scope="session")
+def _stage() -> Iterator[Stage]:
+    with open_stage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def stage(_stage: Stage) -> Iterator[Stage]:
+    """Servers behind proxies, with a worker; whatever a test leaves is set right after it."""
+    _stage.heard = len(_stage.worker.lines)
+    yield _stage
+    print("\n".join(_stage.new_output()))  # noqa: T201 - shown when a test fails
+    _stage.restore()
 
 
 def kill_all(running: Running) -> None:
