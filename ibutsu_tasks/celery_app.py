@@ -42,8 +42,8 @@ NO_BACKEND = "disabled://"
 CLIENT_TIMEOUT_SECONDS = 5
 """What a command waits for the broker to accept one thing."""
 
-ROLE_TIMEOUT_SECONDS = 30
-"""The same for a role that lives on: above kombu's health check, so that only a silent peer meets it."""
+ROLE_TIMEOUT_SECONDS = 10
+"""The same for a role that lives on, whose loop stands still meanwhile."""
 
 LOST_RESULT_SECONDS = 1
 """What the result of a killed process is waited for before its task counts as lost; Celery waits 10."""
@@ -141,6 +141,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = GOODBYE_TRIES
         app = create_celery_app(WORKER_NAME, settings)
         app.steps["consumer"].update(WORKER_STEPS)
+        app.events.dispatcher_cls = "ibutsu_tasks.delivery.events:Dispatcher"
         worker_health.install(app)
         return app
     beat_health.install(settings)

@@ -7,6 +7,7 @@ loop goes on.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
@@ -115,6 +116,8 @@ class Grace(bootsteps.StartStopStep):
         if seconds < math.inf:
             # The one task of a solo pool runs in the loop, which looks at no deadline until it is over.
             is_solo = isinstance(self._consumer.pool, SoloPool)
+            # Python gives its handlers up before it is gone: an alarm would kill it then.
+            atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
             signal.setitimer(signal.ITIMER_REAL, max(seconds + (0 if is_solo else SPARE_SECONDS), 0.001))
 
     def _end_now(self, *_: Any) -> None:

@@ -18,6 +18,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any, cast
 
 from kombu.transport import redis, virtual
+from redis.backoff import NoBackoff
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
 )
@@ -27,6 +28,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.retry import Retry
 
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.delivery.envelope import problem_of
@@ -279,6 +281,11 @@ class Channel(redis.Channel):
         client: Redis = super()._create_client(asynchronous)  # type: ignore[misc]  # not in its stubs
         client.set_response_callback("BRPOP", self._check)
         return client
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        # redis-py's retries are nested: a silent server would hold the worker's loop for minutes.
+        params = super()._connparams(asynchronous)  # type: ignore[misc]  # not in its stubs
+        return {**params, "retry": Retry(NoBackoff(), 0)}
 
     def _check(self, answer: Any, **_: Any) -> Any:
         """Give the answer to BRPOP, a list and its item; None, as for no item, when that is set aside."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 30
 IMPATIENT_WORKER = str(Path(__file__).with_name("impatient_worker.py"))
 ROOT = str(Path(__file__).parents[2])
-SOON = "health_check_interval=3&socket_timeout=5"
+SOON = "health_check_interval=2&socket_timeout=3"
 """Options of the broker's URL with which its silence is noticed soon; else it takes a minute."""
 
 LEASE_SECONDS = 4
@@ -216,6 +216,7 @@ def open_stage() -> Iterator[Stage]:
                 address = f"postgresql://{url.username}@127.0.0.1:{database.port}/{url.database}"
                 env = services(f"redis://127.0.0.1:{broker.port}/0?{SOON}", address)
                 env |= {"IBUTSU_TASKS_LEASE_SECONDS": str(LEASE_SECONDS), "PYTHONPATH": ROOT}
+                env |= {"IBUTSU_TASKS_HEARTBEAT_DIR": str(data_dir)}
                 stage = Stage(servers, database, broker, env)
                 yield stage
                 stage.close()

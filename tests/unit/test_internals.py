@@ -1,19 +1,31 @@
-"""What `ibutsu_tasks/delivery` reaches into, compared with what is installed: a new release fails here."""
+"""What the project reaches into, compared with what is installed: a new release fails here."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ibutsu_tasks.delivery
+from ibutsu_tasks.beat.scheduler import REMOTE_CONTROL_OUTAGES
 from ibutsu_tasks.broker import layout
+from ibutsu_tasks.tasks.outages import Said
+from ibutsu_tasks.tasks.reconciliation import MAIN_PROCESS
 
 ROOM = Path(ibutsu_tasks.delivery.__file__).parent
+
+REACH = re.compile(
+    r"^from (celery\.(app\.(trace|backends)|apps|backends|beat|bootsteps|concurrency|events|loaders)"
+    r"|celery\.(schedules|worker)|kombu\.(transport|pidbox)|billiard|flower)|^import (billiard|flower)"
+    r"|(Read from|Written for) [Ck]",
+    re.MULTILINE,
+)
+"""What a module that needs more than the documented names has in its text."""
 
 ATTRIBUTES = {
     "kombu.transport.redis:Channel": (
@@ -29,11 +41,30 @@ ATTRIBUTES = {
     "celery.worker.consumer.consumer:Consumer": (
         "create_task_handler on_unknown_message on_invalid_task on_decode_error on_unknown_task"
     ),
-    "celery.worker.state": "reserved_requests active_requests should_stop should_terminate",
-    "celery.worker.request:Request": "_apply_result message",
+    "celery.worker.state": (
+        "reserved_requests active_requests scheduled_requests should_stop should_terminate maybe_shutdown"
+    ),
+    "celery.worker.request:Request": "_apply_result message send_event",
     "celery.apps.worker": "on_cold_shutdown safe_say",
-    "celery.bootsteps": "RUN StartStopStep",
+    "celery.bootsteps": "RUN CLOSE TERMINATE StartStopStep",
     "celery.concurrency.solo": "TaskPool",
+    "billiard.pool": "GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT",
+    "celery.app.backends": "BACKEND_ALIASES by_url",
+    "celery.app.trace": "LOG_RETRY LOG_RECEIVED",
+    "celery.backends.redis:RedisBackend": "store_result on_connection_error get_key_for_task encode",
+    "celery.beat:Scheduler": "setup_schedule merge_inplace tick close",
+    "celery.app.events:Events": "dispatcher_cls",
+    "celery.events:EventDispatcher": "send",
+    "celery.loaders.app:AppLoader": "import_from_cwd read_configuration import_module",
+    "celery.schedules:crontab": "remaining_delta",
+    "celery.worker.components": "Timer Pool",
+    "celery.worker.consumer.consumer": "maybe_shutdown",
+    "flower.app:Flower": "start_http_server find_handler",
+    "flower.events": "EventReceiver",
+    "flower.views.monitor:Metrics": "get",
+    "kombu.pidbox:Mailbox": "_publish _collect",
+    "kombu.transport": "TRANSPORT_ALIASES",
+    "kombu.transport.virtual:Channel": "_get",
 }
 
 SOURCES = {
@@ -46,6 +77,18 @@ SOURCES = {
     "celery.worker.consumer.consumer:Consumer.on_connection_error_after_connected": "fe476c41c5560378",
     "celery.apps.worker:on_cold_shutdown": "1a62d60b7543eacc",
 }
+
+SPOKEN = {
+    "celery.worker.consumer.consumer:Consumer.start": [Said.FREQUENT_RESTARTS, "maybe_shutdown()"],
+    "celery.worker.consumer.consumer:Consumer.ensure_connected": ["callback=maybe_shutdown"],
+    "celery.worker.consumer.connection:Connection.start": [Said.CONNECTED],
+    "celery.beat": list(REMOTE_CONTROL_OUTAGES),
+    "celery.beat:Service.sync": ["self.scheduler.close()"],
+    "celery.beat:Service.start": ["self.scheduler.tick()"],
+    "flower.events": ["EventReceiver("],
+    "billiard.process": [f"'{MAIN_PROCESS}'"],
+}
+"""Words in their source by which ours hears of something, or calls of theirs that ours stand in for."""
 
 
 def look_up(path: str) -> Any:
@@ -72,6 +115,20 @@ def test_what_was_replaced_is_what_was_read(path: str) -> None:
     )
 
 
+@pytest.mark.parametrize("path", SPOKEN)
+def test_what_is_said_or_called_is_what_was_read(path: str) -> None:
+    source = inspect.getsource(look_up(path))
+    missing = [words for words in SPOKEN[path] if words not in source]
+    assert not missing, (
+        f"{path} has no {missing} any more: `ibutsu_tasks/delivery/README.md` says who needs it"
+    )
+
+
+def test_the_words_about_the_broker_are_celerys() -> None:
+    theirs = look_up("celery.worker.consumer.consumer")
+    assert (theirs.CONNECTION_ERROR, theirs.CONNECTION_RETRY) == (Said.CANNOT_CONNECT, Said.CONNECTION_LOST)
+
+
 def test_the_keys_are_kombus() -> None:
     channel, transport = look_up("kombu.transport.redis:Channel"), look_up("kombu.transport.redis")
     assert (channel.unacked_key, channel.unacked_index_key) == (layout.UNACKED, layout.UNACKED_INDEX)
@@ -83,3 +140,10 @@ def test_all_that_is_used_is_listed() -> None:
     listed = (ROOM / "README.md").read_text(encoding="utf-8")
     names = {name for names in ATTRIBUTES.values() for name in names.split() if name.startswith("_")}
     assert [name for name in names if f"`{name}" not in listed] == []
+
+
+def test_all_that_reaches_into_celery_and_its_kind_is_listed() -> None:
+    listed = (ROOM / "README.md").read_text(encoding="utf-8")
+    files = [path for path in ROOM.parent.rglob("*.py") if REACH.search(path.read_text(encoding="utf-8"))]
+    places = [str(path.relative_to(ROOM if path.is_relative_to(ROOM) else ROOM.parent)) for path in files]
+    assert [place for place in places if f"`{place}`" not in listed] == []
