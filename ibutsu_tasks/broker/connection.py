@@ -10,7 +10,7 @@ from redis.retry import Retry
 
 from ibutsu_tasks.errors import BrokerUnreachableError
 from ibutsu_tasks.settings.masking import Masker
-from ibutsu_tasks.settings.redis_url import RedisAddress, read_addresses
+from ibutsu_tasks.settings.redis_url import RedisAddress, read_address
 
 TIMEOUT_SECONDS = 5.0
 HEALTH_CHECK_SECONDS = 25
@@ -19,13 +19,13 @@ _TIMEOUTS = {"socket_timeout", "socket_connect_timeout"}
 
 
 def address_of(url: str) -> RedisAddress:
-    """Take the URL of a setting apart; of several separated by `;` (fail-over), the first is meant."""
-    return read_addresses(url)[0]
+    """Take the URL of a setting apart."""
+    return read_address(url)
 
 
 def celery_url(url: str) -> str:
-    """Give a URL, or several, without options: kombu and Celery misread them and are given them apart."""
-    return ";".join(address.bare_url for address in read_addresses(url))
+    """Give a URL without options: kombu and Celery misread them and are given them apart."""
+    return address_of(url).bare_url
 
 
 def celery_options(url: str, timeout_seconds: float, *, at_most: bool = False) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Pulse:
         self.signs: Callable[[], Signs] = starting
         self.look: Callable[[Redis], None] = ping
         self._directory = heartbeat.private_directory(settings.heartbeat_dir)
-        self._client = None if role == "flower" else _client_of(settings)
+        self._client = None if role == "flower" else build_client(settings.require_broker(), ANSWER_SECONDS)
         self._started_at = _now()
         self._ticked = self._answered = time.monotonic()
         self._next_write = 0.0
@@ -184,12 +184,6 @@ class Pulse:
             self._ended.set()
             with self._lock, suppress(OSError):
                 os.unlink(heartbeat.path_of(self._directory, self.role, heartbeat.host_name(), pid))
-
-
-def _client_of(settings: Settings) -> Redis | None:
-    """Give a client of the broker; None where several are named: which of them is used, only kombu knows."""
-    url = settings.require_broker()
-    return None if ";" in url else build_client(url, ANSWER_SECONDS)
 
 
 def _now() -> str:

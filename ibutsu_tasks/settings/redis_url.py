@@ -102,25 +102,26 @@ class RedisAddress:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def read_addresses(urls: str) -> list[RedisAddress]:
-    """Give the Redis a setting names, or all of them, separated by `;`. Raises UnusableError."""
-    return [_read(url)[1] for url in split_urls(urls)]
+def read_address(url: str) -> RedisAddress:
+    """Give the Redis a setting names. Raises UnusableError."""
+    return _read(url)[1]
 
 
 def broker_url(value: str) -> str:
-    """Check one Redis URL or several separated by `;`, and quote their passwords."""
-    read = [_read(url) for url in split_urls(value)]
-    alike = {repr((address.options, address.tls, bool(address.path))) for _, address in read}
-    if len(alike) > 1:
-        raise UnusableError("names several URLs whose options or schemes differ; Celery uses them all alike")
-    return ";".join(url for url, _ in read)
+    """Check one Redis URL, and quote its password.
+
+    Celery would go over from one URL to another, and leave messages, leases and the lead of beat behind.
+    """
+    if len(split_urls(value)) > 1:
+        raise UnusableError("names several URLs; name one that always leads to the primary")
+    return _read(value)[0]
 
 
 def backend_url(value: str) -> str:
     """Check one Redis URL, and quote its password."""
     if len(split_urls(value)) > 1:
         raise UnusableError("names several URLs; Celery keeps results in one")
-    return broker_url(value)
+    return _read(value)[0]
 
 
 def _read(value: str) -> tuple[str, RedisAddress]:

@@ -23,7 +23,6 @@ OPTIONS = "health_check_interval=30&socket_timeout=2.5&max_connections=20&db=3&r
         ),
         ("redis+socket://:pw@/run/v.sock?db=1", "redis+socket://:pw@/run/v.sock?virtual_host=1"),
         ("REDISS://host/0?ssl_cert_reqs=CERT_NONE", "rediss://host:6379/0"),
-        ("redis://one:1/0;redis://two:2/0", "redis://one:1/0;redis://two:2/0"),
     ],
 )
 def test_celery_is_given_urls_without_options(url: str, bare: str) -> None:

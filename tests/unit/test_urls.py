@@ -98,7 +98,7 @@ def test_parts_of_a_database_make_a_url_that_is_taken(host: str) -> None:
         ("redis://h/0?db", "without a value"),
         ("redis://h/0?soket_timeout=1", r"not known \(there is socket_timeout\): 'soket_timeout'"),
         ("redis://h/0?pass%77ord=x", "not known"),
-        ("redis://h/0;rediss://h/0", "options or schemes differ"),
+        ("redis://h/0;redis://i/0", "several URLs"),
         ("redis://h/0?max_connections=1", "max_connections that must be at least 2"),
     ],
 )
