@@ -24,6 +24,7 @@ from ibutsu_tasks.logs import configure_role_logs
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import Settings, load_settings
+from ibutsu_tasks.settings.scratch import use_scratch
 from ibutsu_tasks.tasks import TASK_MODULES
 from ibutsu_tasks.tasks.base import DatabaseCelery, DatabaseTask
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE, RECONCILE_IMPORTS
@@ -127,6 +128,7 @@ def create_scheduler_app(settings: Settings) -> DatabaseCelery:
 def create_app_variant(variant: str, settings: Settings | None = None) -> Celery:
     """Build what `celery -A ibutsu_tasks:<variant>_app` runs: `worker`, `scheduler` or `flower`."""
     settings = settings or load_settings()
+    use_scratch(settings.scratch_dir)
     _log_as_set(settings, ROLES[variant])
     if variant == "flower":
         return create_broker_celery_app(FLOWER_NAME, settings)

@@ -14,6 +14,7 @@ from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import Settings, read_settings
+from ibutsu_tasks.settings.scratch import use_scratch
 from ibutsu_tasks.settings.sources import LOCAL_STACK
 
 if TYPE_CHECKING:
@@ -40,14 +41,16 @@ class CliState:
 
     @cached_property
     def settings(self) -> Settings:
-        """The same, all usable; says on stderr what has no effect, and that a running local stack is used.
+        """The same, all usable; from now on temporary files lie in the directory they name.
 
-        Raises SettingsError that lists every problem.
+        Says on stderr what has no effect, and that a running local stack is used. Raises SettingsError that
+        lists every problem, or says that the directory cannot be written.
         """
         settings = self.readable_settings
         for remark in settings.remarks:
             self.output.say(f"[yellow]Warning:[/] {plain(remark)}")
         settings.require_usable()
+        use_scratch(settings.scratch_dir)
         if settings.sources.get("broker_url") == LOCAL_STACK:
             self.output.say(f"[dim]Using the local stack on {plain(str(settings.data_dir))}.[/]")
         return settings

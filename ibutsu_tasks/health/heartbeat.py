@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-VARIABLE = "IBUTSU_TASKS_HEARTBEAT_DIR"
+VARIABLE = "IBUTSU_TASKS_SCRATCH_DIR"
 
 ROLES = ("worker", "beat", "flower")
 

@@ -72,7 +72,7 @@ class Pulse:
         self.role, self.node = role, f"{role}@{heartbeat.host_name()}"
         self.signs: Callable[[], Signs] = starting
         self.look: Callable[[Redis], None] = ping
-        self._directory = heartbeat.private_directory(settings.heartbeat_dir)
+        self._directory = heartbeat.private_directory(settings.scratch_dir)
         self._client = None if role == "flower" else build_client(settings.require_broker(), ANSWER_SECONDS)
         self._started_at = _now()
         self._ticked = self._answered = time.monotonic()

@@ -176,9 +176,9 @@ class Settings:
         parse=parse_project_ages,
         default_text="none",
     )
-    heartbeat_dir: Path | None = setting(
-        "IBUTSU_TASKS_HEARTBEAT_DIR",
-        "Where worker, beat and Flower write the heartbeat that `probe` reads.",
+    scratch_dir: Path | None = setting(
+        "IBUTSU_TASKS_SCRATCH_DIR",
+        "The one directory that is written to: heartbeats for `probe`, files too large for memory.",
         parse=values.directory,
         default_text="$TMPDIR, else /tmp",
     )
@@ -272,7 +272,7 @@ class Settings:
             "result_backend": self.broker_url,
             "postgresql_sslmode": "prefer",
             "worker_hostname": f"celery@{socket.gethostname()}",
-            "heartbeat_dir": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - shown, not used
+            "scratch_dir": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - shown, not used
         }
         value, row = getattr(self, name), setting_rows()[name]
         value = unset.get(name) if value is None else value

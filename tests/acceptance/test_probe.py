@@ -33,7 +33,7 @@ MISSING_RUN = '"00000000-0000-4000-8000-000000000000"'
 
 @pytest.fixture
 def env(broker_url: str, database_url: str, tmp_path: Path) -> dict[str, str]:
-    return services(broker_url, database_url) | {"IBUTSU_TASKS_HEARTBEAT_DIR": str(tmp_path)}
+    return services(broker_url, database_url) | {"IBUTSU_TASKS_SCRATCH_DIR": str(tmp_path)}
 
 
 def holds(question: str, env: dict[str, str], *options: str) -> bool:
@@ -103,9 +103,9 @@ def test_what_is_answered_at_once_is_what_the_command_line_answers(
         assert (gone.returncode, "is gone" in gone.stdout) == (1, True)
 
 
-def test_a_heartbeat_directory_named_in_a_dotenv_is_found(env: dict[str, str], tmp_path: Path) -> None:
-    own = {name: value for name, value in env.items() if name != "IBUTSU_TASKS_HEARTBEAT_DIR"}
-    (tmp_path / ".env").write_text(f"IBUTSU_TASKS_HEARTBEAT_DIR={tmp_path}\n", encoding="utf-8")
+def test_a_scratch_directory_named_in_a_dotenv_is_found(env: dict[str, str], tmp_path: Path) -> None:
+    own = {name: value for name, value in env.items() if name != "IBUTSU_TASKS_SCRATCH_DIR"}
+    (tmp_path / ".env").write_text(f"IBUTSU_TASKS_SCRATCH_DIR={tmp_path}\n", encoding="utf-8")
     with role("beat", env=own, cwd=tmp_path) as beat:
         until(lambda: run("probe", "ready", env=own, cwd=tmp_path).returncode == 0)
         assert f"process {beat.process.pid}" in run("probe", "ready", env=own, cwd=tmp_path).stdout
@@ -187,7 +187,7 @@ def test_a_broker_outage_leaves_every_role_live_and_none_ready_that_needs_it(
 ) -> None:
     port = dead_port()
     broker_url = f"redis://127.0.0.1:{port}/0"
-    env = services(broker_url, database_url) | {"IBUTSU_TASKS_HEARTBEAT_DIR": str(tmp_path)}
+    env = services(broker_url, database_url) | {"IBUTSU_TASKS_SCRATCH_DIR": str(tmp_path)}
     directory = private_directory(tmp_path)
     with role("worker", env=env), role("beat", env=env):
         # They start without a broker.

@@ -39,7 +39,7 @@ def client(broker_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def env(broker_url: str, database_url: str, tmp_path: Path) -> dict[str, str]:
-    own = {"IBUTSU_TASKS_HEARTBEAT_DIR": str(tmp_path), "PYTHONPATH": ROOT}
+    own = {"IBUTSU_TASKS_SCRATCH_DIR": str(tmp_path), "PYTHONPATH": ROOT}
     return services(broker_url, database_url) | own
 
 

@@ -46,7 +46,7 @@ def probe(
     container, and without a word to the broker.
     """
     settings = state_of(context, json_wanted=json_wanted).readable_settings
-    answers = ask(question, private_directory(settings.heartbeat_dir), role, node)
+    answers = ask(question, private_directory(settings.scratch_dir), role, node)
     return Result(
         {"answers": [one._asdict() for one in answers]},
         [plain(sentence) for sentence in sentences(answers)],

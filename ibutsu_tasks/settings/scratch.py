@@ -1,0 +1,30 @@
+"""The one directory that roles and commands write to: heartbeats, and what is too large for memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def use_scratch(directory: Path | None) -> None:
+    """Have the temporary files of this process and its children lie in `directory`; None changes nothing.
+
+    Raises SettingsError when it cannot be written.
+    """
+    if directory is None:
+        return
+    if not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK, effective_ids=True)):
+        raise SettingsError(
+            f"IBUTSU_TASKS_SCRATCH_DIR names {directory}, which is no directory that can be written.",
+            "Name one that can, or mount one there.",
+        )
+    os.environ["TMPDIR"] = str(directory)
+    if tempfile := sys.modules.get("tempfile"):
+        # It reads the variable once, and may have.
+        vars(tempfile)["tempdir"] = None
