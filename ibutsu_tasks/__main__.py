@@ -10,10 +10,15 @@ from ibutsu_tasks import __version__
 from ibutsu_tasks.text import streams
 
 INTERRUPTED = 130
+TERMINATED = 143
+
+FIRST_PROCESS = 1
 
 
 def main() -> None:
     """Answer `--version` and plain probes before anything is imported; leave the rest to the command line."""
+    if os.getpid() == FIRST_PROCESS:
+        _end_on_sigterm()
     sink, code = streams.prepare(), INTERRUPTED
     # In the first moments, Ctrl-C comes while the command line is still being imported.
     with suppress(KeyboardInterrupt):
@@ -22,6 +27,16 @@ def main() -> None:
         sys.stderr.write(f"Error: {problem}\nTry: free space there, or write somewhere else.\n")
         code = code or 1
     sys.exit(code)
+
+
+def _end_on_sigterm() -> None:
+    """Let SIGTERM end the first process of a container: Linux gives it no signal that it does not handle.
+
+    Roles and commands that end in good order put their own handlers in its place.
+    """
+    import signal  # noqa: PLC0415 - no probe needs it
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
 
 
 def _run() -> int:
