@@ -120,6 +120,7 @@ IMPORTING_LATE = {
     "__init__.py": "an application is built when it is asked for",
     "__main__.py": "the version is told, and a probe answered, before anything else is imported",
     "broker/layout.py": "kombu is needed for the messages of killed workers alone",
+    "cli/__init__.py": "few commands have a log",
     "cli/dead/session.py": "the database is needed for the row of an import alone",
     "cli/output.py": "Rich is needed for a table or a coloured line",
     "doctor/settings.py": "SQLAlchemy is needed when the database's address is among what is checked",

@@ -20,7 +20,6 @@ from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.options import setting_option
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.cli.result import Result, failure
-from ibutsu_tasks.cli.role_logs import ROLES, begin_log
 from ibutsu_tasks.cli.state import CliState
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
 from ibutsu_tasks.text.quoting import cut
@@ -69,6 +68,8 @@ COMMANDS = (
     CommandRow("config", "config", "Show every setting with its value and where it came from.", "Look"),
     CommandRow("db", "db", "Create the tables in an empty database.", "Set up"),
 )
+
+ROLES = frozenset({"up", "worker", "beat", "flower"})
 
 _ROWS = {row.name: row for row in COMMANDS}
 
@@ -186,8 +187,16 @@ def root(
     """Keep the options given before the command's name; nothing is read yet."""
     options = {"broker_url": broker_url, "database_url": database_url, "data_dir": data_dir}
     context.obj = CliState({name: value for name, value in options.items() if value is not None}, env_file)
-    if context.invoked_subcommand in ROLES:
-        begin_log(context.obj, context.invoked_subcommand, context.meta[WORDS])
+    command, words = context.invoked_subcommand, context.meta[WORDS]
+    if command and _lives_on(command, words):
+        from ibutsu_tasks.cli.role_logs import begin_log  # noqa: PLC0415 - few commands have a log
+
+        begin_log(context.obj, command, words)
+
+
+def _lives_on(command: str, words: list[str]) -> bool:
+    # `metrics` only with a port.
+    return command in ROLES or (command == "metrics" and any(word.startswith("--port") for word in words))
 
 
 def main() -> int:

@@ -59,7 +59,7 @@ def drain(state: CliState, node: str | None, timeout_seconds: float) -> Result:
 
 
 def _workers(settings: Settings, node: str | None) -> list[Heartbeat]:
-    directory = private_directory(settings.heartbeat_dir)
+    directory = private_directory(settings.scratch_dir)
     try:
         found = read_all(directory)
     except OSError as error:

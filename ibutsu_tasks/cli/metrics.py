@@ -13,7 +13,7 @@ from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.health import metrics
 from ibutsu_tasks.health.pages import pages
 from ibutsu_tasks.health.server import HealthServer
-from ibutsu_tasks.logs import configure_logs
+from ibutsu_tasks.logs import configure_role_logs
 from ibutsu_tasks.metrics.fleet import Fleet
 from ibutsu_tasks.resources import Resources
 
@@ -44,7 +44,7 @@ def serve(settings: Settings, port: int) -> int:
 
     Raises SettingsError when no broker is named or the port cannot be opened.
     """
-    configure_logs(settings.log_level, settings.log_format, settings.mask)
+    configure_role_logs(settings, ROLE)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     with closing(Resources(settings, ROLE)) as resources:

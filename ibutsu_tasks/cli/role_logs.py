@@ -13,8 +13,6 @@ from ibutsu_tasks.settings import Settings, read_settings, setting_rows
 if TYPE_CHECKING:
     from ibutsu_tasks.cli.state import CliState
 
-ROLES = frozenset({"up", "worker", "beat", "flower", "metrics"})
-
 HELP = frozenset({"-h", "--help"})
 
 

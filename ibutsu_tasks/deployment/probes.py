@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ibutsu_tasks.deployment.fleet import named
 from ibutsu_tasks.deployment.limited import side_by_side
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
-from ibutsu_tasks.health.server import PAGES
+from ibutsu_tasks.health.pages import PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

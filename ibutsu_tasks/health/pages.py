@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ibutsu_tasks.health.heartbeat import Heartbeat
 
 
+PAGES = {f"/{question}z": question for question in QUESTIONS}
+
+
 class Page(NamedTuple):
     """What is answered to a request."""
 
@@ -28,7 +31,7 @@ def pages_of(heartbeat: Callable[[], Heartbeat]) -> Callable[[str], Page]:
     def answer_of(question: str) -> Callable[[], Answer]:
         return lambda: answer(question, heartbeat(), time.monotonic())
 
-    answers = {f"/{question}z": answer_of(question) for question in QUESTIONS}
+    answers = {path: answer_of(question) for path, question in PAGES.items()}
     return pages(answers, lambda: metrics.text(metrics.of_process(heartbeat(), time.monotonic())))
 
 

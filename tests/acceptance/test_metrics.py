@@ -34,7 +34,7 @@ MISSING_RUN = '"00000000-0000-4000-8000-000000000000"'
 
 @pytest.fixture
 def env(broker_url: str, database_url: str, tmp_path: Path) -> dict[str, str]:
-    own = {"IBUTSU_TASKS_HEARTBEAT_DIR": str(tmp_path), "IBUTSU_TASKS_HEALTH_ADDRESS": "127.0.0.1"}
+    own = {"IBUTSU_TASKS_SCRATCH_DIR": str(tmp_path), "IBUTSU_TASKS_HEALTH_ADDRESS": "127.0.0.1"}
     return services(broker_url, database_url) | own | {"IBUTSU_TASKS_LEASE_SECONDS": "4"}
 
 

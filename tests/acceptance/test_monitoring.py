@@ -119,7 +119,7 @@ def test_a_real_prometheus_scrapes_the_fleet_and_answers_every_query_of_the_dash
 ) -> None:
     health_port, exporter_port = dead_port(), dead_port()
     env = services(broker_url, database_url) | {
-        "IBUTSU_TASKS_HEARTBEAT_DIR": str(tmp_path),
+        "IBUTSU_TASKS_SCRATCH_DIR": str(tmp_path),
         "IBUTSU_TASKS_HEALTH_ADDRESS": "127.0.0.1",
     }
     with ExitStack() as stack:

@@ -216,7 +216,7 @@ def open_stage() -> Iterator[Stage]:
                 address = f"postgresql://{url.username}@127.0.0.1:{database.port}/{url.database}"
                 env = services(f"redis://127.0.0.1:{broker.port}/0?{SOON}", address)
                 env |= {"IBUTSU_TASKS_LEASE_SECONDS": str(LEASE_SECONDS), "PYTHONPATH": ROOT}
-                env |= {"IBUTSU_TASKS_HEARTBEAT_DIR": str(data_dir)}
+                env |= {"IBUTSU_TASKS_SCRATCH_DIR": str(data_dir)}
                 stage = Stage(servers, database, broker, env)
                 yield stage
                 stage.close()

@@ -16,7 +16,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-CONSTRAINTS = ROOT / "constraints.txt"
+CONSTRAINTS = ROOT / ".constraints.txt"
 
 SUITE, SUITE_PYTHON = "trixie", "3.13"
 MIRROR = "http://deb.debian.org/debian"

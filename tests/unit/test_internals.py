@@ -58,6 +58,7 @@ ATTRIBUTES = {
     "celery.loaders.app:AppLoader": "import_from_cwd read_configuration import_module",
     "celery.schedules:crontab": "remaining_delta",
     "celery.worker.components": "Timer Pool",
+    "celery.worker.control": "Panel",
     "celery.worker.consumer.consumer": "maybe_shutdown",
     "flower.app:Flower": "start_http_server find_handler",
     "flower.events": "EventReceiver",

@@ -36,4 +36,4 @@ def metrics(
 
     if port is None:
         return page.show(state)
-    raise typer.Exit(page.serve(state.role_settings, port))
+    raise typer.Exit(page.serve(state.settings, port))

@@ -1,8 +1,8 @@
 """A record of every prune, whoever started it. It lies in Redis, for the tables are the API server's.
 
-A list holds the ids of the last 1,000 prunes, newest first, a hash the record of each as JSON, and another one
-for each rule the record of the last that ended well. A record is written before the first row goes, renewed
-while rows go and completed at the end, so that a killed prune leaves one without an end. When Redis cannot be
+A list holds the ids of the last 1,000 prunes, a hash the record of each as JSON, and another hash for each
+rule the record of the last that ended well. A record is written before the first row goes, renewed while
+rows go and completed at the end, so that a killed prune leaves one without an end. When Redis cannot be
 reached the prune runs all the same, and one sentence says that no record is kept.
 """
 
