@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BELONGS = "belongs to another user"
+MOST_CHARACTERS = 1_000_000
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -61,9 +62,12 @@ def open_own(path: Path | str, flags: int) -> int:
 
 
 def read_own(path: Path | str) -> str:
-    """Give the text of a file of our own. Raises OSError and UnicodeDecodeError."""
+    """Give the text of a file of our own, its beginning where it is none that we would write.
+
+    Raises OSError and UnicodeDecodeError.
+    """
     with open(open_own(path, os.O_RDONLY), encoding="utf-8") as file:
-        return file.read()
+        return file.read(MOST_CHARACTERS)
 
 
 def write_own(path: Path | str, text: str) -> None:

@@ -105,9 +105,14 @@ def why_foreign(data_dir: Path) -> str:
 
 def _load(path: Path) -> StackRecord | None:
     try:
-        return StackRecord(**json.loads(read_own(path)))
-    except (OSError, ValueError, TypeError):
+        record = StackRecord(**json.loads(read_own(path)))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    values: dict[str, object] = asdict(record)
+    is_sound = isinstance(values.pop("pid"), int) and all(
+        isinstance(one, str | None) for one in values.values()
+    )
+    return record if is_sound else None
 
 
 def _already_running(data_dir: Path) -> str:

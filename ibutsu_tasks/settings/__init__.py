@@ -332,7 +332,7 @@ def read_settings(
     reader.read(rows.values(), options or {})
     reader.note_misspellings(variable for row in rows.values() for variable in row.variables)
     reader.values.setdefault("data_dir", default_data_dir(reader.environ))
-    reader.add_local_stack({row.name: row.group for row in rows.values() if row.group})
+    reader.add_local_stack(rows)
     return Settings(
         **reader.values, sources=reader.sources, problems=reader.problems, remarks=tuple(reader.remarks)
     )

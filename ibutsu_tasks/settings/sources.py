@@ -222,21 +222,18 @@ class SettingReader:
         for place in self.places:
             self.remarks += _misspellings(place, names)
 
-    def add_local_stack(self, groups: Mapping[str, str]) -> None:
-        """Use a running stack only when neither service is set: half of each would mix two systems.
-
-        `groups` gives the group of the settings that have one.
-        """
+    def add_local_stack(self, rows: Mapping[str, Row]) -> None:
+        """Use a running stack only when neither service is set: half of each would mix two systems."""
         if INSTEAD_OF_A_STACK & self.sources.keys():
             return
         record = stack_record.read_record(self.values["data_dir"])
         if record is None:
             return
-        taken = {groups.get(name, name) for name in self.sources}
+        taken = {rows[name].group or name for name in self.sources}
         for name, value in asdict(record).items():
-            if name != "pid" and value is not None and groups.get(name, name) not in taken:
-                self.values[name] = value
-                self.sources[name] = LOCAL_STACK
+            row = rows.get(name)
+            if row is not None and value is not None and (row.group or name) not in taken:
+                self._take(row, value, LOCAL_STACK)
 
 
 def _in_words(place: str) -> str:

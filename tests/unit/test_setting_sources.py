@@ -97,6 +97,32 @@ def test_the_password_of_flower_goes_to_no_other_page() -> None:
     assert load(FLOWER_BASIC_AUTH="me:pw").flower_url is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "1", "[" * 100_000, '{"pid": 1}', '{"pid": "1", "broker_url": "a", "database_url": "b"}'),
+        '{"pid": 1, "broker_url": [], "database_url": {}}',
+        '{"pid": 1, "broker_url": "redis://h", "database_url": "postgresql://h/n", "more": 1}',
+        '{"pid": 1, "broker_url": "redis://h", "database_url": "postgresql://h/n"}' + " " * 2_000_000 + "x",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_garbled_record_of_a_stack_is_none(tmp_path: Path, text: str) -> None:
+    with stack_record.hold_stack_lock(tmp_path):
+        stack_record.write_own(tmp_path / "stack.json", text)
+        settings = load(IBUTSU_TASKS_DATA_DIR=str(tmp_path))
+        assert settings.broker_url is None or text.endswith("x")
+
+
+@pytest.mark.parametrize("url", ["", "x", "amqp://h", "redis://h:0", "redis://h/\x1b"])
+def test_what_a_record_of_a_stack_says_is_checked(tmp_path: Path, url: str) -> None:
+    record = stack_record.StackRecord(1, url, "postgresql://h/n")
+    with stack_record.hold_stack_lock(tmp_path):
+        stack_record.write_record(tmp_path, record)
+        with pytest.raises(SettingsError, match="local stack"):
+            load(IBUTSU_TASKS_DATA_DIR=str(tmp_path))
+
+
 def test_a_local_stack_does_not_mix_with_a_password_of_flower(tmp_path: Path) -> None:
     record = stack_record.StackRecord(1, "redis+socket:///x.sock", "postgresql://h/n", "http://l:1", "op:pw")
     with stack_record.hold_stack_lock(tmp_path):

@@ -174,7 +174,10 @@ def test_a_running_stack_is_found_and_explicit_variables_win(tmp_path: Path) -> 
     with stack_record.hold_stack_lock(data_dir):
         stack_record.write_record(data_dir, record)
         found = load(**environ)
-        assert (found.broker_url, found.database_uri) == (record.broker_url, DATABASE)
+        assert (found.broker_url, found.database_uri) == (
+            record.broker_url,
+            load(SQLALCHEMY_DATABASE_URI=DATABASE).database_uri,
+        )
         assert found.source("broker_url") == "local stack"
         explicit = load(**environ, CELERY_BROKER_URL=BROKER)
         assert (explicit.broker_url, explicit.database_uri) == (BROKER, None), "never half of each"
