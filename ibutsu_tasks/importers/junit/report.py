@@ -12,8 +12,9 @@ from ibutsu_tasks.importers.junit.open_suites import OpenSuites
 from ibutsu_tasks.importers.junit.properties import Properties
 from ibutsu_tasks.importers.junit.remainder import Remainder
 from ibutsu_tasks.importers.junit.stated import stated_duration
+from ibutsu_tasks.importers.junit.words import UNKNOWN_OUTCOME, note_contradiction, take_words
 from ibutsu_tasks.importers.spool import Spool, TextSink
-from ibutsu_tasks.importers.statuses import RED, counted_statuses, names_red, stated_statuses
+from ibutsu_tasks.importers.statuses import names_red
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +28,6 @@ MAX_ELEMENT_DEPTH = MAX_SUITE_DEPTH + 32
 MAX_CASE_ELEMENTS = 100_000
 """Properties, texts and foreign elements of one test case."""
 
-_UNKNOWN_OUTCOME = (
-    "which is no known outcome; the test case counts as passed unless something else says how it ended"
-)
 _SUITE_ELEMENTS = frozenset({"testsuites", "testsuite"})
 
 
@@ -140,7 +138,7 @@ class JUnitReport:
                 self.remainder.add_element(case, name, attributes, None)
             return
         if not self._open and case.statuses is None and names_red(name):
-            what = f"holds <{shown(name)}>, {_UNKNOWN_OUTCOME}; it is in data.elements"
+            what = f"holds <{shown(name)}>, {UNKNOWN_OUTCOME}; it is in data.elements"
             self._stream.note("red element", what)
         if self._open:
             self._open[-1].is_leaf = False
@@ -195,33 +193,16 @@ class JUnitReport:
         if duration is None and attributes.get("time"):
             left["time"] = attributes["time"]
         if left:
-            self._take_words(self._case, left)
+            take_words(self._case, left, self._stream)
             self.remainder.add_attributes(self._case, left)
-
-    def _take_words(self, case: Case, attributes: dict[str, str]) -> None:
-        words = list(counted_statuses(attributes))
-        for name, word, status in stated_statuses(attributes):
-            if status is not None:
-                words.append((name, word, status))
-            else:
-                what = f'has {name}="{shown(word)}", {_UNKNOWN_OUTCOME}; it is in data.attributes'
-                self._stream.note("word", what)
-        case.words = words or None
 
     def _end_case(self, _name: str) -> None:
         if self._case is not None:
-            self._note_contradiction(self._case)
+            note_contradiction(self._case, self._stream)
             self.suites.finish_case(self.suites.stack[-1], self._case)
             self._case = None
         if self._interrupted:
             self._resume()
-
-    def _note_contradiction(self, case: Case) -> None:
-        """Tell of a case that an attribute calls red and an element does not; elements go first."""
-        red = next((f'{name}="{word}"' for name, word, status in case.words or () if status in RED), None)
-        if red is not None and (status := case.status()) not in RED:
-            what = f"ends a test case with {shown(red)} whose elements say {status}, which was taken"
-            self._stream.note("contradiction", f"{what}; the other is in data.attributes")
 
     def _interrupt(self, what: str) -> None:
         """Set aside the test case or the text in which something begins that is read on its own."""
