@@ -6,10 +6,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from sqlalchemy.orm import sessionmaker
+
 from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Project, Result, Run, User
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Engine
     from sqlalchemy.orm import Session
+
+
+def opener(engine: Engine) -> Callable[[], AbstractContextManager[Session]]:
+    """Give what opens a session that commits at the end of its block."""
+    return sessionmaker(engine).begin
 
 
 def utc_now() -> datetime:

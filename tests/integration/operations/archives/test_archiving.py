@@ -7,7 +7,6 @@ import json
 import math
 import os
 import tarfile
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,10 +33,10 @@ from ibutsu_tasks.operations.prune.batches import BatchTuner
 from ibutsu_tasks.operations.prune.watch import PruneMonitor
 from ibutsu_tasks.operations.run_summary import complete
 from ibutsu_tasks.retention import RULES_BY_NAME, RetentionRule
-from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
+from tests.factories import make_artifact, make_import, make_project, make_result, make_run, opener, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Engine
 
@@ -46,15 +45,6 @@ if TYPE_CHECKING:
 FILES, RESULTS, RUNS = (RULES_BY_NAME[name] for name in ("files", "results", "runs"))
 OLD = utc_now() - timedelta(days=500)
 LIMITS = ImportLimits()
-
-
-def opener(engine: Engine) -> Callable[[], Any]:
-    @contextmanager
-    def open_session() -> Iterator[Session]:
-        with Session(engine) as session, session.begin():
-            yield session
-
-    return open_session
 
 
 def archiver_of(engine: Engine, rule: RetentionRule, directory: Path) -> Archiver:

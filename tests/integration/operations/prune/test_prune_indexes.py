@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
 from ibutsu_tasks.doctor import examine
@@ -16,12 +14,11 @@ from ibutsu_tasks.operations.prune import run_prune
 from ibutsu_tasks.operations.prune.due import columns_needed, missing_indexes
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME
 from ibutsu_tasks.settings import load_settings
-from tests.factories import make_artifact, make_result, make_run, utc_now
+from tests.factories import make_artifact, make_result, make_run, opener, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 FILES, RESULTS, RUNS = (RULES_BY_NAME[name] for name in ("files", "results", "runs"))
 
@@ -35,15 +32,6 @@ def change(engine: Engine, *statements: str) -> None:
 def missing(engine: Engine) -> tuple[MissingIndex, ...]:
     with engine.connect() as connection:
         return missing_indexes(read_catalogue(connection))
-
-
-def opener(engine: Engine) -> Callable[[], Iterator[Session]]:
-    @contextmanager
-    def open_session() -> Iterator[Session]:
-        with Session(engine) as session, session.begin():
-            yield session
-
-    return open_session  # type: ignore[return-value]
 
 
 def test_what_each_rule_needs() -> None:

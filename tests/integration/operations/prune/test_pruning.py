@@ -4,7 +4,6 @@ import json
 import logging
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,10 +28,10 @@ from ibutsu_tasks.operations.prune.due import DueRows
 from ibutsu_tasks.operations.prune.sweep import Sweeper
 from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
-from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
+from tests.factories import make_artifact, make_import, make_result, make_run, opener, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import ColumnElement, Engine, Table
 
@@ -44,15 +43,6 @@ FILES, RESULTS, RUNS, IMPORTS = (RULES_BY_NAME[name] for name in ("files", "resu
 
 def days_ago(days: float) -> datetime:
     return utc_now() - timedelta(days=days)
-
-
-def opener(engine: Engine) -> Callable[[], Any]:
-    @contextmanager
-    def open_session() -> Iterator[Session]:
-        with Session(engine) as session, session.begin():
-            yield session
-
-    return open_session
 
 
 def count(engine: Engine, table: type[Base]) -> int:
