@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.cli.formats import plain, terminal_safe_json, without_markup
+from ibutsu_tasks.cli.formats import plain, shorten, terminal_safe_json, without_markup
 from ibutsu_tasks.cli.result import Document, Note, Result, Table
+from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 JSON_VERSION = 1
 """Of every `--json` document: it grows when a key goes or changes its meaning, not when one is added."""
+
+BAR_NAME_WIDTH = 30
+"""Characters of a name beside a bar."""
 
 PIPE_WIDTH = 160
 """Columns of a table that no terminal limits; on a terminal its width rules."""
@@ -121,7 +125,8 @@ class Output:
             yield lambda **_: None
             return
         with self.bars() as bars:
-            yield partial(bars.update, bars.add_task(description, total=total))
+            shown = shorten(visible(description), BAR_NAME_WIDTH)
+            yield partial(bars.update, bars.add_task(shown, total=total))
 
     def _write(self, name: str, *lines: str, end: str = "\n") -> None:
         if name not in self.__dict__ and not _has_colours(name):

@@ -135,3 +135,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         write_report(tmp_path / "text.xml", text),
     ):
         assert peak_bytes(path) - small < 16_000_000
+
+
+def test_the_bar_obeys_no_file_name(tmp_path: Path) -> None:
+    report = tmp_path / "a\x1b]0;title\x07\x1b[2J.xml"
+    report.write_text("<testsuite><testcase/></testsuite>")
+    done = run("lint", str(report), env={"FORCE_COLOR": "1"})
+    assert done.returncode == 0
+    assert r"a\x1b]0;title\x07\x1b[2J.xml" in done.stderr
+    assert "\x1b]0" not in done.stdout + done.stderr
+    assert "\x1b[2J" not in done.stdout + done.stderr
