@@ -27,6 +27,7 @@ from ibutsu_tasks.settings import Settings, load_settings
 from ibutsu_tasks.settings.scratch import use_scratch
 from ibutsu_tasks.tasks import TASK_MODULES
 from ibutsu_tasks.tasks.base import DatabaseCelery, DatabaseTask
+from ibutsu_tasks.traces import trace_if_asked
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE, RECONCILE_IMPORTS
 
 FLOWER_NAME = "ibutsu_server_flower"
@@ -108,6 +109,7 @@ def create_client_app(settings: Settings) -> DatabaseCelery:
     conf = {"task_publish_retry_policy": once, "task_send_sent_event": True}
     _configure(app, _broker_conf(settings, CLIENT_TIMEOUT_SECONDS) | conf)
     app.backend_cls = NO_BACKEND
+    trace_if_asked(settings.mask, has_database=False)
     return app
 
 
@@ -145,6 +147,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         app.steps["consumer"].update(WORKER_STEPS)
         app.events.dispatcher_cls = "ibutsu_tasks.delivery.events:Dispatcher"
         worker_health.install(app)
+        trace_if_asked(settings.mask, has_database=True)
         return app
     beat_health.install(settings)
     return create_scheduler_app(settings)

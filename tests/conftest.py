@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 TEMPLATE = "ibutsu_tasks_test_template"
-SETTING_PREFIXES = ("CELERY_", "POSTGRES", "SQLALCHEMY_", "FLOWER_", "IBUTSU_TASKS_", "REMAP_SIGTERM")
+SETTING_PREFIXES = (
+    *("CELERY_", "POSTGRES", "SQLALCHEMY_", "FLOWER_", "IBUTSU_TASKS_", "REMAP_SIGTERM"),
+    "OTEL_",
+)
 _numbers = itertools.count(1)
 
 # A shell that starts the tests in the background has Ctrl-C ignored, in whatever they start, too.

@@ -154,7 +154,10 @@ def _run_copy(session: Session, statement: str, stream: Any) -> None:
     raw = connection.connection
     try:
         with closing(raw.cursor()) as cursor:
+            # Who listens to statements hears of this one, too.
+            connection.dispatch.before_cursor_execute(connection, cursor, statement, (), None, False)
             cursor.copy_expert(statement, stream, _READ_BYTES)
+            connection.dispatch.after_cursor_execute(connection, cursor, statement, (), None, False)
     except psycopg2.Error as error:
         if is_lost := bool(raw.closed):
             # SQLAlchemy does not see this error, and would roll back on a connection that is gone.
