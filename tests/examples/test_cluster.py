@@ -10,12 +10,24 @@ WORKER_RESOURCES = {
     "requests": {"cpu": "300m", "memory": "512Mi"},
     "limits": {"cpu": "800m", "memory": "1Gi"},
 }
+METRICS_RESOURCES = {
+    "requests": {"cpu": "100m", "memory": "128Mi"},
+    "limits": {"cpu": "500m", "memory": "256Mi"},
+}
 BEAT_RESOURCES = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
     "limits": {"cpu": "500m", "memory": "512Mi"},
 }
 
-PROBES = {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+PROBES = {
+    # Path, pause, and how long an answer may take; start-up is looked at for 300 s altogether.
+    "startupProbe": ("/startupz", 5, 3),
+    "livenessProbe": ("/livez", 15, 5),
+    "readinessProbe": ("/readyz", 10, 3),
+}
+STARTUP_SECONDS = 300
+OWN_USER = {"runAsUser": 1001, "runAsGroup": 0, "fsGroup": 1001}
+"""Of the image; OpenShift chooses others."""
 
 
 @pytest.fixture(params=fleets())
@@ -69,6 +81,8 @@ def test_a_worker_is_drained_and_then_has_its_grace(fleet: Fleet) -> None:
 @pytest.mark.parametrize("role", ["worker", "scheduler"])
 def test_pods_are_spread_and_not_all_gone_at_once(fleet: Fleet, role: str) -> None:
     labels = fleet.deployment(role)["spec"]["selector"]["matchLabels"]
+    # The component alone may be that of somebody else's pods.
+    assert labels == {"app.kubernetes.io/name": "ibutsu-tasks", "app.kubernetes.io/component": role}
     assert labels.items() <= fleet.deployment(role)["spec"]["template"]["metadata"]["labels"].items()
     (rule,) = fleet.pod(role)["affinity"]["podAntiAffinity"][
         "preferredDuringSchedulingIgnoredDuringExecution"
@@ -105,11 +119,11 @@ def test_flower_is_open_and_behind_its_password(fleet: Fleet) -> None:
 def test_probes_ask_the_health_port(fleet: Fleet, role: str, name: str) -> None:
     container = container_of(fleet.pod(role), name)
     health_port = int(fleet.environment(container)["IBUTSU_TASKS_HEALTH_PORT"])
-    for probe, path in PROBES.items():
-        assert container[probe]["httpGet"]["path"] == path
-        assert port_number(container, container[probe]["httpGet"]["port"]) == health_port
-    startup = container["startupProbe"]
-    assert startup["periodSeconds"] * startup["failureThreshold"] == 300
+    for probe, expected in PROBES.items():
+        asked = container[probe]
+        assert (asked["httpGet"]["path"], asked["periodSeconds"], asked["timeoutSeconds"]) == expected
+        assert port_number(container, asked["httpGet"]["port"]) == health_port
+    assert container["startupProbe"]["failureThreshold"] * PROBES["startupProbe"][1] == STARTUP_SECONDS
 
 
 def test_one_exporter_serves_the_numbers(fleet: Fleet) -> None:
@@ -118,7 +132,13 @@ def test_one_exporter_serves_the_numbers(fleet: Fleet) -> None:
     assert (spec["replicas"], metrics["args"]) == (1, ["metrics", "--port", "8000"])
     (port,) = fleet.one("Service", "ibutsu-tasks-metrics")["spec"]["ports"]
     assert (port["port"], port_number(metrics, port["targetPort"])) == (8000, 8000)
-    assert metrics["livenessProbe"]["httpGet"] == {"path": "/livez", "port": port["targetPort"]}
+    for probe in ("startupProbe", "livenessProbe"):
+        asked = metrics[probe]
+        assert asked["httpGet"] == {"path": "/livez", "port": port["targetPort"]}
+        assert (asked["periodSeconds"], asked["timeoutSeconds"]) == PROBES[probe][1:]
+    startup = metrics["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] == STARTUP_SECONDS
+    assert metrics["resources"] == METRICS_RESOURCES
 
 
 def test_prometheus_finds_every_pod(fleet: Fleet) -> None:
@@ -135,8 +155,8 @@ def test_prometheus_finds_every_pod(fleet: Fleet) -> None:
 
 def test_no_process_may_more_than_it_needs(fleet: Fleet) -> None:
     for pod, container in fleet.containers():
-        assert pod["securityContext"]["runAsNonRoot"] is True
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        common = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert pod["securityContext"] in (common, common | OWN_USER)
         assert pod["enableServiceLinks"] is False
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -147,7 +167,9 @@ def test_no_process_may_more_than_it_needs(fleet: Fleet) -> None:
         (mount,) = [one for one in container["volumeMounts"] if not one.get("readOnly")]
         assert mount["mountPath"] == scratch == "/scratch"
         (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
-        assert "sizeLimit" in volume["emptyDir"]
+        assert volume["emptyDir"] == {"sizeLimit": "8Gi" if container["name"] == "worker" else "64Mi"}
+        # Readable for the group of the process, and for nobody else.
+        assert [one["secret"]["defaultMode"] for one in pod["volumes"] if "secret" in one] == [0o440]
 
 
 def test_only_the_check_may_read_the_cluster(fleet: Fleet) -> None:
