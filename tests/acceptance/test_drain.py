@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.database.models import Import
 from ibutsu_tasks.health.heartbeat import VARIABLE, private_directory, read_all
-from tests.commands import role, run, services, until
+from tests.commands import role, run, run_here, services, until
 from tests.doors import dead_port
 from tests.held_imports import held_artifacts
 from tests.worker_system import message_text
@@ -41,8 +41,14 @@ def test_what_a_worker_has_ends_and_what_waits_is_left_to_others(
     env: dict[str, str], broker_url: str, engine: Engine, session: Session, tmp_path: Path
 ) -> None:
     words = ("--queues", "slow", "--prefetch-multiplier", "2", "--hostname", "drained@here")
+    nobody = run("drain", env=env)
+    assert (nobody.returncode, "No worker runs on this host" in nobody.stderr) == (1, True)
     with role("worker", *words, env=env) as worker, build_client(broker_url) as client:
         worker.wait_for("ready.")
+        other = run("drain", "--node", "other@here", env=env)
+        assert (other.returncode, "No worker other@here runs" in other.stderr) == (1, True)
+        away = run("drain", env=env | {"CELERY_BROKER_URL": f"redis://127.0.0.1:{dead_port()}/0"})
+        assert (away.returncode, "Traceback" in away.stderr) == (4, False)
         (child,) = psutil.Process(worker.process.pid).children()
         with held_artifacts(engine) as is_held:
             assert run("import", "--no-wait", REPORT, env=env).returncode == 0
@@ -57,8 +63,8 @@ def test_what_a_worker_has_ends_and_what_waits_is_left_to_others(
             late = run("drain", "--node", "drained@here", "--timeout", "0", env=env)
             assert (late.returncode, late.stdout) == (124, "")
             assert "drained@here has 2 tasks" in late.stderr
-            assert run("probe", "live", env=env).returncode == 0
-            assert "it consumes no queue" in run("probe", "ready", env=env).stdout
+            assert run_here("probe", "live", env=env).returncode == 0
+            assert "it consumes no queue" in run_here("probe", "ready", env=env).stdout
             assert draining.process.poll() is None
             child.resume()
             assert draining.process.wait(120) == 0
@@ -75,18 +81,3 @@ def test_what_a_worker_has_ends_and_what_waits_is_left_to_others(
         assert client.llen("celery") == 1
         assert worker.stop() == 0
         assert client.llen("celery") == 1
-
-
-def test_without_a_worker_there_is_nothing_to_drain(env: dict[str, str]) -> None:
-    nobody = run("drain", env=env)
-    assert (nobody.returncode, "No worker runs on this host" in nobody.stderr) == (1, True)
-    with role("worker", "--hostname", "other@here", env=env) as worker:
-        worker.wait_for("ready.")
-        until(lambda: run("probe", "ready", env=env).returncode == 0)
-        other = run("drain", "--node", "drained@here", env=env)
-        assert (other.returncode, "No worker drained@here runs" in other.stderr) == (1, True)
-        away = f"redis://127.0.0.1:{dead_port()}/0"
-        unreached = run("drain", env=env | {"CELERY_BROKER_URL": away})
-        assert unreached.returncode == 4
-        assert "Traceback" not in unreached.stderr
-        assert run("probe", "ready", env=env).returncode == 0
