@@ -36,7 +36,8 @@ LOOK_FOR_QUEUES_SECONDS = 300.0
 """A queue that nobody consumes is found by looking through all keys, which is no part of a scrape."""
 
 # KEYS: unacked, quarantine, holders, totals, prunes, lists. ARGV: what stands before a holder in the key of
-# its report. It writes nothing; its time follows the number of queues and workers. Large messages stay there.
+# its report. It writes nothing; its time follows the number of queues and workers. Of a message, its start
+# will do to know it again.
 LOOK = Script(f"""
 {NOW}
 local function ask(...)
@@ -48,7 +49,7 @@ local depths, items, reports = {{}}, {{}}, {{}}
 for i = 6, #KEYS do
   local depth = ask('LLEN', KEYS[i]) or 0
   local item = depth > 0 and ask('LINDEX', KEYS[i], -1) or ''
-  depths[#depths + 1], items[#items + 1] = depth, #item <= 65536 and item or ''
+  depths[#depths + 1], items[#items + 1] = depth, string.sub(item, 1, 65536)
 end
 for _, holder in ipairs(ask('ZRANGEBYSCORE', KEYS[3], string.format('%.6f', now), '+inf') or {{}}) do
   reports[#reports + 1] = ask('GET', ARGV[1] .. holder) or ''

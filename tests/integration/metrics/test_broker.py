@@ -123,11 +123,14 @@ def test_the_age_of_other_messages_is_since_they_were_first_seen_to_be_next(clie
     client.lpush(
         "celery", message_text("runs.update_run", '"x"')[1], message_text("runs.update_run", '"y"')[1]
     )
-    reader = BrokerReader(client, ())
+    # Of one that is too large to be read, too.
+    client.lpush("large", message_text("runs.update_run", f'"{"x" * 100_000}"')[1])
+    reader = BrokerReader(client, ("large",))
     first = reader.read()
+    assert first.waiting_since["large"] == first.now
     assert first.waiting_since["celery"] == first.now
     until(lambda: reader.read().now > first.now + 0.2)
-    assert reader.read().waiting_since["celery"] == first.now
+    assert reader.read().waiting_since == {"celery": first.now, "large": first.now}
     client.rpop("celery")
     assert reader.read().waiting_since["celery"] > first.now
     client.rpop("celery")
