@@ -56,5 +56,5 @@ def serve(settings: Settings, port: int) -> int:
 
 
 def _as_json(metric: Metric) -> dict[str, Any]:
-    samples = [{"name": one.name, "labels": one.labels, "value": one.value} for one in metric.samples]
+    samples = [{"name": one.name, "labels": one.labels, "value": float(one.value)} for one in metric.samples]
     return {"name": metric.name, "type": metric.type, "meaning": metric.documentation, "samples": samples}

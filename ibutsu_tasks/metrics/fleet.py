@@ -54,7 +54,7 @@ class Fleet:
     def scrape(self) -> Scrape:
         """Ask all services; this ends within `LIMIT_SECONDS`, whatever they do."""
         begun = [(source, source.begin()) for source in self._sources]
-        found = {source.name: source.value(ended) for source, ended in begun}
+        found = {source.name: source.value(reading) for source, reading in begun}
         up = page.services({name: value is not None for name, value in found.items()})
         failures = {source.name: source.failure for source in self._sources if found[source.name] is None}
         return Scrape((up, *(one for value in found.values() for one in value or ())), failures)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Value = TypeVar("Value")
+
+
+class Reading(NamedTuple):
+    """A reading that goes on: what is set at its end, and until when it is waited for."""
+
+    ended: Event
+    deadline: float
 
 
 class Source(Generic[Value]):
@@ -33,17 +41,17 @@ class Source(Generic[Value]):
         self._running: Event | None = None
         self._lock = Lock()
 
-    def begin(self) -> Event:
-        """Begin to read, unless that goes on; give what is set at the end."""
+    def begin(self) -> Reading:
+        """Begin to read, unless that goes on."""
         with self._lock:
             if self._running is None or self._running.is_set():
                 self._running = Event()
                 Thread(target=self._run, args=(self._running,), name=self.name, daemon=True).start()
-            return self._running
+            return Reading(self._running, time.monotonic() + self._limit_seconds)
 
-    def value(self, ended: Event) -> Value | None:
+    def value(self, begun: Reading) -> Value | None:
         """Give what was read; None, and a `failure`, when that has not ended well within the time limit."""
-        if not ended.wait(self._limit_seconds):
+        if not begun.ended.wait(begun.deadline - time.monotonic()):
             self.failure = f"it did not answer within {self._limit_seconds:g} s"
             return None
         return self._value

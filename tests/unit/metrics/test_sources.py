@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,15 @@ def test_what_takes_too_long_is_left_and_never_begun_twice() -> None:
         assert len(begun) == 1
     until(lambda: ask(source) == 7)
     assert source.failure == ""
+
+
+def test_what_was_begun_with_others_is_waited_for_until_their_common_end() -> None:
+    with held() as gate:
+        source = source_of(lambda: gate.wait(60), limit_seconds=3600)
+        begun = source.begin()
+        assert 3500 < begun.deadline - time.monotonic() <= 3600
+        # Others have used the time up.
+        assert source.value(begun._replace(deadline=time.monotonic())) is None
 
 
 def test_an_error_is_explained_and_forgotten() -> None:
