@@ -63,14 +63,12 @@ class Store:
 
     def make_base(self) -> None:
         """Make an image of a small Debian with Python. Skips when Debian cannot be fetched."""
-        debian = self.directory / "debian"
+        container = self.buildah("from", "scratch")
+        debian = Path(self.buildah("mount", container))
         _fetch("debootstrap", "--variant=minbase", "--include=python3-venv", SUITE, str(debian), MIRROR)
         for left in ("var/cache/apt/archives", "var/lib/apt/lists"):
             shutil.rmtree(debian / left)
-        container = self.buildah("from", "scratch")
-        self.buildah("add", "--quiet", container, str(debian), "/")
         self.buildah("commit", "--rm", "--quiet", "--format", "docker", container, BASE)
-        shutil.rmtree(debian)
 
     def build(self) -> float:
         """Build the Containerfile on the base, from wheels alone; give the seconds it took."""

@@ -81,12 +81,13 @@ def test_the_doctor_says_what_is_missing(image: Image) -> None:
 def test_a_worker_imports_a_file(
     image: Image, env: dict[str, str], uid: int, say: Callable[[str], None]
 ) -> None:
+    env |= {"HOME": "/"} if uid == FOREIGN else {}
     began = time.monotonic()
     with image.running("worker", uid=uid, **env) as worker:
         worker.process.wait_for("ready.")
         say(f"a worker is ready after {time.monotonic() - began:.1f} s")
         wait_until_ready(worker)
-        done = image.run("import", "-", uid=uid, stdin=LARGE, **env, HOME="/")
+        done = image.run("import", "-", uid=uid, stdin=LARGE, **env)
         assert done.returncode == 0, done.stderr + worker.process.output
         assert worker.process.stop() == 0
     assert "Traceback" not in worker.process.output
