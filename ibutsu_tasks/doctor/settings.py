@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import DATABASE, setting_rows
+from ibutsu_tasks.settings.scratch import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -63,6 +64,10 @@ def _unusable(settings: Settings, name: str, code: str) -> Finding:
 def _advice(settings: Settings) -> Iterator[Finding]:
     for remark in settings.remarks:
         yield finding("IBT-S13", remark, "Correct it, or take it out.")
+    if problem := problem_of(settings.scratch_dir):
+        yield finding(
+            "IBT-S04", problem, f"Correct {variable_of(settings, 'scratch_dir')}, or mount one there."
+        )
     soft, hard = settings.task_soft_time_limit_seconds, settings.task_time_limit_seconds
     if soft is not None and hard is not None and soft >= hard:
         yield finding(

@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def problem_of(directory: Path | None) -> str:
+    """Say why `directory` cannot be used; empty when it can, or none is named."""
+    if directory is None or (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
+        return ""
+    return f"IBUTSU_TASKS_SCRATCH_DIR names {directory}, which is no directory that can be written."
+
+
 def use_scratch(directory: Path | None) -> None:
     """Have the temporary files of this process and its children lie in `directory`; None changes nothing.
 
     Raises SettingsError when it cannot be written.
     """
+    if problem := problem_of(directory):
+        raise SettingsError(problem, "Name one that can, or mount one there.")
     if directory is None:
         return
-    if not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK, effective_ids=True)):
-        raise SettingsError(
-            f"IBUTSU_TASKS_SCRATCH_DIR names {directory}, which is no directory that can be written.",
-            "Name one that can, or mount one there.",
-        )
     os.environ["TMPDIR"] = str(directory)
     if tempfile := sys.modules.get("tempfile"):
         # It reads the variable once, and may have.

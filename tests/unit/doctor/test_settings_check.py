@@ -55,6 +55,7 @@ def test_all_well() -> None:
         ({"database_url": "postgresql://u@h:port/n"}, "IBT-S03"),
         ({"postgresql_port": "many"}, "IBT-S03"),
         ({"worker_concurrency": "many"}, "IBT-S04"),
+        ({"scratch_dir": "/proc/nowhere"}, "IBT-S04"),
         ({"flower_url": "localhost:5555"}, "IBT-S03"),
         ({"flower_url": "http://[::1"}, "IBT-S03"),
         ({"task_soft_time_limit_seconds": 60.0, "task_time_limit_seconds": 60.0}, "IBT-S10"),
