@@ -30,8 +30,8 @@ HOLDERS = "ibutsu-tasks:holders"
 connection of a worker that takes messages: `<node name>:<random>`. Stock workers have none."""
 
 HELD_PREFIX = "ibutsu-tasks:held:"
-"""Before a holder: the key of the hash of what it holds, delivery tag → `<seconds since 1970> <list>`: when
-it was taken, and from which list."""
+"""Before a holder: the key of the hash of what it holds, delivery tag → `<seconds since 1970> <slots> <list>`,
+that is when it was taken, how many tasks its holder runs at a time, and from which list."""
 
 TAKEN_OVER_PREFIX = "ibutsu-tasks:taken-over:"
 """Before a holder: the key that says, for a day, that others were given what it held."""
@@ -44,6 +44,9 @@ WORKER_PREFIX = "ibutsu-tasks:worker:"
 
 TOTALS = "ibutsu-tasks:totals"
 """Hash of what all workers counted of their tasks: a JSON list of a metric and its labels → a number."""
+
+RESULT_PREFIX = "celery-task-meta-"
+"""Celery's, before the id of a task: the key of its state."""
 
 BINDING_PREFIX = "_kombu.binding."
 """Before the name of an exchange: the key of the set of its bindings."""

@@ -42,7 +42,11 @@ class Holding(bootsteps.StartStopStep):
         channel = consumer.task_consumer.channel
         if not isinstance(channel, Channel) or channel.global_keyprefix:
             return
-        lease = Lease(consumer.hostname, consumer.app.conf.ibutsu_tasks_lease_seconds)
+        lease = Lease(
+            consumer.hostname,
+            consumer.app.conf.ibutsu_tasks_lease_seconds,
+            lambda: consumer.pool.num_processes,
+        )
         channel.take_under(lease)
         try:
             self._recover_own(channel, lease)

@@ -45,12 +45,14 @@ return redis.call('ZREM', KEYS[1], ARGV[1])
 class Lease:
     """The lease of one holder. It is lost for good once others were given what it held."""
 
-    def __init__(self, node_name: str, seconds: float) -> None:
+    def __init__(self, node_name: str, seconds: float, slots: Callable[[], int] = lambda: 1) -> None:
         self.pid = os.getpid()
         self.token = secrets.token_hex(8)
         self.node_name = node_name
         self.holder = f"{node_name}:{self.token}"
         self.seconds = seconds
+        self.slots = slots
+        """Gives how many tasks its worker runs at a time."""
         self.is_lost = False
         self.done: set[str] = set()
         """Tags of messages that are done and could not be given up: the broker did not answer."""

@@ -34,7 +34,7 @@ def count_loss(client: Redis, message: Mapping[str, Any]) -> int:
     A message whose time has not come was waiting in its process and not running there: it loses nothing.
     """
     key = key_of(message)
-    if _is_waiting(message):
+    if is_waiting(message):
         return int(client.hget(key, "losses") or 0)
     now = str(iso_utc(utc_now()))
     pipeline = client.pipeline()
@@ -70,7 +70,8 @@ def pause_seconds(losses: int) -> int:
     return _PAUSES_SECONDS[min(losses, len(_PAUSES_SECONDS)) - 1] if losses else 0
 
 
-def _is_waiting(message: Mapping[str, Any]) -> bool:
+def is_waiting(message: Mapping[str, Any]) -> bool:
+    """Say whether a message is for later."""
     try:
         eta = datetime.fromisoformat(message["headers"]["eta"])
     except (LookupError, TypeError, ValueError):

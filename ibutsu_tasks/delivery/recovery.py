@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from ibutsu_tasks.broker.layout import HOLDERS, SEPARATOR, TAKEN_OVER_PREFIX, TAKEN_OVER_SECONDS, holder_names
-from ibutsu_tasks.delivery.losses import MOST_LOSSES, count_loss
+from ibutsu_tasks.delivery.losses import MOST_LOSSES, count_loss, is_waiting
 from ibutsu_tasks.delivery.poison import BY_WORKER, end_poisonous
 from ibutsu_tasks.delivery.taking import NOW, Held, Script, give_up, held_key, look_up, put_back
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import redis
 
 logger = logging.getLogger(__name__)
@@ -76,10 +78,12 @@ def recover(
     if till is None:
         return 0
     count = 0
-    for held in look_up(client, claimant):
+    found = look_up(client, claimant)
+    begun = _begun(found) if is_loss else frozenset()
+    for held in found:
         # A score beyond any of its own: a stock worker was given it meanwhile, and holds it now.
         is_others = held.visible_from > float(till) + 2 * lease_seconds
-        count += not is_others and _restore(client, claimant, held, is_loss=is_loss)
+        count += not is_others and _restore(client, claimant, held, is_loss=held.tag in begun)
         if is_others:
             client.hdel(held_key(claimant), held.tag)
     client.zrem(HOLDERS, claimant)
@@ -87,6 +91,13 @@ def recover(
         messages = "1 message is" if count == 1 else f"{count} messages are"
         logger.warning("%s back in the queue: the worker that held them, %s, is gone.", messages, holder)
     return count
+
+
+def _begun(found: Sequence[Held]) -> frozenset[str]:
+    """Give the tags of what had begun: it begins in the order in which it was taken, the others waited."""
+    at_once = [one for one in found if not is_waiting(one.message() or {})]
+    slots = max((one.slots for one in found), default=0)
+    return frozenset(one.tag for one in sorted(at_once, key=lambda one: one.since)[:slots])
 
 
 def _restore(client: redis.Redis, holder: str, held: Held, *, is_loss: bool) -> bool:

@@ -46,7 +46,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 """
 
 # KEYS: unacked, its index, holders, held of the holder, lists in the order of taking.
-# ARGV: holder, seconds of the lease.
+# ARGV: holder, seconds of the lease, how many tasks the holder runs at a time.
 TAKE = Script(f"""
 {NOW}
 local function text(value, default) return type(value) == 'string' and value or default end
@@ -68,7 +68,7 @@ for i = 5, #KEYS do
     local entry = {{'[', raw, ', ', cjson.encode(exchange), ', ', cjson.encode(routing_key), ']'}}
     redis.call('HSET', KEYS[1], tag, table.concat(entry))
     redis.call('ZADD', KEYS[2], string.format('%.6f', now + tonumber(ARGV[2])), tag)
-    redis.call('HSET', KEYS[4], tag, string.format('%.6f ', now) .. KEYS[i])
+    redis.call('HSET', KEYS[4], tag, string.format('%.6f %d ', now, tonumber(ARGV[3])) .. KEYS[i])
     redis.call('RPOP', KEYS[i])
     return {{KEYS[i], raw, tag}}
   end
@@ -93,6 +93,8 @@ class Held(NamedTuple):
     tag: str
     since: float
     """Seconds since 1970, by Redis' clock."""
+    slots: int
+    """How many tasks its holder ran at a time."""
     place: bytes
     """The list it was taken from."""
     entry: bytes | None
@@ -137,15 +139,19 @@ def look_up(client: redis.Redis, holder: str, tags: list[str] | None = None) -> 
     ]
 
 
-def _places(client: redis.Redis, holder: str, tags: list[str] | None) -> dict[str, tuple[float, bytes]]:
+def _places(client: redis.Redis, holder: str, tags: list[str] | None) -> dict[str, tuple[float, int, bytes]]:
     key = held_key(holder)
     found: dict[str, Any]
     if tags is None:
         found = {cast("bytes", tag).decode(): value for tag, value in client.hgetall(key).items()}
     else:
         found = dict(zip(tags, client.hmget(key, tags), strict=True)) if tags else {}
-    parts = {tag: value.split(b" ", 1) for tag, value in found.items() if value is not None}
-    return {tag: (float(since), place) for tag, (since, place) in parts.items()}
+    return {tag: _place(value) for tag, value in found.items() if value is not None}
+
+
+def _place(value: bytes) -> tuple[float, int, bytes]:
+    since, slots, place = value.split(b" ", 2)
+    return float(since), int(slots), place
 
 
 def give_up(client: redis.Redis, holder: str, tag: str) -> bool:

@@ -173,7 +173,7 @@ class Channel(redis.Channel):
         command = ("EVALSHA", TAKE.digest) if self._has_script else ("EVAL", TAKE.text)
         self._in_poll = connection
         self._brpop_sent_at = time.monotonic()
-        connection.send_command(*command, len(keys), *keys, lease.holder, lease.seconds)
+        connection.send_command(*command, len(keys), *keys, lease.holder, lease.seconds, lease.slots())
 
     def _prepare(self, connection: Any, lease: Lease) -> None:
         """Have Redis tell this connection of changes, and know it by its holder's name."""
@@ -284,6 +284,9 @@ class Channel(redis.Channel):
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         # redis-py's retries are nested: a silent server would hold the worker's loop for minutes.
+        if self.connection is None or self.connection.client is None:
+            # Kombu would fail by an AttributeError, which no caller takes for a lost connection.
+            raise RedisConnectionError("the connection of this channel was closed")
         params = super()._connparams(asynchronous)  # type: ignore[misc]  # not in its stubs
         return {**params, "retry": Retry(NoBackoff(), 0)}
 

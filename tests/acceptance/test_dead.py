@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.broker.layout import LOSSES_PREFIX, redis_list
+from ibutsu_tasks.broker.layout import LOSSES_PREFIX, RESULT_PREFIX, redis_list
 from ibutsu_tasks.delivery.losses import count_loss
 from ibutsu_tasks.delivery.quarantine import count_set_aside, set_aside
 from ibutsu_tasks.wire_names import RUN_JUNIT_IMPORT
@@ -129,9 +129,12 @@ def test_a_message_goes_back_to_its_queue_and_its_count_begins_anew(
     for _ in range(3):
         count_loss(client, message)
     key = bury(client, json.dumps(message))
+    failure = f"{RESULT_PREFIX}{message['headers']['id']}"
+    client.set(failure, '{"status": "FAILURE"}')
     assert answer(env, "retry", key[:8]) == {"version": 1, "retried": [key], "left": []}
     assert [json.loads(one) for one in client.lrange(redis_list("celery", 6), 0, -1)] == [message]
     assert count_set_aside(client) == 0
+    assert not client.exists(failure)
     assert not list(client.scan_iter(f"{LOSSES_PREFIX}*"))
 
 

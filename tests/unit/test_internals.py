@@ -135,6 +135,7 @@ def test_the_keys_are_kombus() -> None:
     assert (channel.unacked_key, channel.unacked_index_key) == (layout.UNACKED, layout.UNACKED_INDEX)
     assert (channel.sep, tuple(transport.PRIORITY_STEPS)) == (layout.SEPARATOR, layout.PRIORITY_STEPS)
     assert channel.visibility_timeout == 3600
+    assert look_up("celery.backends.redis:RedisBackend").task_keyprefix == layout.RESULT_PREFIX
 
 
 def test_all_that_is_used_is_listed() -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.connection import unreachable
+from ibutsu_tasks.broker.connection import build_client, unreachable
+from ibutsu_tasks.broker.layout import RESULT_PREFIX
 from ibutsu_tasks.cli.dead import view
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.formats import plain
@@ -67,7 +68,18 @@ def _retry(resources: Resources, dead: DeadMessage) -> str | None:
     """Send one again; say what kept it."""
     if obstacle := dead.obstacle or _reopen(resources, dead):
         return obstacle
+    _forget_failure(resources, dead)
     return None if quarantine.put_back(resources.redis, dead) else TAKEN
+
+
+def _forget_failure(resources: Resources, dead: DeadMessage) -> None:
+    """Have the task count as not ended; else whoever waits for it is given its old failure."""
+    url = resources.settings.backend_url or resources.settings.require_broker()
+    try:
+        with build_client(url) as client:
+            client.delete(f"{RESULT_PREFIX}{dead.content.task_id}")
+    except (RedisError, OSError) as error:
+        raise unreachable(error, url) from error
 
 
 def _reopen(resources: Resources, dead: DeadMessage) -> str | None:

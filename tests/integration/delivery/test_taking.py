@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -11,7 +12,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.delivery import recovery
 from ibutsu_tasks.delivery.lease import Lease
-from ibutsu_tasks.delivery.losses import count_loss
+from ibutsu_tasks.delivery.losses import count_loss, history_of
 from ibutsu_tasks.delivery.quarantine import QUARANTINE
 from ibutsu_tasks.delivery.taking import TAKE, give_up, held_key, look_up, put_back
 from tests.worker_system import message_text
@@ -43,7 +44,7 @@ def renew(lease: Lease, client: Redis, *known: str) -> None:
 
 def take(client: Redis, lease: Lease, *lists: str) -> list[bytes] | None:
     keys = (UNACKED, UNACKED_INDEX, HOLDERS, held_key(lease.holder), *(lists or ("celery",)))
-    answer: list[bytes] | None = TAKE(client, keys, lease.holder, LEASE_SECONDS)
+    answer: list[bytes] | None = TAKE(client, keys, lease.holder, LEASE_SECONDS, lease.slots())
     return answer
 
 
@@ -190,6 +191,19 @@ def test_what_was_done_while_the_broker_was_away_is_given_up_later(client: Redis
     renew(lease, client)
     assert not client.exists(UNACKED, "celery")
     assert not lease.done
+
+
+def test_only_what_had_begun_counts_a_loss(client: Redis, lease: Lease) -> None:
+    lease.slots = lambda: 2
+    texts = [message_text("runs.update_run", json.dumps(str(uuid4())))[1] for _ in range(4)]
+    later = json.loads(texts[0])
+    later["headers"]["eta"] = "2999-01-01T00:00:00+00:00"
+    texts[0] = json.dumps(later)
+    for text in texts:
+        client.lpush("celery", text)
+        take(client, lease)
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 4
+    assert [history_of(client, json.loads(text)).get("deliveries", 0) for text in texts] == [0, 1, 1, 0]
 
 
 def test_the_third_loss_sends_a_message_to_quarantine(client: Redis, lease: Lease) -> None:
