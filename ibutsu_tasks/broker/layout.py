@@ -30,8 +30,8 @@ HOLDERS = "ibutsu-tasks:holders"
 connection of a worker that takes messages: `<node name>:<random>`. Stock workers have none."""
 
 HELD_PREFIX = "ibutsu-tasks:held:"
-"""Before a holder: the key of the hash of what it holds, delivery tag → `<seconds since 1970> <slots> <list>`,
-that is when it was taken, how many tasks its holder runs at a time, and from which list."""
+"""Before a holder: the key of the hash of what it holds, delivery tag → `<since> <slots> <list>`: when it was
+taken (seconds since 1970), how many tasks its holder runs at a time, and from which list."""
 
 TAKEN_OVER_PREFIX = "ibutsu-tasks:taken-over:"
 """Before a holder: the key that says, for a day, that others were given what it held."""

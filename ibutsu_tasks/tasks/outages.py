@@ -108,6 +108,7 @@ class Said:
     CONNECTION_LOST = "consumer: Connection to broker lost. Trying to re-establish the connection..."
     FREQUENT_RESTARTS = "Frequent restarts detected: %r"
     CONNECTED = "Connected to %s"
+    STEP_FAILED = "Error on %s %s: %r"
 
 
 class _OncePerOutage(logging.Filter):
@@ -115,7 +116,8 @@ class _OncePerOutage(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         match record.msg, record.args:
-            case trace.LOG_RETRY | Said.FREQUENT_RESTARTS, _:
+            # The last: where a connection breaks while it is made, steps close what went with the one before.
+            case (trace.LOG_RETRY | Said.FREQUENT_RESTARTS, _) | (Said.STEP_FAILED, (_, _, AttributeError())):
                 return not outages.are_on()
             case trace.LOG_RECEIVED, _:
                 # Only what is sent again, or for later, has a time to be run at.
@@ -134,6 +136,7 @@ class _OncePerOutage(logging.Filter):
 
 for _name in (
     "celery.app.trace",
+    "celery.bootsteps",
     "celery.worker.strategy",
     "celery.worker.consumer.consumer",
     "celery.worker.consumer.connection",

@@ -14,7 +14,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED
 from ibutsu_tasks.local.servers.shared import LocalServers
 from tests.chaos.conftest import Fleet
-from tests.commands import until
+from tests.commands import run, until
 from tests.conftest import discard
 
 if TYPE_CHECKING:
@@ -65,6 +65,26 @@ def test_a_broker_that_restarts_in_the_middle_of_an_import(
         fleet.wait_until_done(row)
         until(lambda: len(fleet.holders()) == 1, 10)
         assert len(fleet.holders()) == 1
+
+
+def test_a_broker_that_restarts_empty_in_the_middle_of_an_import(
+    own_servers: LocalServers, database_url: str, session: Session, engine: Engine
+) -> None:
+    fleet = Fleet(own_servers.broker_url, database_url, session, engine)
+    at_once = fleet.env | {"IBUTSU_TASKS_IMPORT_STUCK_SECONDS": "1"}
+    with fleet.worker("a@here") as worker, fleet.holding_up("results"):
+        row = fleet.send_import()
+        fleet.wait_until_writing()
+        fleet.client.flushall()
+        restart_broker(own_servers)
+        worker.wait_for("the broker is back")
+        fleet.release()
+        until(lambda: not fleet.waiting_writers(), 10)
+        time.sleep(1)
+        sent = run("imports", "requeue", "--stuck", "--json", env=at_once)
+        assert sent.returncode == 0, sent.stdout + sent.stderr
+        fleet.wait_until_done(row)
+        assert "Traceback" not in worker.output
 
 
 def test_a_broker_without_memory_is_waited_for(fleet: Fleet) -> None:
