@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.connection import build_client, unreachable
+from ibutsu_tasks.broker.connection import TIMEOUT_SECONDS, build_client, unreachable
 from ibutsu_tasks.broker.workers import calling_workers
 from ibutsu_tasks.deployment import beat, canary, failover, limits, probes, queues, updates, workers
 from ibutsu_tasks.deployment.fleet import survey, wait_for
+from ibutsu_tasks.deployment.limited import side_by_side
 from ibutsu_tasks.doctor.report import Report
 
 if TYPE_CHECKING:
@@ -46,12 +47,19 @@ def check_deployment(settings: Settings, wanted: Wanted, tell: Callable[[str], N
     """
     begun, url = time.monotonic(), settings.require_broker()
     try:
-        with build_client(url) as client, calling_workers(url) as call:
-            client.ping()
-            found = list(_lines(settings, wanted, client, call, tell))
+        with build_client(url) as client:
+            _ping(client)
+            with calling_workers(url) as call:
+                found = list(_lines(settings, wanted, client, call, tell))
     except (RedisError, KombuError, OSError) as error:
         raise unreachable(error, url) from error
     return Report(tuple(found), time.monotonic() - begun)
+
+
+def _ping(client: Redis) -> None:
+    """Have one answer of the broker. Raises TimeoutError, also when it comes byte by byte."""
+    if side_by_side([client.ping], TIMEOUT_SECONDS) == [None]:
+        raise TimeoutError(f"it has not answered within {TIMEOUT_SECONDS:g} s")
 
 
 def _lines(

@@ -41,10 +41,9 @@ def check_scheduler(state: BeatState) -> Finding:
     """Look whether each entry of the schedule is known, none is overdue, and somebody sends them."""
     runs, leader = state.runs, state.leader
     if unknown := unknown_entries(state):
+        what = "the schedule" if len(unknown) == len(SCHEDULE) else ", ".join(unknown)
         return finding(
-            "IBT-A31",
-            f"The schedule is not taken up: no beat has written down {', '.join(unknown)}.",
-            "Start `ibutsu-tasks beat` of this version.",
+            "IBT-A31", f"No beat has taken up {what}.", "Start `ibutsu-tasks beat` of this version."
         )
     if leader is None:
         return finding(

@@ -128,7 +128,7 @@ def _judge_replacement(client: Redis, held: Held, before: set[str], wait_seconds
 
 def _refusal(fleet: Fleet) -> str:
     """Say why nobody may be asked to stop."""
-    if len(fleet.workers) == 1:
+    if len(fleet.online) == 1:
         return "Refused: with one worker alone, stopping it would stop all work."
     if not is_fit(fleet, DEFAULT_QUEUE):
         return f"Refused: a worker of the queue {DEFAULT_QUEUE} does not know the task that would be sent."

@@ -55,6 +55,8 @@ class Fleet:
     """All workers that answer, the nodes of beats, and whoever listens and does not answer."""
 
     workers: tuple[Worker, ...]
+    online: tuple[str, ...] = ()
+    """The names of those that answer, each as often as it does."""
     beats: tuple[str, ...] = ()
     silent: int = 0
     silent_names: tuple[str, ...] = ()
@@ -108,7 +110,7 @@ def survey(client: Redis, call: Call) -> Fleet:
         for node in nodes
     )
     names = _silent_names(client, listeners) if listeners.silent > 0 else ()
-    return Fleet(tuple(workers), listeners.beats, max(listeners.silent, 0), names)
+    return Fleet(tuple(workers), listeners.workers, listeners.beats, max(listeners.silent, 0), names)
 
 
 def named(names: Iterable[str]) -> str:

@@ -36,10 +36,10 @@ def check_probes(settings: Settings, fleet: Fleet, urls: tuple[str, ...]) -> Fin
     told = [worker.node for worker in fleet.workers if worker.probes]
     if not told and not urls:
         return finding("IBT-A48", "Not checked: no worker tells, and no --probe names a health port.")
-    parts = [f"live, ready and started: {named(told)}"] if told else []
-    parts += [f"answering: {', '.join(map(settings.mask, urls))}"] if urls else []
+    parts = [f"Live, ready and started: {named(told) or 'none that tells'}"]
+    parts += [f"health ports that answer: {', '.join(map(settings.mask, urls))}"] if urls else []
     parts += [f"not known: {named(unknown)}"] if unknown else []
-    return finding("IBT-A40", f"{'; '.join(parts).capitalize()}.")
+    return finding("IBT-A40", f"{'; '.join(parts)}.")
 
 
 def _by_control(fleet: Fleet) -> Iterator[str]:

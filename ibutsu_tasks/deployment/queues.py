@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.doctor.report import Finding, finding
+from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.text.words import counted
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
 
 
+ALWAYS_CONSUMED = (DEFAULT_QUEUE, OWN_QUEUE)
+
+
 def wanted_queues(settings: Settings) -> list[str]:
     """Name the queues that are configured, and those that every worker of ours consumes."""
-    return list(dict.fromkeys((DEFAULT_QUEUE, OWN_QUEUE, *settings.worker_queues)))
+    return list(dict.fromkeys((*ALWAYS_CONSUMED, *settings.worker_queues)))
 
 
 def check_queues(settings: Settings, fleet: Fleet) -> Finding:
@@ -23,11 +26,11 @@ def check_queues(settings: Settings, fleet: Fleet) -> Finding:
     wanted = wanted_queues(settings)
     consumers = {queue: len(fleet.consumers(queue)) for queue in wanted}
     if missing := [queue for queue, number in consumers.items() if not number]:
-        return finding(
-            "IBT-A61",
-            f"Nobody consumes {', '.join(missing)}.",
-            f"Start `ibutsu-tasks worker --queues {','.join(missing)}`, or correct CELERY_WORKER_QUEUES.",
-        )
+        named = [queue for queue in missing if queue not in ALWAYS_CONSUMED]
+        options = f" --queues {','.join(named)}" if named else ""
+        correct = f", or correct {variable_of(settings, 'worker_queues')}" if named else ""
+        seen = f"Nobody consumes {', '.join(missing)}."
+        return finding("IBT-A61", seen, f"Start `ibutsu-tasks worker{options}`{correct}.")
     more = sorted(frozenset().union(*(worker.queues for worker in fleet.workers)) - set(wanted))
     counts = ", ".join(f"{queue} by {counted(number, 'worker')}" for queue, number in consumers.items())
     others = f"; besides: {', '.join(more)}" if more else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.deployment.fleet import named
@@ -13,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def check_online(fleet: Fleet, wanted: int, wait_seconds: float) -> Finding:
-    """Count the workers that answer."""
-    nodes = [worker.node for worker in fleet.workers]
-    answering = (
-        f"{counted(len(nodes), 'worker')} of {wanted}"
-        if len(nodes) < wanted
-        else counted(len(nodes), "worker")
-    )
-    names = f": {named(nodes)}" if nodes else ""
-    if len(nodes) < wanted:
+    """Count the workers that answer, and look whether each has a name of its own."""
+    number, names = len(fleet.online), f": {named(fleet.online)}" if fleet.online else ""
+    if number < wanted:
         return finding(
             "IBT-A01",
-            f"{answering} online after {wait_seconds:g} s{names}.",
+            f"{number} of {counted(wanted, 'worker')} online after {wait_seconds:g} s{names}.",
             "Start more with `ibutsu-tasks worker`, or give them longer: --wait SECONDS.",
         )
-    others = f"; of another kind: {named(fleet.others)}" if fleet.others else ""
-    return finding("IBT-A00", f"{answering} online{names}{others}.")
+    if shared := {node for node, times in Counter(fleet.online).items() if times > 1}:
+        return finding(
+            "IBT-A02",
+            f"Workers share a name, so that Celery and Flower take them for one: {named(shared)}.",
+            "Give each its own: `ibutsu-tasks worker --hostname NAME`.",
+        )
+    stock = f"; stock workers among them: {named(fleet.others)}" if fleet.others else ""
+    return finding("IBT-A00", f"{counted(number, 'worker')} online{names}{stock}.")
 
 
 def check_connected(fleet: Fleet) -> Finding:
@@ -48,5 +49,5 @@ def check_connected(fleet: Fleet) -> Finding:
         )
     if not fleet.workers:
         return finding("IBT-A28", "Not checked: no worker answers.")
-    workers, beats = counted(len(fleet.workers), "worker"), counted(len(fleet.beats), "beat")
+    workers, beats = counted(len(fleet.online), "worker"), counted(len(fleet.beats), "beat")
     return finding("IBT-A20", f"Connected and consuming: {workers}; connected: {beats}.")

@@ -71,25 +71,27 @@ def test_a_sound_fleet_and_what_may_be_wrong_with_one(broker_url: str, database_
             wrong, seen = check(env, *asked, "--wait", "1", "--queues", "bulk", "--concurrency", "4")
         wrong.pop("canary", None)  # on a busy machine
         assert list(wrong.values()) == ["IBT-A01", "IBT-A12", "IBT-A41", "IBT-A52", "IBT-A61"]
-        assert "a@fleet, b@fleet, c@fleet" in seen["online"]
+        assert "3 of 4 workers online after 1 s: a@fleet, b@fleet, c@fleet" in seen["online"]
         assert "refused" in seen["probes"]
         assert "has not answered" in seen["probes"]
         assert "bulk" in seen["queues"]
 
+        twin = stack.enter_context(role("worker", "--hostname", "c@fleet", env=env))
         other = ("--hostname", "d@fleet", "--concurrency", "2", "--queues", "own")
         stock = stack.enter_context(stock_worker(broker_url))
         workers["d"] = stack.enter_context(role("worker", *other, env=env))
-        for one in (stock, workers["d"]):
+        for one in (stock, workers["d"], twin):
             one.wait_for("ready.")
-        wrong, seen = check(env, "--workers", "5")
-        assert wrong == {"limits": "IBT-A51"}
+        wrong, seen = check(env, "--workers", "6")
+        assert wrong == {"online": "IBT-A02", "limits": "IBT-A51"}
+        assert "c@fleet" in seen["online"]
         assert "concurrency 2 on d@fleet" in seen["limits"]
         assert "not known: stock@here" in seen["probes"]
         assert "not sent to stock" in seen["canary"]
         assert "own" in seen["canary"]
 
-        for beat in beats:
-            beat.stop()
+        for one in (twin, *beats):
+            one.stop()
         workers["b"].process.send_signal(signal.SIGSTOP)
         wrong, seen = check(env, "--workers", "4", "--wait", "3")
         workers["b"].process.send_signal(signal.SIGCONT)
@@ -134,6 +136,12 @@ def test_no_worker_at_all(broker_url: str) -> None:
     missing = {"online": "IBT-A01", "leader": "IBT-A11", "scheduler": "IBT-A31", "queues": "IBT-A61"}
     unchecked = {"connected": "IBT-A28", "probes": "IBT-A48", "limits": "IBT-A58", "canary": "IBT-A78"}
     assert wrong == missing | unchecked
+
+
+def test_a_broker_that_drips_its_answer() -> None:
+    with dripping(b"$1000000\r\n") as slow:
+        done = run("deploy", "check", env={"CELERY_BROKER_URL": f"redis://127.0.0.1:{slow}/0"})
+    assert (done.returncode, "has not answered" in done.stderr) == (4, True)
 
 
 def test_what_keeps_it_from_looking(broker_url: str) -> None:
