@@ -102,17 +102,17 @@ def replace_one_by_one(leaving: list[Running], env: dict[str, str], stack: ExitS
         coming[-1].wait_for("ready.")
         if number == 1:
             # What it sends must not meet anybody who does not know it.
-            checked = run("deploy", "check", "--workers", "4", "--wait", "30", env=env)
+            checked = run("deploy", "check", "--workers", "3", "--wait", "30", env=env)
             assert "A task came back from celery in " in " ".join(checked.stdout.split()), checked.stdout
         assert worker.stop() == 0
     return coming
 
 
 def roll(start_old: Callable[[int], Running], env: dict[str, str], engine: Engine) -> tuple[set[UUID], str]:
-    """Replace three workers under load, and wait until all is done. Give the imports and what was said."""
+    """Replace two workers under load, and wait until all is done. Give the imports and what was said."""
     load = Load(env["CELERY_BROKER_URL"], engine)
     with ExitStack() as stack, build_client(env["CELERY_BROKER_URL"]) as client:
-        old = [stack.enter_context(start_old(number)) for number in range(3)]
+        old = [stack.enter_context(start_old(number)) for number in range(2)]
         stack.enter_context(role("beat", env=env))
         for worker in old:
             worker.wait_for("ready.")
