@@ -179,6 +179,11 @@ def test_only_the_check_may_read_the_cluster(fleet: Fleet) -> None:
         assert (pod.get("automountServiceAccountToken") is False) == (account is None)
     (role,) = fleet.all("Role")
     assert role["rules"] == [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]}]
+    (binding,), name = fleet.all("RoleBinding"), role["metadata"]["name"]
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    (subject,), (account,) = binding["subjects"], fleet.all("ServiceAccount")
+    assert (subject["kind"], subject["name"]) == ("ServiceAccount", account["metadata"]["name"])
+    assert fleet.pod("metrics")["serviceAccountName"] == subject["name"]
 
 
 def test_the_network_is_closed_but_for_what_is_needed(fleet: Fleet) -> None:
