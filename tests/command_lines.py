@@ -13,23 +13,16 @@ if TYPE_CHECKING:
 
 ROWS = {row.name: row for row in COMMANDS}
 
-# To be removed with the merge of the image, the exporter and the acceptance run.
-VARIABLES_TO_COME = {"IBUTSU_TASKS_SCRATCH_DIR"}
-COMMANDS_TO_COME = {"metrics", "deploy"}
-
 
 def read_command_line(words: Sequence[str]) -> None:
     """Parse what stands after `ibutsu-tasks`. Raises what Click raises for what it cannot read."""
     name, *rest = words
-    if name in COMMANDS_TO_COME - ROWS.keys():
-        return
     load_command(ROWS[name]).make_context(name, rest, obj=CliState()).close()
 
 
 def read_environment(environment: Mapping[str, str]) -> Settings:
     """Read the settings from an environment in which each variable is one and each value can be used."""
-    known = {name: value for name, value in environment.items() if name not in VARIABLES_TO_COME}
-    settings = read_settings(environ=known)
+    settings = read_settings(environ=environment)
     assert not settings.problems
     assert not settings.remarks
     settings.require_broker()

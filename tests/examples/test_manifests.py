@@ -29,7 +29,13 @@ SECRETS = {
 }
 MOUNTED = "/run/secrets/ibutsu-tasks/"
 
-YAML_RULES = "{extends: default, rules: {line-length: {max: 110}, truthy: {check-keys: false}}}"
+YAML_RULES = """
+extends: default
+rules:
+  document-start: disable
+  line-length: {max: 125}
+  truthy: {check-keys: false}
+"""
 
 
 @pytest.fixture(params=fleets())
