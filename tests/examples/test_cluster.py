@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ibutsu_tasks.deployment import updates
 from tests.manifests import Document, Fleet, container_of, fleets
 
 WORKER_RESOURCES = {
@@ -39,6 +40,10 @@ def grace_seconds(fleet: Fleet) -> int:
     return int(fleet.environment(fleet.pod("worker")["containers"][0])["IBUTSU_TASKS_GRACE_SECONDS"])
 
 
+def pod_labels(fleet: Fleet, role: str) -> dict[str, str]:
+    return dict(fleet.deployment(role)["spec"]["template"]["metadata"]["labels"])
+
+
 def port_number(container: Document, name: str) -> int:
     return next(port["containerPort"] for port in container["ports"] if port["name"] == name)
 
@@ -62,9 +67,17 @@ def test_of_production_there_are_three_workers_of_four_processes() -> None:
     assert fleets()["small"].deployment("worker")["spec"]["replicas"] == 1
 
 
-def test_workers_are_rolled_one_by_one(fleet: Fleet) -> None:
-    strategy = fleet.deployment("worker")["spec"]["strategy"]
-    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
+def test_workers_are_rolled_one_by_one_and_never_all_at_once(fleet: Fleet) -> None:
+    deployment = fleet.deployment("worker")
+    strategy = deployment["spec"]["strategy"]
+    unavailable = 0 if deployment["spec"].get("replicas") == 1 else 1
+    rolling = {"maxSurge": 1, "maxUnavailable": unavailable}
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": rolling}
+    # As `deploy check` judges it once the scaler has set its number.
+    (least,) = [one["spec"]["minReplicaCount"] for one in fleet.all("ScaledObject")] or [1]
+    running = {**deployment, "spec": {"replicas": least, **deployment["spec"]}}
+    assert updates._fault(updates._read(running), grace_seconds(fleet)) is None
+    assert [updates.is_of_workers(one) for one in fleet.all("Deployment")].count(True) == 1
 
 
 def test_a_worker_is_drained_and_then_has_its_grace(fleet: Fleet) -> None:
@@ -197,3 +210,7 @@ def test_the_network_is_closed_but_for_what_is_needed(fleet: Fleet) -> None:
     open_out = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
     assert open_in == {8000, 8001, 5555}
     assert open_out == {53, 5353, 5432, 6379}
+    check = fleet.one("NetworkPolicy", "ibutsu-tasks-check")["spec"]
+    assert check["podSelector"]["matchLabels"].items() <= pod_labels(fleet, "metrics").items()
+    own, cluster = [{port["port"] for port in rule["ports"]} for rule in check["egress"]]
+    assert (own, cluster) == (open_in, {443, 6443})
