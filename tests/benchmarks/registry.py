@@ -47,6 +47,7 @@ BENCHMARKS = (
     Benchmark("worker-start", "start to ready; memory of parent and child"),
     Benchmark("startup", "commands as whole processes, beside Celery's own"),
     Benchmark("probe", "a probe of an idle worker as a whole process"),
+    Benchmark("scrape", "a scrape of the fleet with a million messages and a million imports"),
 )
 
 BY_NAME = {benchmark.name: benchmark for benchmark in BENCHMARKS}
