@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.logs.lines import JsonFormatter, TextFormatter
 from ibutsu_tasks.logs.streams import bare, take_over
+from ibutsu_tasks.settings.named_secrets import mask_in_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,12 @@ def configure_logs(level: str, log_format: str, mask: Callable[[str], str], role
 
 def configure_role_logs(settings: Settings, role: str, level: str | None = None) -> None:
     """Do so for a process that lives on: with `json`, nothing it writes is anything but an object."""
-    configure_logs(level or settings.log_level, settings.log_format, settings.mask, role)
+
+    def mask(text: str) -> str:
+        return mask_in_text(settings.mask(text))
+
+    configure_logs(level or settings.log_level, settings.log_format, mask, role)
+    # At DEBUG it writes every message that a process is given, whole and encoded.
+    logging.getLogger("celery.pool").setLevel(logging.INFO)
     if settings.log_format == "json":
         take_over()

@@ -17,6 +17,7 @@ from tornado.ioloop import PeriodicCallback
 from tornado.web import RequestHandler, authenticated
 
 from ibutsu_tasks.health.pulse import TICK_SECONDS, Pulse, Signs
+from ibutsu_tasks.settings.named_secrets import mask_in_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,9 @@ KINDS: dict[str, tuple[type, ...]] = {
     "loadavg": (list,),
 }
 """The fields of events that Flower shows, and what each may be: it takes over all that an event holds."""
+
+SAYING = frozenset({"args", "kwargs", "result", "exception", "traceback"})
+"""The fields that hold what a task was given or says; they may hold secrets."""
 
 NEEDED = {
     "worker": ("hostname", "timestamp"),
@@ -96,13 +100,15 @@ def _is_ours(options: Any, host_name: str) -> bool:
 
 
 def sound_event(event: Any) -> dict[str, Any]:
-    """Give what of an event Flower can count on; nothing when it lacks what is needed.
+    """Give what of an event Flower can count on, without secrets; nothing when it lacks what is needed.
 
     Any client of the broker may publish one, and Flower's first page fails from then on at a number that is
     none.
     """
     fields = event.items() if isinstance(event, dict) else ()
-    sound = {name: value for name, value in fields if _fits(name, value)}
+    sound = {
+        name: mask_in_text(value) if name in SAYING else value for name, value in fields if _fits(name, value)
+    }
     needed = NEEDED.get(str(sound.get("type")).partition("-")[0], ("no such field",))
     return sound if all(name in sound for name in needed) else {}
 
