@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from ibutsu_tasks.broker.connection import build_client
@@ -67,6 +68,21 @@ def test_a_worker_whose_channel_takes_nothing_ends_itself(env: dict[str, str], c
     # It ended in order: what it held is done, and what it did not take is there.
     assert queue_depth(client, "celery") == 2
     assert not client.hlen("unacked")
+
+
+def test_a_worker_whose_loop_is_stuck_is_cut_off(env: dict[str, str], client: Redis) -> None:
+    with Running(sys.executable, SCRIPT, "stuck", env=env) as worker:
+        worker.wait_for("ready.")
+        main = psutil.Process(worker.process.pid)
+        family = [main, *main.children(recursive=True)]
+        until(lambda: worker.output.count("LOOKED") > LOOKS_TO_DOOM)  # by then it is stuck
+        client.lpush("celery", message())
+        until(lambda: worker.process.poll() is not None, 60)
+        assert worker.process.poll() == WEDGED, worker.output
+        assert psutil.wait_procs(family, 20)[1] == []
+    assert "the process is cut off" in worker.output
+    assert "stands" in worker.output
+    assert queue_depth(client, "celery") == 1
 
 
 @pytest.mark.soak

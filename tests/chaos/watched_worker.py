@@ -1,11 +1,13 @@
-"""A worker whose watchdog is impatient and tells each look: `watched_worker.py [wedged]`.
+"""A worker whose watchdog is impatient and tells each look: `watched_worker.py [wedged|stuck]`.
 
-Wedged, its channel takes no message any more after the first, as if its books said that it is full.
+Wedged, its channel takes no message after the first, as if its books said that it is full. Stuck, its
+loop stands still once it is ready.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from celery import signals
@@ -27,6 +29,9 @@ def main() -> int:
     signals.worker_init.connect(hold_few, weak=False)
     if "wedged" in sys.argv:
         wedge()
+    if "stuck" in sys.argv:
+        watchdog.OBEY_SECONDS = 1.0
+        signals.worker_ready.connect(stick, weak=False)
     return run_worker(load_settings(), ["--without-mingle"])
 
 
@@ -42,6 +47,10 @@ def tell_looks() -> None:
         print("LOOKED", flush=True)  # noqa: T201 - the test counts them
 
     watchdog.Watchdog.look = look_and_tell  # type: ignore[method-assign]
+
+
+def stick(sender: Any, **_: Any) -> None:
+    sender.hub.call_later(0.5, time.sleep, 3600)
 
 
 def wedge() -> None:
