@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "flower_app":
-        from ibutsu_tasks.roles.start import create_flower_app
+        from ibutsu_tasks.roles.flower import create_flower_app
 
         app = create_flower_app()
     else:

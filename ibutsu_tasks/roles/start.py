@@ -1,4 +1,4 @@
-"""Start a role in this process, as pid 1 would: Celery's and Flower's own commands, with our settings.
+"""Start worker or beat in this process, as pid 1 would: Celery's own commands, with our settings.
 
 The same applications serve `celery -A ibutsu_tasks:worker_app worker`.
 """
@@ -7,27 +7,24 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from celery.bin.celery import celery as celery_command
+from celery.bin.base import CLIContext
+from celery.bin.beat import beat
+from celery.bin.worker import worker
 from celery.exceptions import SecurityWarning
 
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.health.pulse import Pulse
-from ibutsu_tasks.logs import configure_role_logs
-from ibutsu_tasks.roles import flower_page
-from ibutsu_tasks.settings import load_settings, setting_rows
-from ibutsu_tasks.settings.sources import OPTION, is_kubernetes_link
+from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings.sources import OPTION
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from ibutsu_tasks.settings import Settings
-
-FLOWER_LIMITS = ("--max_tasks=10000", "--purge_offline_workers=300")
-"""A tenth of Flower's default, which grows past a gigabyte; workers gone for five minutes leave the page."""
 
 
 def run_worker(settings: Settings, celery_args: list[str]) -> int:
@@ -42,7 +39,7 @@ def run_worker(settings: Settings, celery_args: list[str]) -> int:
     options = ["--queues", ",".join(queues), "--concurrency", str(settings.worker_concurrency)]
     if settings.worker_hostname:
         options += ["--hostname", settings.worker_hostname]
-    return _run(app, [*_quiet(settings), "worker", "--loglevel", settings.log_level, *options, *celery_args])
+    return _run(worker, app, settings, ["--loglevel", settings.log_level, *options, *celery_args])
 
 
 def run_beat(settings: Settings, celery_args: list[str]) -> int:
@@ -53,42 +50,8 @@ def run_beat(settings: Settings, celery_args: list[str]) -> int:
     app = create_app_variant("scheduler", settings)
     Pulse.of_process("beat", settings)
     # No pid file: in a container the last one's, left behind by a kill, would stop the next start.
-    return _run(
-        app, [*_quiet(settings), "beat", "--loglevel", settings.log_level, "--pidfile", "", *celery_args]
-    )
-
-
-def run_flower(settings: Settings, flower_args: list[str]) -> int:
-    """Run Flower until a signal ends it; give its exit code.
-
-    Raises SettingsError when no broker is named, or when it would be open to other machines without a
-    password: its pages show arguments and results, and its API can stop workers.
-    """
-    if not settings.flower_basic_auth and not flower_page.is_loopback(settings.flower_address):
-        raise SettingsError(flower_page.open_to_all(settings.flower_address), flower_page.SET_AUTH)
-    app = create_flower_app(settings)
-    Pulse.of_process("flower", settings)
-    options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", *FLOWER_LIMITS]
-    # Flower executes a flowerconfig.py of the working directory unless told of another file.
-    return _run(app, ["flower", f"--conf={os.devnull}", *options, *flower_args])
-
-
-def create_flower_app(settings: Settings | None = None) -> Celery:
-    """Build the application of Flower, and see to it that any Flower of this process keeps to itself.
-
-    Raises SettingsError when no broker is named.
-    """
-    settings = settings or load_settings()
-    app = create_app_variant("flower", settings)
-    # Flower reads its variables itself: it stops at what Kubernetes puts there, and an empty password closes
-    # its page to everybody.
-    for name in [name for name in os.environ if name.startswith("FLOWER_")]:
-        if not os.environ[name] or (name == "FLOWER_PORT" and is_kubernetes_link(os.environ[name])):
-            del os.environ[name]
-    # Tornado adds a handler of its own only where there is none.
-    configure_role_logs(settings, "flower")
-    flower_page.guard(settings)
-    return app
+    words = ["--loglevel", settings.log_level, "--pidfile", "", *celery_args]
+    return _run(beat, app, settings, words)
 
 
 def _refuse_inconsistent(settings: Settings) -> None:
@@ -105,25 +68,24 @@ def _refuse_inconsistent(settings: Settings) -> None:
     )
 
 
-def _quiet(settings: Settings) -> list[str]:
-    """Leave out Celery's banner where every line must be JSON."""
-    return ["--quiet"] if settings.log_format == "json" else []
+def _run(command: Any, app: Celery, settings: Settings, words: list[str]) -> int:
+    # Without the group `celery` above it, which loads every plugin: Flower alone takes a third of a second.
+    quiet = settings.log_format == "json"
+    context = CLIContext(app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None, quiet=quiet)
+    return run_command(command, words, prog_name=f"celery {command.name}", obj=context)
 
 
-def _run(app: Celery, arguments: list[str]) -> int:
-    """Hand over to Celery's own command line, which parses, reports wrong options and handles signals."""
-    for option in celery_command.params:
-        if option.name == "app":
-            option.default = app
-        # Variables that many containers have, APP, LOADER or CONFIG_MODULE, would name modules to run.
-        if option.name != "no_color":
-            option.envvar = None
+def run_command(command: Any, words: list[str], **options: Any) -> int:
+    """Hand over to a command of Celery's, which parses, reports wrong options and handles signals.
+
+    Gives its exit code.
+    """
     # The warning about root is about pickled messages; these applications accept JSON alone.
     warnings.simplefilter("ignore", SecurityWarning)
     try:
-        celery_command.main(args=arguments, prog_name="celery")
+        command.main(args=words, **options)
     except SystemExit as end:
         if not isinstance(end.code, int):
             raise
         return end.code
-    raise AssertionError("Celery's command line always ends in SystemExit")
+    raise AssertionError("A command of Celery's always ends in SystemExit")

@@ -20,7 +20,7 @@ from ibutsu_tasks.tasks.reconciliation import MAIN_PROCESS
 ROOM = Path(ibutsu_tasks.delivery.__file__).parent
 
 REACH = re.compile(
-    r"^from (celery\.(app\.(trace|backends)|apps|backends|beat|bootsteps|concurrency|events|loaders)"
+    r"^from (celery\.(app\.(trace|backends)|apps|backends|beat|bin|bootsteps|concurrency|events|loaders)"
     r"|celery\.(schedules|worker)|kombu\.(transport|pidbox)|billiard|flower)|^import (billiard|flower)"
     r"|(Read from|Written for) [Ck]",
     re.MULTILINE,
@@ -46,6 +46,10 @@ ATTRIBUTES = {
     ),
     "celery.worker.request:Request": "_apply_result message send_event",
     "celery.apps.worker": "on_cold_shutdown safe_say",
+    "celery.bin.base": "CLIContext",
+    "celery.bin.beat": "beat",
+    "celery.bin.celery": "celery",
+    "celery.bin.worker": "worker",
     "celery.bootsteps": "RUN CLOSE TERMINATE StartStopStep",
     "celery.concurrency.solo": "TaskPool",
     "billiard.pool": "GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT",
@@ -87,6 +91,8 @@ SPOKEN = {
     "celery.beat": list(REMOTE_CONTROL_OUTAGES),
     "celery.beat:Service.sync": ["self.scheduler.close()"],
     "celery.beat:Service.start": ["self.scheduler.tick()"],
+    "celery.bin.worker:worker.callback": ["ctx.obj.app", "ctx.obj.no_color", "ctx.obj.quiet"],
+    "flower.command": ["ctx.parent.command.params", "ctx.obj.app"],
     "flower.events": ["EventReceiver("],
     "billiard.process": [f"'{MAIN_PROCESS}'"],
 }

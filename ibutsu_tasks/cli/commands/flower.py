@@ -30,6 +30,6 @@ def flower(
     state = state_of(context).with_options(
         flower_address=address, flower_port=port, health_port=health_port, log_format=log_format
     )
-    from ibutsu_tasks.roles import start
+    from ibutsu_tasks.roles import flower as role
 
-    raise typer.Exit(start.run_flower(state.settings, flower_args or []))
+    raise typer.Exit(role.run_flower(state.settings, flower_args or []))
