@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker.layout import UNWRITTEN
+from ibutsu_tasks.celery_app import create_client_app
 from tests.chaos.stage import LEASE_SECONDS
 from tests.commands import until
 
@@ -116,3 +117,18 @@ def test_a_worker_that_waits_for_its_broker_ends_when_it_is_told_to(stage: Stage
         assert time.monotonic() - started < 15
         assert stage.task_ids[import_id].encode() in stage.messages()
         stage.client.config_set("maxmemory", "0")
+
+
+def test_an_import_revoked_while_the_database_is_away_ends_when_it_is_back(stage: Stage) -> None:
+    stage.database.shut()
+    import_id = stage.send_import()
+    stage.wait_for_retry(import_id)
+    control = create_client_app(stage.settings).control
+    stage.wait_for(
+        lambda: control.revoke(stage.task_ids[import_id], reply=True, timeout=2), "the worker to hear of it"
+    )
+    stage.wait_for(lambda: stage.client.hexists(UNWRITTEN, str(import_id)), "the sentence to be kept")
+    assert stage.status_of(import_id) == "pending"
+    stage.database.heal()
+    stage.wait_for(lambda: stage.status_of(import_id) == "error", "the sentence to be written")
+    stage.wait_for(lambda: not stage.client.exists(UNWRITTEN), "the end of it")
