@@ -100,6 +100,7 @@ def test_pods_are_spread_and_not_all_gone_at_once(fleet: Fleet, role: str) -> No
     (rule,) = fleet.pod(role)["affinity"]["podAntiAffinity"][
         "preferredDuringSchedulingIgnoredDuringExecution"
     ]
+    assert rule["weight"] == 100
     assert rule["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
     assert rule["podAffinityTerm"]["labelSelector"]["matchLabels"] == labels
     budget = fleet.one("PodDisruptionBudget", f"ibutsu-tasks-{role}")["spec"]
@@ -110,6 +111,7 @@ def test_two_beats_stand_beside_flower(fleet: Fleet) -> None:
     spec = fleet.deployment("scheduler")["spec"]
     assert spec["replicas"] == 2
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 30
     beat, flower = spec["template"]["spec"]["containers"]
     assert (beat["args"], flower["args"]) == (["beat"], ["flower"])
     assert beat["resources"] == flower["resources"] == BEAT_RESOURCES
