@@ -88,7 +88,7 @@ def test_a_worker_is_drained_and_then_has_its_grace(fleet: Fleet) -> None:
     assert int(drain_seconds) >= 600
     spare = pod["terminationGracePeriodSeconds"] - int(drain_seconds) - grace_seconds(fleet)
     # To start the commands, and to end what runs; more would only delay a node that is to go.
-    assert 15 <= spare <= 60
+    assert spare == 30
 
 
 @pytest.mark.parametrize("role", ["worker", "scheduler"])
