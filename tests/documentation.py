@@ -24,6 +24,7 @@ PACKAGE = Path(ibutsu_tasks.__file__).parent
 ROOT = PACKAGE.parent
 README = ROOT / "README.md"
 MAP = PACKAGE / "README.md"
+IN_PRODUCTION = ROOT / "examples/README.md"
 PAGES = (README, MAP)
 COMPLETIONS = ROOT / "completions"
 SIGNATURES = PACKAGE / "sending/signatures.py"
@@ -51,9 +52,9 @@ SHELLS = {
 }
 
 
-def lines_of(heading: str) -> list[str]:
-    """Give the commands of the blocks below a heading."""
-    section = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+def lines_of(heading: str, page: Path = README) -> list[str]:
+    """Give the commands of the blocks below a heading of a page."""
+    section = page.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if not line.startswith("#")]
 

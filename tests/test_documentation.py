@@ -29,6 +29,29 @@ def test_the_generated_parts_of_the_pages_are_fresh(page: Path) -> None:
     assert documentation.with_generated_blocks(text) == text, "run `python -m tests.documentation`"
 
 
+ALL_PAGES = sorted(
+    path
+    for folder in ("", "ibutsu_tasks", "tests/benchmarks", "examples")
+    for path in ((ROOT / folder).glob("*.md") if not folder else (ROOT / folder).rglob("README.md"))
+)
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_between_the_pages_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
 def test_the_map_names_places_that_exist() -> None:
     rows = re.findall(r"^\| (?!To add|---)[^|]*\| ([^|]*) \|", MAP.read_text(encoding="utf-8"), re.MULTILINE)
     places = [

@@ -14,7 +14,7 @@ from ibutsu_tasks.doctor.codes import LINES
 from tests import chaos
 from tests.chaos.fleet import Fleet
 from tests.commands import CELERY, Running, role, run, run_here, services, until
-from tests.documentation import lines_of
+from tests.documentation import IN_PRODUCTION, lines_of
 from tests.doors import dead_port, dripping
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_a_sound_fleet_and_what_may_be_wrong_with_one(broker_url: str, database_
             for name, more in options.items()
         }
         # It waits for all of them itself.
-        line, _ = lines_of("Upgrade")
+        line, _ = lines_of("Upgrade", IN_PRODUCTION)
         shown = run(*shlex.split(line)[1:], "--probe", f"http://127.0.0.1:{port}", env=env)
         assert shown.returncode == 0, shown.stdout
         assert shown.stdout.splitlines()[-1].startswith("2 skipped, 8 in order in ")
@@ -106,7 +106,7 @@ def test_a_sound_fleet_and_what_may_be_wrong_with_one(broker_url: str, database_
 
 def test_failover(broker_url: str, database_url: str) -> None:
     env = services(broker_url, database_url)
-    _, line = lines_of("Upgrade")
+    _, line = lines_of("Upgrade", IN_PRODUCTION)
     names = ("worker a", "worker b", "worker c", "beat x")
     with Fleet(*names, env=env) as fleet, ThreadPoolExecutor() as threads:
         fleet.wait_until_ready()

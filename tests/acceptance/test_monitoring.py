@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
-README = Path(__file__).parents[2] / "README.md"
+PAGE = MONITORING.with_name("README.md")
 NAME = re.compile(r"\bibutsu_tasks_\w+")
 SUFFIXES = re.compile(r"_(bucket|sum|count)$")
 
@@ -55,7 +55,7 @@ def test_every_metric_of_the_examples_and_the_readme_exists_and_every_one_is_in_
     named = {SUFFIXES.sub("", name) for text in (*texts, *queries()) for name in NAME.findall(text)}
     assert len(named) > 20
     assert named <= existing | {"ibutsu_tasks_beat_last_tick_seconds"}
-    table = README.read_text(encoding="utf-8").partition("## Numbers to watch")[2].partition("\n## ")[0]
+    table = PAGE.read_text(encoding="utf-8").partition("## Numbers to watch")[2].partition("\n## ")[0]
     told = set(re.findall(r"`(\w+)`", table))
     own = {name.removeprefix("ibutsu_tasks_") for name in existing} - {"last_tick_seconds", "running_tasks"}
     assert own <= told, own - told
