@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PREFIX = "ibutsu_server.tasks."
 QUIET_HEADERS = {"id", "root_id", "origin", "stamps"}
-QUIET_PROPERTIES = {"correlation_id", "reply_to", "delivery_tag"}
+QUIET_PROPERTIES = {"correlation_id", "reply_to", "delivery_tag", "timestamp"}
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def swallowing() -> Iterator[int]:
             client.close()
 
 
-@pytest.mark.parametrize("dead", [refusing, silent, swallowing])
+@pytest.mark.parametrize("dead", [refusing, silent, pytest.param(swallowing, marks=pytest.mark.soak)])
 def test_a_dead_broker_or_backend_is_given_up(dead: Any, broker_url: str) -> None:
     with dead() as port:
         url = f"redis://user:hidden-word@127.0.0.1:{port}/0"

@@ -194,9 +194,9 @@ def test_a_broker_outage_leaves_every_role_live_and_none_ready_that_needs_it(
         until(lambda: len(list(Path(directory).glob("*.json"))) == 2, 60)
         started = time.monotonic()
         # Longer than the limit asked for below, in which a loop that waits without a tick would be found.
-        until(lambda: time.monotonic() - started > 15)
+        until(lambda: time.monotonic() - started > 8)
         for name in ("worker", "beat"):
-            (answer,) = ask("live", directory, name, limit_seconds=10)
+            (answer,) = ask("live", directory, name, limit_seconds=6)
             assert answer.holds, answer.sentence
         assert not holds("ready", env, "--role", "worker")
         assert not holds("startup", env, "--role", "worker")
@@ -244,7 +244,9 @@ def test_a_worker_that_is_stopped_fails_live_and_one_busy_in_its_only_thread_doe
         assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["worker", "beat", "flower"])
+@pytest.mark.parametrize(
+    "name", ["worker", *(pytest.param(one, marks=pytest.mark.soak) for one in ("beat", "flower"))]
+)
 def test_a_process_that_is_stopped_fails_live(env: dict[str, str], tmp_path: Path, name: str) -> None:
     arguments = ("--port", str(dead_port())) if name == "flower" else ()
     directory = private_directory(tmp_path)

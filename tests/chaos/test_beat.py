@@ -271,7 +271,9 @@ def test_a_broker_that_goes_away_is_told_of_once_and_waited_for() -> None:
     ("fault", "cure", "words"),
     [
         ("config set maxmemory 1", "config set maxmemory 0", "maxmemory"),
-        ("replicaof 127.0.0.1 1", "replicaof no one", "read only replica"),
+        pytest.param(
+            "replicaof 127.0.0.1 1", "replicaof no one", "read only replica", marks=pytest.mark.soak
+        ),
     ],
     ids=["out of memory", "read-only"],
 )

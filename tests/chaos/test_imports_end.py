@@ -140,7 +140,7 @@ def test_an_import_revoked_while_it_is_queued_ends_as_error(fleet: Fleet) -> Non
     assert fleet.rows() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("signal_name", ["SIGTERM", pytest.param("SIGKILL", marks=pytest.mark.soak)])
 def test_an_import_terminated_while_it_runs_ends_as_error_and_may_run_again(
     fleet: Fleet, engine: Engine, signal_name: str
 ) -> None:
@@ -178,7 +178,12 @@ def test_an_import_revoked_while_it_waits_for_its_time_ends_as_error(fleet: Flee
 
 
 @pytest.mark.parametrize(
-    ("emptying", "options"), [("purge", ()), ("flushall", ()), ("flushall", ("--pool", "solo"))]
+    ("emptying", "options"),
+    [
+        ("purge", ()),
+        pytest.param("flushall", (), marks=pytest.mark.soak),
+        pytest.param("flushall", ("--pool", "solo"), marks=pytest.mark.soak),
+    ],
 )
 def test_imports_whose_messages_are_gone_come_back(
     fleet: Fleet, emptying: str, options: tuple[str, ...]

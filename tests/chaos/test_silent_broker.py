@@ -16,7 +16,7 @@ LIVE_WITHIN_SECONDS = 60
 """A worker whose loop stands still for longer is not live."""
 
 
-@pytest.mark.parametrize("fault", ["hang", "one_way"])
+@pytest.mark.parametrize("fault", [pytest.param("hang", marks=pytest.mark.soak), "one_way"])
 def test_a_broker_that_falls_silent_in_the_middle_of_an_import(stage: Stage, fault: str) -> None:
     stage.replace_worker()
     with stage.import_underway() as import_id:

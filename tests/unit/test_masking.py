@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from ibutsu_tasks.logs import JsonFormatter, TextFormatter
 from ibutsu_tasks.settings import load_settings
 from ibutsu_tasks.settings.masking import Masker, mask_url_passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ODD_PASSWORDS = [
     "it's-S3cret",
@@ -75,8 +80,8 @@ def test_long_texts_take_no_time(text: str) -> None:
     assert time.process_time() - began < 1
 
 
-@pytest.mark.parametrize("formatter", [TextFormatter, JsonFormatter])
-def test_log_lines_hide_what_they_are_told_to(formatter: type[TextFormatter]) -> None:
+@pytest.mark.parametrize("formatter", [TextFormatter, partial(JsonFormatter, role="worker")])
+def test_log_lines_hide_what_they_are_told_to(formatter: Callable[..., logging.Formatter]) -> None:
     mask = load_settings(environ={"CELERY_BROKER_URL": "redis://:it's-S3cret@h/0"}).mask
     error = (ValueError, ValueError("it's-S3cret"), None)
     record = logging.LogRecord("x", logging.ERROR, "f", 1, "AUTH it's-S3cret failed", None, error)

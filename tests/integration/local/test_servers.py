@@ -153,6 +153,7 @@ def test_a_stranger_with_the_noted_pid_is_left_alone(data_dir: Path) -> None:
 
 
 @pytest.mark.usefixtures("used")
+@pytest.mark.soak
 def test_a_frozen_server_is_replaced(
     data_dir: Path, hold: Callable[..., Holder], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from ibutsu_tasks.broker.layout import (
     BEAT_LEADER_KEY,
     BINDING_PREFIX,
     HOLDERS,
+    PRUNE_SUCCESSES_KEY,
     QUARANTINE,
     SEPARATOR,
     TOTALS,
@@ -23,7 +24,6 @@ from ibutsu_tasks.broker.layout import (
 )
 from ibutsu_tasks.metrics import page
 from ibutsu_tasks.metrics.broker import MOST_QUEUES, BrokerReader
-from ibutsu_tasks.operations.prune.history import SUCCESSES_KEY
 from tests.commands import until
 from tests.worker_system import message_text
 
@@ -139,7 +139,7 @@ def test_the_age_of_other_messages_is_since_they_were_first_seen_to_be_next(clie
 
 @pytest.mark.parametrize("kind", ["string", "hash", "list"])
 def test_keys_of_other_kinds_and_garbage_end_no_scrape(client: Redis, kind: str) -> None:
-    keys = ("celery", UNACKED, QUARANTINE, TOTALS, HOLDERS, SUCCESSES_KEY, BEAT_LEADER_KEY)
+    keys = ("celery", UNACKED, QUARANTINE, TOTALS, HOLDERS, PRUNE_SUCCESSES_KEY, BEAT_LEADER_KEY)
     for key in keys:
         if kind == "string":
             client.set(key, b"\xff")
@@ -148,9 +148,9 @@ def test_keys_of_other_kinds_and_garbage_end_no_scrape(client: Redis, kind: str)
         else:
             client.lpush(key, b"\xff\x00")
     assert samples(client)["workers"] == 0
-    client.delete(HOLDERS, SUCCESSES_KEY)
+    client.delete(HOLDERS, PRUNE_SUCCESSES_KEY)
     add_worker(client, "odd@here:1", slots="many", busy=None, queues=7)
-    client.hset(SUCCESSES_KEY, "runs", "[]")
+    client.hset(PRUNE_SUCCESSES_KEY, "runs", "[]")
     assert samples(client)["workers"] == 1
 
 
