@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ibutsu_tasks.broker.layout import UNACKED, UNACKED_INDEX
+from ibutsu_tasks.delivery.pauses import PAUSE_HEADER
 from ibutsu_tasks.delivery.taking import GIVE_UP, held_key
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def _redelivered(message: dict[str, Any], wait_seconds: float) -> dict[str, Any]
     headers, properties = message["headers"] | {"redelivered": True}, message["properties"]
     if wait_seconds and "task" in headers:
         headers["eta"] = (datetime.now(UTC) + timedelta(seconds=wait_seconds)).isoformat()
+        headers[PAUSE_HEADER] = wait_seconds
     delivery_info = properties["delivery_info"] | {"redelivered": True}
     # By its old tag, the acknowledgement that is still to come would remove whoever holds it next.
     delivery = {"delivery_info": delivery_info, "delivery_tag": str(uuid4())}

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from ibutsu_tasks.delivery.grace import stopping
 from ibutsu_tasks.delivery.held import client_of, put_back, queue_of, raw_of
 from ibutsu_tasks.delivery.losses import MOST_LOSSES, clear, count_loss, pause_seconds
+from ibutsu_tasks.delivery.pauses import limited_eta
 from ibutsu_tasks.delivery.poison import end_poisonous
 from ibutsu_tasks.delivery.quarantine import set_aside
 
@@ -36,6 +37,10 @@ class Request(CeleryRequest):
     """A task in a worker, whose message is acknowledged, put back, or set aside with its reason."""
 
     _message: Any
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._eta = limited_eta(self.request_dict, self.eta)
 
     def acknowledge(self) -> None:
         """Acknowledge the message: a process has ended its work, and what was lost before counts no more."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Retry
 
+from ibutsu_tasks.delivery.pauses import PAUSE_HEADER
 from ibutsu_tasks.tasks.outages import BROKER, outages, service_of
 from ibutsu_tasks.tasks.shutdown import wait_in_task
 from ibutsu_tasks.temporary_errors import is_temporary
@@ -46,7 +47,7 @@ def try_again(task: Task[Any, Any], error: Exception) -> NoReturn:
         task.request,
         countdown=countdown_seconds,
         retries=task.request.retries,
-        headers=headers | {TRIES_HEADER: tries + 1},
+        headers=headers | {TRIES_HEADER: tries + 1, PAUSE_HEADER: countdown_seconds},
     )
     do_patiently(again.apply_async, BROKER)
     raise Retry(exc=error, when=countdown_seconds) from error  # type: ignore[arg-type]  # Real stands for float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, func, select, text
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HELD_PREFIX, HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.database.models import Import, Result
-from tests.chaos.stage import Stage, open_stage
+from tests.chaos.stage import Stage, data_directory, open_stage
 from tests.commands import Running, role, services, until
 from tests.factories import make_import
 from tests.worker_system import import_message, message_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from redis import Redis
     from sqlalchemy.orm import Session
@@ -96,6 +98,12 @@ class Fleet:
         with self.engine.connect() as observer:
             return int(observer.scalar(waiting) or 0)
 
+    def end_writers(self) -> None:
+        """End the connections that wait for a lock, as an administrator does."""
+        ending = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'"
+        with self.engine.connect() as observer:
+            observer.execute(text(ending))
+
     def wait_until_writing(self, number: int = 1) -> None:
         until(lambda: self.waiting_writers() == number, 30)
         assert self.waiting_writers() == number
@@ -103,16 +111,27 @@ class Fleet:
     def wait_until_done(self, row: Import, timeout_seconds: float = 20) -> None:
         """Wait for an import; its rows are there once, and nothing of its message is left."""
 
-        def status() -> str | None:
-            self.session.rollback()
-            return self.session.scalar(select(Import.status).where(Import.id == row.id))
-
-        until(lambda: status() == "done", timeout_seconds)
-        assert status() == "done"
+        self.wait_until_ended(row, timeout_seconds=timeout_seconds)
         names = self.session.scalars(select(Result.test_id)).all()
         assert sorted(names) == ["a", "b"]
         until(lambda: not self.client.exists(UNACKED, "celery"), 10)
         assert not self.client.exists(UNACKED, UNACKED_INDEX, "celery")
+
+    def wait_until_ended(self, *rows: Import, timeout_seconds: float = 20) -> None:
+        """Wait for imports, which all end well."""
+        ids = [row.id for row in rows]
+
+        def statuses() -> set[str | None]:
+            self.session.rollback()
+            return set(self.session.scalars(select(Import.status).where(Import.id.in_(ids))))
+
+        until(lambda: statuses() == {"done"}, timeout_seconds)
+        assert statuses() == {"done"}
+
+    def count_results(self) -> int:
+        """Count the results of all imports."""
+        self.session.rollback()
+        return self.session.scalar(select(func.count()).select_from(Result)) or 0
 
     def holders(self) -> list[str]:
         return [holder.decode() for holder in self.client.zrange(HOLDERS, 0, -1)]
@@ -134,9 +153,11 @@ def fleet(broker_url: str, database_url: str, session: Session, engine: Engine) 
 
 
 @pytest.fixture(scope="session")
-def _stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
+def _stage(used_data_dir: Path) -> Iterator[Stage]:
+    with data_directory() as data_dir:
+        shutil.copytree(used_data_dir, data_dir, dirs_exist_ok=True)
+        with open_stage(data_dir) as stage:
+            yield stage
 
 
 @pytest.fixture

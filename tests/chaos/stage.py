@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import UNACKED
 from ibutsu_tasks.celery_app import create_client_app
-from ibutsu_tasks.database.models import Artifact, Import, Result, Run, create_tables
+from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.local.servers.shared import LocalServers
 from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.sending import messages
@@ -199,26 +199,31 @@ class Stage:
 
 
 @contextmanager
-def open_stage() -> Iterator[Stage]:
-    """Start servers, proxies and the worker; end them."""
-    data_dir = Path(tempfile.mkdtemp(prefix="ibutsu-tasks-test-"))
+def data_directory() -> Iterator[Path]:
+    """Have a directory for servers, of which nothing is left."""
+    directory = Path(tempfile.mkdtemp(prefix="ibutsu-tasks-test-"))
     try:
-        with LocalServers(data_dir) as servers:
-            url = make_url(servers.database_url)
-            engine = create_engine(url)
-            create_tables(engine)
-            engine.dispose()
-            broker_socket = Path(servers.broker_url.partition("://")[2].partition("?")[0])
-            with (
-                Proxy(Path(str(url.query["host"])) / ".s.PGSQL.5432") as database,
-                Proxy(broker_socket) as broker,
-            ):
-                address = f"postgresql://{url.username}@127.0.0.1:{database.port}/{url.database}"
-                env = services(f"redis://127.0.0.1:{broker.port}/0?{SOON}", address)
-                env |= {"IBUTSU_TASKS_LEASE_SECONDS": str(LEASE_SECONDS), "PYTHONPATH": ROOT}
-                env |= {"IBUTSU_TASKS_SCRATCH_DIR": str(data_dir)}
-                stage = Stage(servers, database, broker, env)
-                yield stage
-                stage.close()
+        yield directory
     finally:
-        discard(data_dir)
+        discard(directory)
+
+
+@contextmanager
+def open_stage(data_dir: Path) -> Iterator[Stage]:
+    """Start servers, which were used before, with proxies and the worker; end them."""
+    with LocalServers(data_dir) as servers:
+        url = make_url(servers.database_url)
+        broker_socket = Path(servers.broker_url.partition("://")[2].partition("?")[0])
+        with (
+            Proxy(Path(str(url.query["host"])) / ".s.PGSQL.5432") as database,
+            Proxy(broker_socket) as broker,
+        ):
+            address = f"postgresql://{url.username}@127.0.0.1:{database.port}/{url.database}"
+            env = services(f"redis://127.0.0.1:{broker.port}/0?{SOON}", address)
+            env |= {"IBUTSU_TASKS_LEASE_SECONDS": str(LEASE_SECONDS), "PYTHONPATH": ROOT}
+            env |= {"IBUTSU_TASKS_SCRATCH_DIR": str(data_dir)}
+            stage = Stage(servers, database, broker, env)
+            try:
+                yield stage
+            finally:
+                stage.close()

@@ -1,0 +1,56 @@
+"""Processes whose clocks are an hour ahead or behind: nothing is done twice, lost, or late by that hour."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.conftest import LEASE_SECONDS, kill_all
+from tests.commands import until
+
+if TYPE_CHECKING:
+    from tests.chaos.conftest import Fleet
+
+LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+pytestmark = pytest.mark.skipif(
+    LIBRARY is None, reason="libfaketime, the package `faketime`, is not installed"
+)
+
+
+def an_hour(way: str) -> dict[str, str]:
+    """Have a process go by a clock that is an hour `+` ahead or `-` behind."""
+    return {"LD_PRELOAD": str(LIBRARY), "FAKETIME": f"{way}1h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+@pytest.mark.parametrize("way", ["+", "-"])
+def test_leases(fleet: Fleet, way: str) -> None:
+    with fleet.worker("wrong@here", "--concurrency=1", **an_hour(way)) as wrong:
+        with fleet.worker("right@here", "--concurrency=1") as right, fleet.holding_up("results"):
+            rows = [fleet.send_import(), fleet.send_import()]
+            fleet.wait_until_writing(2)
+            # Each holds one, for longer than a lease, and neither takes the other's.
+            time.sleep(2 * LEASE_SECONDS)
+            assert (fleet.held_by("wrong@here"), fleet.held_by("right@here")) == (1, 1)
+            kill_all(right)
+            # Whose was killed goes to the other one, which still has its own.
+            until(lambda: not fleet.held_by("right@here"), 30)
+            fleet.release()
+            fleet.wait_until_ended(*rows, timeout_seconds=30)
+        received = [*wrong.lines, *right.lines]
+    assert sum("] received" in line for line in received) == len(rows) + 1
+    assert fleet.count_results() == 2 * len(rows)
+
+
+def test_what_is_tried_again_waits_by_no_clock_of_others(fleet: Fleet) -> None:
+    with fleet.worker("wrong@here", "--concurrency=1", **an_hour("+")) as wrong, fleet.holding_up("results"):
+        row = fleet.send_import()
+        fleet.wait_until_writing()
+        fleet.end_writers()
+        wrong.wait_for("] retry:")
+        fleet.wait_until_writing()
+        kill_all(wrong)
+    with fleet.worker("right@here"):
+        fleet.wait_until_done(row, 30)
