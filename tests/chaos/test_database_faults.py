@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections import Counter
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
 import psutil
 import psycopg2
 import pytest
+
+from tests.commands import role
 
 if TYPE_CHECKING:
     from tests.chaos.stage import Stage
@@ -48,6 +52,31 @@ def test_a_database_without_a_connection_to_spare(stage: Stage) -> None:
         stage.wait_for_retry(first)
         stage.wait_for(lambda: "too many clients" in stage.reason_of(first), "a server that is full")
     stage.assert_done(first)
+
+
+def test_more_imports_at_a_time_than_there_are_connections(stage: Stage) -> None:
+    uploads = [stage.store_import() for _ in range(24)]
+    with role("worker", "--concurrency", "4", "--hostname", "more@%h", env=stage.env) as more:
+        more.wait_for("ready.")
+        with ExitStack() as others:
+            # Whoever has a connection is kept busy until those without one have tried.
+            holder = others.enter_context(closing(stage.connect()))
+            holder.cursor().execute("lock table artifacts in exclusive mode")
+            with suppress(psycopg2.OperationalError):
+                while True:
+                    last = others.enter_context(closing(stage.connect()))
+            last.close()
+            import_ids = [stage.send(upload) for upload in uploads]
+            stage.wait_for(lambda: "RETRY" in {stage.outcome_of(one) for one in import_ids}, "a retry")
+            holder.rollback()
+            stage.wait_for(lambda: "SUCCESS" in {stage.outcome_of(one) for one in import_ids}, "an import")
+        for one in import_ids:
+            stage.assert_done(one)
+        said = "\n".join([*stage.new_output(), *more.lines])
+    assert "too many clients" in said
+    ended = Counter(re.findall(r"run_junit_import\[([0-9a-f-]+)\] succeeded", said))
+    assert ended == Counter(stage.task_ids[one] for one in import_ids)
+    assert "raised unexpected" not in said
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate", "killed"])
