@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from queue import Empty
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from kombu.transport import redis, virtual
 from redis.backoff import NoBackoff
@@ -25,19 +24,19 @@ from redis.exceptions import (
 from redis.exceptions import (
     NoScriptError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
 )
 from redis.retry import Retry
 
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
+from ibutsu_tasks.delivery.acknowledging import QoS
 from ibutsu_tasks.delivery.envelope import problem_of
 from ibutsu_tasks.delivery.quarantine import set_aside
 from ibutsu_tasks.delivery.recovery import CLIENT_NAME_PREFIX
 from ibutsu_tasks.delivery.taking import TAKE, give_up, held_key, look_up, put_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container
+    from collections.abc import Callable, Container
 
     from redis import Redis
 
@@ -53,69 +52,6 @@ UNTOLD_LOOK_AGAIN_SECONDS = 0.2
 
 CHANGED = object()
 """What reading gives when Redis said that a list changed."""
-
-
-class QoS(redis.QoS):
-    """Gives up a message only while this worker holds it; taking it has already written it down."""
-
-    channel: Channel
-    _delivered: Any
-
-    @property
-    def delivered(self) -> Collection[str]:
-        """The tags of what was delivered."""
-        return cast("Collection[str]", self._delivered.keys())
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message that was delivered."""
-        if self.channel.lease is None:
-            super().append(message, delivery_tag)
-        else:
-            virtual.QoS.append(self, message, delivery_tag)
-
-    def ack(self, delivery_tag: str) -> None:
-        """Remove a message that is done."""
-        lease = self.channel.lease
-        if lease is None:
-            super().ack(delivery_tag)
-            return
-        try:
-            with self.channel.conn_or_acquire() as client:
-                give_up(client, lease.holder, delivery_tag)
-        except (RedisError, OSError) as error:
-            lease.done.add(delivery_tag)
-            raise RedisConnectionError(str(error)) from error
-        finally:
-            # Done is done: where the broker does not answer, the next renewal removes it.
-            virtual.QoS.ack(self, delivery_tag)
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Remove a message, or put it back at the far end of its queue."""
-        if self.channel.lease is None:
-            super().reject(delivery_tag, requeue=requeue)
-        elif requeue:
-            self.restore_by_tag(delivery_tag, leftmost=True)
-            virtual.QoS.ack(self, delivery_tag)
-        else:
-            self.ack(delivery_tag)
-
-    def restore_by_tag(self, tag: str, client: Redis | None = None, leftmost: bool = False) -> None:
-        """Put a message back, if it is held still; or, by the visibility time-out, one of others."""
-        lease = self.channel.lease
-        if lease is None or tag not in self._delivered:
-            super().restore_by_tag(tag, client, leftmost)
-            return
-        with self.channel.conn_or_acquire(client) as connected:
-            for held in look_up(connected, lease.holder, [tag]):
-                put_back(connected, lease.holder, held, at_far_end=leftmost)
-
-    def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Put everything back when the channel closes, and end the lease."""
-        super().restore_unacked_once(stderr)
-        lease = self.channel.lease
-        if lease is not None and lease.pid == os.getpid():
-            with self.channel.conn_or_acquire() as client:
-                lease.leave(client)
 
 
 class Channel(redis.Channel):
