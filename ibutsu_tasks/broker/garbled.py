@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from redis import Redis
+    from redis.exceptions import ResponseError
 
 HASH, LIST, SET, SORTED_SET, STRING = "hash", "list", "set", "zset", "string"
+
+WRONG_TYPE = "WRONGTYPE"
+"""The first word of a server's answer about such a key."""
 
 TYPES = {
     layout.UNACKED: HASH,
@@ -67,6 +71,13 @@ def find_garbled(client: Redis, queues: Iterable[str] = ()) -> list[GarbledKey]:
     return [
         GarbledKey(key, kind, types[key]) for key, kind in found.items() if kind not in {types[key], "none"}
     ]
+
+
+def explain(client: Redis, error: ResponseError, queues: Iterable[str]) -> str:
+    """Say what the server refused, with the keys, which it does not name. Raises as `find_garbled`."""
+    text = str(error).rstrip(".")
+    found = find_garbled(client, queues) if text.startswith(WRONG_TYPE) else []
+    return "; ".join(map(str, found)) or text
 
 
 def move_aside(client: Redis, garbled: GarbledKey) -> str:

@@ -28,6 +28,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from ibutsu_tasks.broker.garbled import explain
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.delivery.acknowledging import QoS
 from ibutsu_tasks.delivery.envelope import problem_of
@@ -179,7 +180,9 @@ class Channel(redis.Channel):
         self._in_poll = None
         self._idle_until = time.monotonic() + LOOK_AGAIN_SECONDS
         if str(error) != self._complaint:
-            logger.warning("No message can be taken: %s. It is tried again each second.", error)
+            with self.conn_or_acquire() as client:
+                reason = explain(client, error, self.active_queues)
+            logger.warning("No message can be taken: %s. It is tried again each second.", reason)
         self._complaint = str(error)
         if isinstance(error, ReadOnlyError):
             # The address may lead to another server by now.

@@ -105,6 +105,20 @@ def test_a_broker_without_memory_is_waited_for(fleet: Fleet) -> None:
         assert "Traceback" not in worker.output
 
 
+def test_a_key_of_a_wrong_type_is_named_once_and_waited_out(fleet: Fleet) -> None:
+    with fleet.worker("a@here") as worker:
+        fleet.client.set(UNACKED, "garbage")
+        task_id = fleet.send("runs.sync_aborted_runs")
+        said = "No message can be taken: the key unacked is a string, and should be a hash."
+        worker.wait_for(said, 20)
+        # It looks again each second.
+        time.sleep(2.5)
+        fleet.client.delete(UNACKED)
+        until(lambda: fleet.outcome(task_id) == "SUCCESS", 20)
+        assert fleet.outcome(task_id) == "SUCCESS"
+        assert worker.output.count("No message can be taken") == 1
+
+
 def test_a_user_who_may_not_be_told_of_changes(fleet: Fleet) -> None:
     # The embedded broker knows no users: its default one is what workers are.
     fleet.client.execute_command("ACL", "SETUSER", "default", "-client")
