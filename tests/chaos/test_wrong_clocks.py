@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.conftest import LEASE_SECONDS, kill_all
-from tests.commands import until
+from tests.commands import run, until
 
 if TYPE_CHECKING:
     from tests.chaos.conftest import Fleet
@@ -54,3 +55,16 @@ def test_what_is_tried_again_waits_by_no_clock_of_others(fleet: Fleet) -> None:
         kill_all(wrong)
     with fleet.worker("right@here"):
         fleet.wait_until_done(row, 30)
+
+
+def test_a_reconciliation_leaves_alone_what_is_alive(fleet: Fleet) -> None:
+    with fleet.worker("right@here", "--concurrency=1"), fleet.holding_up("results"):
+        rows = [fleet.send_import() for _ in range(4)]
+        fleet.wait_until_writing()
+        # By its clock all of them are old.
+        done = run("imports", "requeue", "--stuck", "--json", env=fleet.env | an_hour("+"))
+        decided = json.loads(done.stdout)
+        assert (decided["sent"], decided["ended"], decided["left"]) == (0, 0, len(rows)), done.stdout
+        fleet.release()
+        fleet.wait_until_ended(*rows)
+    assert fleet.count_results() == 2 * len(rows)
