@@ -207,7 +207,7 @@ class SettingReader:
     def _take(self, row: Row, value: Any, source: str, *, is_file: bool = False) -> None:
         self.sources[row.name] = source
         try:
-            self.values[row.name] = row.parse(value) if isinstance(value, str) else value
+            self.values[row.name] = _parsed(row, value) if isinstance(value, str) else value
         except ValueError as error:
             said = str(error)
             if is_file:
@@ -238,6 +238,13 @@ class SettingReader:
 
 def _in_words(place: str) -> str:
     return f"the {place}" if place == ENVIRONMENT else place
+
+
+def _parsed(row: Row, text: str) -> Any:
+    # No path, host or password holds one, and what takes it later fails with words of its own.
+    if "\0" in text:
+        raise UnusableError("holds a NUL character")
+    return row.parse(text)
 
 
 def _value(row: Row, variable: str, variables: Mapping[str, str]) -> str | None:

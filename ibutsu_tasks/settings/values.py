@@ -110,6 +110,8 @@ def directory(value: str) -> Path:
         return Path(value).expanduser().absolute()
     except RuntimeError:
         raise UnusableError("begins with the home of a user who does not exist", value) from None
+    except FileNotFoundError:
+        raise UnusableError("must be absolute where the current directory was removed", value) from None
 
 
 def basic_auth(value: str) -> str:

@@ -229,3 +229,25 @@ def test_a_line_that_is_none_is_named_and_the_others_hold(capfd: pytest.CaptureF
 def test_a_home_that_does_not_exist_is_a_sentence() -> None:
     with pytest.raises(SettingsError, match="begins with the home of a user who does not exist"):
         load(IBUTSU_TASKS_DATA_DIR="~no-such-user/x")
+
+
+@pytest.mark.parametrize("name", ["IBUTSU_TASKS_DATA_DIR", "POSTGRESQL_USER", "CELERY_WORKER_QUEUES"])
+def test_a_nul_is_refused_in_every_setting_wherever_it_stands(tmp_path: Path, name: str) -> None:
+    write_env(f'{name}="a\0b"\n')
+    with pytest.raises(SettingsError, match=rf"{name} holds a NUL character\."):
+        load()
+    write_env("")
+    (tmp_path / "utf-16").write_bytes("secret".encode("utf-16-le"))
+    with pytest.raises(SettingsError, match=rf"{name}_FILE holds a NUL character\."):
+        load(**{f"{name}_FILE": str(tmp_path / "utf-16")})
+
+
+def test_a_relative_path_in_a_directory_that_is_gone_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SettingsError, match="must be absolute where the current directory was removed"):
+        load(IBUTSU_TASKS_DATA_DIR="data")
