@@ -41,7 +41,8 @@ def _table(report: Report) -> Table:
         rows.append([MARKS[item.severity], item.check, item.code, plain(item.seen)])
         if item.hint:
             rows.append(["", "", "", f"[bold]Try:[/] {plain(item.hint)}"])
-    return Table(["", "check", "code", "what was seen"], rows, fold=["what was seen"], width_limit=80)
+    columns = ["", "check", "code", "what was seen"]
+    return Table(columns, rows, fold=["what was seen"], width_limit=80, heads=3)
 
 
 def _summary(report: Report) -> str:

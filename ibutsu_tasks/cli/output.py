@@ -134,10 +134,14 @@ class Output:
             stream.write("\n".join(map(without_markup, lines)) + end)
             stream.flush()
             return
-        from ibutsu_tasks.cli.tables import read_markup
+        from ibutsu_tasks.cli.tables import read_markup, wrapped
 
+        console = getattr(self, name)
         for line in lines:
-            getattr(self, name).print(read_markup(line), soft_wrap=True, end=end)
+            text = read_markup(line)
+            # A terminal itself would break lines inside a word; where none is, they are whole.
+            shown = wrapped(text, console.width) if console.is_terminal else text
+            console.print(shown, soft_wrap=True, end=end)
 
     def _show_table(self, table: Table) -> None:
         from ibutsu_tasks.cli.tables import draw

@@ -1,4 +1,4 @@
-"""How a table is drawn: one line a row, or several where the width does not suffice. No cell is cut."""
+"""How tables and sentences fit a width: lines are broken at spaces alone, and nothing is cut."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def read_markup(markup: str) -> Text:
     text = Text.from_markup(safe_markup(markup), emoji=False)
     text.plain = without_stand_ins(text.plain)
     return text
+
+
+def wrapped(text: Text, width: int) -> Text:
+    """Give lines of text that fit `width` columns, as far as no word is wider; each keeps its indentation."""
+    lines: list[Text] = []
+    for line in text.split("\n", allow_blank=True):
+        indent = " " * (len(line) - len(line.plain.lstrip(" ")))
+        lines += list(_filled([line[len(indent) :]], width, indent)) or [line]
+    return Text("\n").join(lines)
 
 
 def draw(table: Table, width: int) -> RenderableType:
@@ -99,16 +108,18 @@ def _stack(table: Table, rows: Sequence[Sequence[Text]], width: int) -> Text:
 
 
 def _filled(cells: Sequence[Text], width: int, indent: str) -> Iterator[Text]:
-    """Give the cells on as few lines as they fit on; one that is wider than a line has its own."""
+    """Give the cells on as few lines as they fit on; a wider one begins a line and is broken at spaces."""
     line = Text(indent)
     for cell in cells:
-        if len(line) > len(indent):
-            if line.cell_len + 1 + cell.cell_len <= width:
-                line.append(" ")
-            else:
+        is_wide = len(indent) + cell.cell_len > width
+        for number, piece in enumerate(cell.split(" ", allow_blank=True) if is_wide else [cell]):
+            begins = is_wide and number == 0
+            if len(line) > len(indent) and (begins or line.cell_len + 1 + piece.cell_len > width):
                 yield line
                 line = Text(indent)
-        line.append_text(cell)
+            if len(line) > len(indent):
+                line.append(" ")
+            line.append_text(piece)
     if len(line) > len(indent):
         yield line
 

@@ -33,6 +33,15 @@ SENTENCES = Table(
     [["database", "PostgreSQL at db.example.com:5432 (database ibutsu) did not answer within 5 s."]],
     fold=["what was seen"],
 )
+FINDINGS = Table(
+    ["", "check", "code", "what was seen"],
+    [
+        ["[red]✗[/]", "database", "IBT-D02", "PostgreSQL at db.example.com:5432 did not answer within 5 s."],
+        ["", "", "", "[bold]Try:[/] Check POSTGRESQL_HOST and what lies between (firewall, policy)."],
+    ],
+    fold=["what was seen"],
+    heads=3,
+)
 WORDS = st.text("ab1,. ", min_size=1, max_size=40).map(lambda text: " ".join(text.split()))
 
 
@@ -43,7 +52,7 @@ def drawn(table: Table, width: int) -> str:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("table", [HISTORY, SENTENCES])
+@pytest.mark.parametrize("table", [HISTORY, SENTENCES, FINDINGS])
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_no_word_is_cut_or_broken(table: Table, width: int) -> None:
     shown = drawn(table, width)
@@ -52,7 +61,7 @@ def test_no_word_is_cut_or_broken(table: Table, width: int) -> None:
     words = shown.split()
     for row in table.rows:
         for name, cell in zip(table.columns, row, strict=True):
-            plain = cell.replace("[red]", "").replace("[/]", "")
+            plain = cell.replace("[red]", "").replace("[bold]", "").replace("[/]", "")
             tight = plain.replace(" min ", "m").replace(" ", "")
             assert (
                 tight in words if name in table.right and tight in words else set(plain.split()) <= set(words)
@@ -68,6 +77,29 @@ def test_rows_are_stacked_where_they_do_not_fit() -> None:
     ]
     assert lines[3].split() == ["2026-11-26", "12:00", "results"]
     assert lines[4].split() == ["1,234,567,890", "12.5GB", "133m20s", "command", "failed"]
+
+
+def test_a_wide_cell_is_broken_at_spaces_below_what_it_is_about() -> None:
+    assert drawn(FINDINGS, 30).splitlines()[:4] == [
+        "check code",
+        "  what was seen",
+        "✗ database IBT-D02",
+        "  PostgreSQL at",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_talk_on_a_terminal_is_broken_at_spaces_and_nowhere_else(width: int) -> None:
+    sentence = "Not imported: a.xml looks like plain text; expected JUnit XML or an archive " + "x" * 90
+    stream = io.StringIO()
+    output = Output()
+    output.stderr = Console(file=stream, width=width, force_terminal=True, color_system=None)
+    output.say(sentence, "", f"List:\n  - {sentence}")
+    first, _, second = stream.getvalue().partition("\n\nList:\n")
+    assert first.split() == sentence.split()
+    assert second.split() == ["-", *sentence.split()]
+    assert all(line.startswith("  ") for line in second.splitlines())
+    assert all(len(line) <= width or len(line.split()) == 1 for line in stream.getvalue().splitlines())
 
 
 @given(
