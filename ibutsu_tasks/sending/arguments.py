@@ -121,6 +121,11 @@ def _parse_value(text: str, annotation: Any) -> Any:
 
 
 def _check_value(task: TaskSignature, parameter: inspect.Parameter, value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # It would be in the message's headers too, where no worker takes it.
+        raise _refusal(task, f"{parameter.name} of {task.short_name} is no UTF-8 text.") from None
     choices = _choices(parameter.annotation)
     if any(_fits(value, choice) for choice in choices) and not _is_word_for_number(value, choices):
         return

@@ -15,6 +15,7 @@ from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings.values import UnusableError
 from ibutsu_tasks.text.quoting import cut
+from ibutsu_tasks.text.storable import UNSTORABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -241,9 +242,9 @@ def _in_words(place: str) -> str:
 
 
 def _parsed(row: Row, text: str) -> Any:
-    # No path, host or password holds one, and what takes it later fails with words of its own.
-    if "\0" in text:
-        raise UnusableError("holds a NUL character")
+    # No server takes either, and what sends it there fails with words of its own.
+    if bad := UNSTORABLE.search(text):
+        raise UnusableError("holds a NUL character" if bad[0] == "\0" else "is no UTF-8 text")
     return row.parse(text)
 
 

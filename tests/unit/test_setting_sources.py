@@ -242,6 +242,12 @@ def test_a_nul_is_refused_in_every_setting_wherever_it_stands(tmp_path: Path, na
         load(**{f"{name}_FILE": str(tmp_path / "utf-16")})
 
 
+@pytest.mark.parametrize("name", ["CELERY_WORKER_QUEUES", "CELERY_WORKER_HOSTNAME", "POSTGRESQL_PASSWORD"])
+def test_bytes_that_are_no_text_are_refused_in_every_setting(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{name} is no UTF-8 text\."):
+        load(**{name: os.fsdecode(b"a\xff")})
+
+
 def test_a_relative_path_in_a_directory_that_is_gone_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

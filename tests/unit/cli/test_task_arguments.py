@@ -141,3 +141,9 @@ def test_any_json_is_taken_or_refused_in_one_sentence(value: object) -> None:
     else:
         with pytest.raises(TaskArgumentsError, match=r"^filter_ of query_task cannot be .*\.$"):
             check_arguments(task, (), parsed)
+
+
+@pytest.mark.parametrize("value", ['["env=\\ud800"]', '["env=\udcff"]'])
+def test_what_is_no_text_is_refused_before_a_message_is_made_of_it(value: str) -> None:
+    with pytest.raises(TaskArgumentsError, match=r"filter_ of query_task is no UTF-8 text\."):
+        read("query_task", f"filter_={value}")
