@@ -35,9 +35,8 @@ _WORDS = {
 _STATUS_OF_WORD = {word: status for status, words in _WORDS.items() for word in words.split()}
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 _FLAGS = {
-    "success": (_FALSE, "failed"),
-    "passed": (_FALSE, "failed"),
-    "failed": (_TRUE, "failed"),
+    **dict.fromkeys(("success", "successful", "succeeded", "passed", "pass", "ok"), (_FALSE, "failed")),
+    **dict.fromkeys(("failed", "fail", "failure"), (_TRUE, "failed")),
     "error": (_TRUE, "error"),
     "executed": (_FALSE, "skipped"),
     "skipped": (_TRUE, "skipped"),
