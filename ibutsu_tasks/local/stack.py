@@ -23,7 +23,11 @@ from ibutsu_tasks.local.guard import Guard, end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, wait_until
 from ibutsu_tasks.local.readiness import choose_flower_port, readiness_checks
 from ibutsu_tasks.local.role_processes import FLOWER, ROLES, WORKER, Role, RoleProcess, role_environment
-from ibutsu_tasks.local.servers.directories import prepare_data_directory, reset_command
+from ibutsu_tasks.local.servers.directories import (
+    data_directory_errors,
+    prepare_data_directory,
+    reset_command,
+)
 from ibutsu_tasks.local.servers.shared import LocalServers
 from ibutsu_tasks.local.supervisor import Supervisor
 from ibutsu_tasks.stack_record import StackRecord, hold_stack_lock, remove_record, write_record
@@ -73,7 +77,7 @@ class LocalStack:
         self._stop_began = 0.0
 
     def __enter__(self) -> Self:
-        with self._exit:
+        with data_directory_errors(self._settings.data_dir), self._exit:
             self._start()
             self._exit = self._exit.pop_all()
         return self

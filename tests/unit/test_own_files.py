@@ -85,6 +85,18 @@ def test_up_refuses_a_directory_that_others_may_write(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "make"), [("stack.lock", os.mkfifo), ("stack.lock", os.mkdir), ("stack.json", os.mkdir)]
+)
+def test_up_says_what_is_no_file_in_its_data_directory(
+    tmp_path: Path, name: str, make: Callable[[Path, int], None]
+) -> None:
+    make(tmp_path / name, 0o700)
+    done = run("up", "--no-flower", "--data-dir", str(tmp_path), env={"LANGUAGE": "en"})
+    assert (done.returncode, done.stderr.count("Try:")) == (1, 1)
+    assert f"{tmp_path} cannot be used: {tmp_path / name}" in done.stderr
+
+
 def _write_servers(data_dir: Path) -> None:
     write_own(data_dir / "servers.json", json.dumps({"socket_directory": "/x", "process_namespace": "y"}))
 

@@ -9,14 +9,18 @@ import shlex
 import shutil
 import stat
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import LocalServersError, SettingsError
 from ibutsu_tasks.own_files import NotOurOwnError, check_own_directory, open_own, read_own, write_own
 from ibutsu_tasks.settings import load_settings
 from ibutsu_tasks.stack_record import check_data_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RECORD_NAME = "servers.json"
 SOCKET_DIRECTORY_PREFIX = "ibutsu-tasks-"
@@ -40,14 +44,31 @@ class ServersRecord:
     process_namespace: str
 
 
+@contextmanager
+def data_directory_errors(data_dir: Path) -> Iterator[None]:
+    """Raise LocalServersError for a file or directory of `data_dir` that cannot be used in the block."""
+    try:
+        yield
+    except NotOurOwnError as error:
+        raise LocalServersError(
+            f"The data directory {data_dir} cannot be used: {error.filename} {error.strerror}.",
+            "Choose another with --data-dir. Is it your own all the same, use `chown` and `chmod go-w`.",
+        ) from None
+    except OSError as error:
+        named = "" if error.filename in {None, str(data_dir)} else f"{error.filename}: "
+        raise LocalServersError(
+            f"The data directory {data_dir} cannot be used: {named}{error.strerror}.",
+            "Choose one you can write with --data-dir.",
+        ) from None
+
+
 def prepare_data_directory(data_dir: Path) -> Path:
     """Create `data_dir` (0700) with its `logs` and give its resolved path.
 
     Raises LocalServersError when it cannot be written, or when it or what is used of it is not this user's
     own: what lies there names processes to end and directories to remove.
     """
-    try:
-        data_dir = data_dir.expanduser()
+    with data_directory_errors(data_dir):
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         check_data_directory(data_dir)
         data_dir = data_dir.resolve()
@@ -55,17 +76,6 @@ def prepare_data_directory(data_dir: Path) -> Path:
         check_own_directory(data_dir / "logs")
         with tempfile.TemporaryFile(dir=data_dir):
             pass
-    except NotOurOwnError as error:
-        raise LocalServersError(
-            f"The data directory {data_dir} cannot be used: {error.filename} {error.strerror}.",
-            "Choose another with --data-dir. Is it your own all the same, use `chown` and `chmod go-w`.",
-        ) from None
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise LocalServersError(
-            f"The data directory {data_dir} cannot be used: {reason}.",
-            "Choose one you can write with --data-dir.",
-        ) from None
     return data_dir
 
 
