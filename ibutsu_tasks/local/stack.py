@@ -83,7 +83,8 @@ class LocalStack:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._exit.close()
+        with data_directory_errors(self.data_dir):
+            self._exit.close()
 
     @property
     def failure(self) -> IbutsuTasksError | None:

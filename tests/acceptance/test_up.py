@@ -235,6 +235,21 @@ def test_whatever_of_a_stack_is_killed_is_started_again(data_dir: Path, start: C
     assert nothing_is_left_of(data_dir), processes_of(data_dir)
 
 
+def test_what_happened_to_the_data_directory_meanwhile_is_one_sentence(
+    data_dir: Path, start: Callable[..., Up]
+) -> None:
+    up = start("--no-flower")
+    up.read_until("ready in")
+    (data_dir / "start.lock").unlink()
+    (data_dir / "start.lock").mkdir()
+    assert up.stop(signal.SIGTERM) == 1
+    (data_dir / "start.lock").rmdir()
+    up.read_until(
+        re.escape(f"Error: The data directory {data_dir} cannot be used: {data_dir / 'start.lock'}")
+    )
+    assert "Traceback" not in up.output
+
+
 @pytest.mark.usefixtures("used")
 def test_a_role_that_cannot_live_ends_the_stack(data_dir: Path) -> None:
     with LocalServers(data_dir) as servers:
