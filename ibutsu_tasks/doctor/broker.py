@@ -78,10 +78,10 @@ def _set_aside(client: redis.Redis) -> Iterator[Finding]:
         return
     by_task = Counter((one.content.task or "no task").rpartition(".")[2][:MAX_NAME_CHARS] for one in seen)
     kinds = ", ".join(f"{visible(task)} ({count})" for task, count in by_task.most_common(MOST_KINDS))
-    messages = "1 message was" if number == 1 else f"{number} messages were"
+    messages, them = ("1 message was", "it") if number == 1 else (f"{number} messages were", "them")
     yield finding(
         "IBT-B30",
-        f"{messages} set aside by workers, for none could carry them out: {kinds}; the oldest at"
+        f"{messages} set aside by workers, for none could carry {them} out: {kinds}; the oldest at"
         f" {min((one.at for one in seen if one.at), default='a time that is not known')}.",
         "`ibutsu-tasks dead list` shows each with its reason, `dead retry` sends it again.",
     )

@@ -10,10 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+_ONE_OF = {"passes": "pass", "xpasses": "xpass"}
+
+
+def _amount(number: int, key: str) -> str:
+    noun = _ONE_OF.get(key, key.removesuffix("s")) if number == 1 else key
+    return f"{number:,} {noun}"
+
 
 def claim_warning(who: str, key: str, stated: int, shown: int) -> str:
     """Say that somebody states more than there is; `key` is one of a run's summary."""
-    return f"{who} states {stated:,} {key} and holds {shown:,}; what it holds counts."
+    return f"{who} states {_amount(stated, key)} and holds {shown:,}; what it holds counts."
 
 
 def unshown_claims(
@@ -40,7 +47,7 @@ def outgrown_claims(stated: Mapping[str, int], shown: Mapping[str, int], run_id:
     Results deleted before the run was archived are in its summary still.
     """
     return [
-        f"The archive's summary states {stated[key]:,} {key} and its results show {number:,}; "
+        f"The archive's summary states {_amount(stated[key], key)} and its results show {number:,}; "
         f"the summary was kept, `ibutsu-tasks enqueue update_run run_id={run_id}` counts anew."
         for key, number in shown.items()
         if number > stated.get(key, number)

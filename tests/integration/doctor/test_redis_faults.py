@@ -55,9 +55,16 @@ def test_messages_that_were_set_aside(broker_url: str) -> None:
     report = examine(load_settings({"broker_url": broker_url}, environ={}), ["broker"])
     assert [one.code for one in report.findings] == ["IBT-B00", "IBT-B30"]
     seen = report.findings[1].seen
-    assert "3 messages were set aside" in seen
+    assert "3 messages were set aside by workers, for none could carry them out: " in seen
     assert "no task (2), update_run (1); the oldest at 20" in seen
     assert "dead list" in report.findings[1].hint
+
+
+def test_one_message_that_was_set_aside(broker_url: str) -> None:
+    with build_client(broker_url) as client:
+        set_aside(client, b"hello", "celery", "it is not JSON")
+    seen = examine(load_settings({"broker_url": broker_url}, environ={}), ["broker"]).findings[1].seen
+    assert seen.startswith("1 message was set aside by workers, for none could carry it out: no task (1)")
 
 
 def test_right_password_by_tcp(diagnose: Diagnose, locked_port: int) -> None:

@@ -85,7 +85,7 @@ def test_rows_of_a_whole_archive(read: Callable[..., Any], tar: Callable[..., by
     ]
     assert got.run.warnings == [
         "The file states 3 tests and holds 1; what it holds counts.",
-        "The file states 1 failures and holds 0; what it holds counts.",
+        "The file states 1 failure and holds 0; what it holds counts.",
     ]
 
 

@@ -44,7 +44,7 @@ def test_run_fields(read: Callable[..., Any]) -> None:
     assert run.warnings == [
         "The file states 9 tests and holds 1; what it holds counts.",
         "The file states 2 failures and holds 0; what it holds counts.",
-        "The file states 1 skips and holds 0; what it holds counts.",
+        "The file states 1 skip and holds 0; what it holds counts.",
     ]
 
 

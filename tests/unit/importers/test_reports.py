@@ -189,7 +189,7 @@ def test_counts_that_cases_do_not_show_are_told(read: Callable[..., Any]) -> Non
     ]
     inner = '<testsuite name="a" errors="1"/><testsuite name="b"><testcase name="t"/></testsuite>'
     got = read(f'<testsuites tests="1" errors="0">{inner}</testsuites>'.encode())
-    assert got.run.warnings == ["The suite a states 1 errors and holds 0; what it holds counts."]
+    assert got.run.warnings == ["The suite a states 1 error and holds 0; what it holds counts."]
     got = read(b'<testsuite tests="99999999999999999999999999999"><testcase name="t"/></testsuite>')
     assert got.run.warnings == [
         "The file states 99,999,999,999,999,999,999,999,999,999 tests and holds 1; what it holds counts."
