@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,12 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         assert packages.isdisjoint({"celery", "kombu"})
     if unit == "importers":
         assert packages.isdisjoint(HEAVY)
+
+
+def test_the_map_has_the_layers_once() -> None:
+    (line,) = re.findall(r"^`(cli → .+)`$", (PACKAGE / "README.md").read_text("utf-8"), re.MULTILINE)
+    told = [set(re.findall(r"\w+", layer)) for layer in line.split(" → ")]
+    assert told == [set(layer) - {"__init__"} for layer in LAYERS[1:]]
 
 
 IMPORTING_LATE = {

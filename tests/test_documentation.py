@@ -53,7 +53,11 @@ def test_every_link_between_the_pages_leads_somewhere(page: Path) -> None:
 
 
 def test_the_map_names_places_that_exist() -> None:
-    rows = re.findall(r"^\| (?!To add|---)[^|]*\| ([^|]*) \|", MAP.read_text(encoding="utf-8"), re.MULTILINE)
+    table = re.findall(
+        r"^\| (?!To add|---)([^|]*)\| ([^|]*) \|", MAP.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(table) == len(dict(table)), "a thing to add stands there twice"
+    rows = dict(table).values()
     places = [
         place for row in rows for place in re.findall(r"`((?:[\w<>]+/)*(?:[\w<>]+\.py|[\w<>]+/))`", row)
     ]
