@@ -68,6 +68,12 @@ class Content:
         return f"{str(self.task)[:_MAX_NAME_CHARS]}:{what[:_MAX_NAME_CHARS]}"
 
 
+def about_call(task: str, args: Any, kwargs: Any) -> dict[str, str]:
+    """Give what a call of a task is about, as `about_by_kind`; nothing for arguments that are none."""
+    said = args if isinstance(args, (list, tuple)) else ()
+    return Content(task, args=tuple(said), kwargs=_as_kind(kwargs, dict)).about_by_kind
+
+
 def content_of(message: Mapping[str, Any]) -> Content:
     """Read a message as it lies in Redis, of Celery's protocol 2 or 1. Never raises."""
     headers = message.get("headers")

@@ -15,12 +15,12 @@ from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]  # not in its stubs
 from celery.worker import state
-from celery.worker.request import Request as CeleryRequest
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.delivery.grace import stopping
 from ibutsu_tasks.delivery.held import client_of, put_back, queue_of, raw_of
 from ibutsu_tasks.delivery.losses import MOST_LOSSES, clear, count_loss, pause_seconds
+from ibutsu_tasks.delivery.named_request import NamedRequest
 from ibutsu_tasks.delivery.pauses import limited_eta
 from ibutsu_tasks.delivery.poison import end_poisonous
 from ibutsu_tasks.delivery.quarantine import set_aside
@@ -33,7 +33,7 @@ _LOST = re.compile(r"Worker exited prematurely: (?P<end>.+?)( Job: \d+)?\.$")
 _LEFT_BY_SIGNAL = re.compile(r"signal (?P<number>\d+)$")
 
 
-class Request(CeleryRequest):
+class Request(NamedRequest):
     """A task in a worker, whose message is acknowledged, put back, or set aside with its reason."""
 
     _message: Any

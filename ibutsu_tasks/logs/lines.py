@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from ibutsu_tasks.text.control_characters import visible
 
@@ -23,7 +24,7 @@ TASK_LOGGER = "celery.app.trace"
 """Who says that a task received by a process has ended, and how."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class RunningTask:
     """A task and when it began, by the monotonic clock; `about` names the import or the run."""
 
@@ -31,10 +32,14 @@ class RunningTask:
     id: str
     about: Mapping[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    has_ended: bool = False
 
 
 current_task: ContextVar[RunningTask | None] = ContextVar("current_task", default=None)
 """The task this process runs now."""
+
+received_tasks: WeakValueDictionary[str, RunningTask] = WeakValueDictionary()
+"""The tasks a worker has received, by their ids, for as long as it has their messages."""
 
 
 class TextFormatter(logging.Formatter):
@@ -88,7 +93,7 @@ def _task_facts(record: logging.LogRecord) -> dict[str, Any]:
     if task is None:
         return {}
     facts: dict[str, Any] = {"task": task.name, "task_id": task.id, **task.about}
-    if record.name == TASK_LOGGER and hasattr(record, "data"):
+    if task.has_ended or (record.name == TASK_LOGGER and hasattr(record, "data")):
         facts["duration_seconds"] = round(time.monotonic() - task.began, 6)
     return facts
 
@@ -100,7 +105,9 @@ def _task_of(record: logging.LogRecord) -> RunningTask | None:
     facts = getattr(record, "data", None)
     if isinstance(facts, dict) and {"name", "id"} <= facts.keys():
         name, id_ = str(facts["name"]), str(facts["id"])
-        return running if running and running.id == id_ else RunningTask(name, id_)
+        if running and running.id == id_:
+            return running
+        return received_tasks.get(id_) or RunningTask(name, id_)
     return running
 
 

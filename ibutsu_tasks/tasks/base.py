@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, Task, current_app, signals
 
-from ibutsu_tasks.delivery.content import Content
+from ibutsu_tasks.delivery.content import about_call
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.logs.lines import RunningTask, current_task
 from ibutsu_tasks.tasks.outages import DATABASE, outages
@@ -92,8 +92,7 @@ class DatabaseTask(Task[Any, Any]):
 
 @signals.task_prerun.connect(dispatch_uid="ibutsu-tasks-task-prerun")
 def _enter_task(task_id: str, task: Task[Any, Any], args: Any, kwargs: Any, **_: Any) -> None:
-    about = Content(task.name, args=tuple(args or ()), kwargs=kwargs or {}).about_by_kind
-    current_task.set(RunningTask(task.name, task_id, about))
+    current_task.set(RunningTask(task.name, task_id, about_call(task.name, args, kwargs)))
 
 
 @signals.task_postrun.connect(dispatch_uid="ibutsu-tasks-task-postrun")

@@ -8,16 +8,20 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from ibutsu_tasks.celery_app import create_celery_app
 from ibutsu_tasks.wire_names import RUN_JUNIT_IMPORT, UPDATE_RUN
-from tests.commands import CELERY, Running, role, run, services
+from tests.commands import CELERY, Running, role, run, services, until
 from tests.doors import dead_port
+from tests.held_imports import held_artifacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from sqlalchemy import Engine
 
     from ibutsu_tasks.settings import Settings
 
@@ -66,6 +70,38 @@ def test_a_worker_names_task_and_import_and_run_and_how_long_it_took(
     assert ends[failing.id]["level"] == "error"
     assert ends[failing.id]["traceback"].startswith("Traceback")
     assert "TypeError" in ends[failing.id]["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [("", "was lost by signal 9"), ("2", "Hard time limit")],
+    ids=["killed", "limited"],
+)
+def test_what_ends_a_task_from_outside_is_told_of_its_import(
+    env: dict[str, str], engine: Engine, tmp_path: Path, limit: str, said: str
+) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT.replace("/></", "><system-out>said</system-out></testcase></"))
+    limited = env | ({"CELERY_TASK_TIME_LIMIT": limit} if limit else {})
+    with role("worker", env=limited) as worker:
+        worker.wait_for(READY)
+        with held_artifacts(engine) as is_waiting:
+            words = ("import", str(report), "--json", "--no-wait")
+            (sent,) = json.loads(run(*words, env=env).stdout)["imports"]
+            if not limit:
+                until(is_waiting)
+                (process,) = psutil.Process(worker.process.pid).children()
+                process.kill()
+            worker.wait_for(said, 30)
+        assert worker.stop() == 0
+    ids = {"task": RUN_JUNIT_IMPORT, "import_id": sent["import_id"]}
+    entries = entries_of(worker.lines, "worker")
+    received, *_ = (entry for entry in entries if entry["logger"] == "celery.worker.strategy")
+    told, *_ = (entry for entry in entries if said in entry["message"])
+    for entry in (received, told):
+        assert entry.items() >= (ids | {"task_id": received["task_id"]}).items()
+    assert 0 < told["duration_seconds"] < 600
+    assert "duration_seconds" not in received
 
 
 @pytest.mark.parametrize("name", ["beat", "flower"])

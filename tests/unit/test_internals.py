@@ -44,7 +44,9 @@ ATTRIBUTES = {
     "celery.worker.state": (
         "reserved_requests active_requests scheduled_requests should_stop should_terminate maybe_shutdown"
     ),
-    "celery.worker.request:Request": "_apply_result message send_event request_dict eta _eta",
+    "celery.worker.request:Request": (
+        "_apply_result message send_event request_dict eta _eta revoked on_timeout on_failure"
+    ),
     "celery.apps.worker": "on_cold_shutdown safe_say",
     "celery.bin.base": "CLIContext",
     "celery.bin.beat": "beat",
