@@ -323,7 +323,7 @@ def test_a_signal_ends_the_wait_for_stdin(
         assert command.stderr is not None
         told = command.stderr.read()
     assert f"--follow {session.scalars(select(Import.id)).one()}" in told
-    assert "Not sent: -" in told
+    assert "Not sent: -." in told
     assert "Traceback" not in told
 
 

@@ -258,6 +258,7 @@ def test_a_signal_ends_a_vacuum_at_once(
             assert time.monotonic() - began < PROMPT_SECONDS
         assert not _waits_for_a_lock(engine)
     assert "Vacuumed imports (" in command.output
+    assert "Stopped. What is deleted stays so; autovacuum does the rest." in command.output
     assert "Stopped." in command.output
     assert "Traceback" not in command.output
 

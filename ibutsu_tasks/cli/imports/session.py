@@ -228,11 +228,10 @@ def _data(imports: Sequence[FileImport], files: Sequence[Path]) -> dict[str, Any
 
 def _not_sent(imports: Sequence[FileImport], files: Sequence[Path]) -> list[str]:
     rest = files[len(imports) :]
-    return (
-        [f"[yellow]Not sent:[/] {plain(str(rest[0]))} and all after it, {len(rest):,} in all."]
-        if rest
-        else []
-    )
+    if not rest:
+        return []
+    others = f" and all after it, {len(rest):,} in all" if len(rest) > 1 else ""
+    return [f"[yellow]Not sent:[/] {plain(str(rest[0]))}{others}."]
 
 
 def _exit_code(imports: Sequence[FileImport], *, still_there: ExitCode) -> ExitCode:

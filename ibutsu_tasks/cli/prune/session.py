@@ -88,10 +88,10 @@ def delete_rows(
             deleter.delete_all(plans)
         else:
             return Result(messages=["Nothing was deleted."], exit_code=ExitCode.BAD_NEWS)
-        if vacuum and not signals.requested:
+        if vacuums := vacuum and not signals.requested:
             with signals, ended_by(signals):
                 vacuumed.extend(_vacuum(state, resources, deleter.summaries))
-    return _result_of(url, plans, deleter.summaries, vacuumed, archives, _code(signals))
+    return _result_of(url, plans, deleter.summaries, vacuumed, archives, _code(signals), in_vacuum=vacuums)
 
 
 @contextmanager
@@ -225,8 +225,10 @@ def _result_of(
     vacuumed: Sequence[Vacuumed],
     archives: Archives | None,
     code: ExitCode,
+    *,
+    in_vacuum: bool = False,
 ) -> Result:
-    """Give what the command came to; `code` is that of the signal that stopped it."""
+    """Give what the command came to; `code` is that of the signal that stopped it, perhaps in its vacuum."""
     data = {
         "database": place_as_json(database_url),
         "plan": [plan.as_json() for plan in plans],
@@ -244,7 +246,8 @@ def _result_of(
         *(view.archive_messages(archives) if archives else ()),
     ]
     if code:
-        after = "What is deleted stays so; the same command continues there."
+        rest = "autovacuum does the rest" if in_vacuum else "the same command continues there"
+        after = f"What is deleted stays so; {rest}."
         messages.append(f"[yellow]Stopped.[/] {after if summaries else 'Nothing was deleted.'}")
         return Result(data, blocks, messages, code)
     return Result(data, blocks, messages, ExitCode.BAD_NEWS if messages else ExitCode.DONE)
