@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import kubernetes_validate
@@ -9,6 +10,7 @@ import pytest
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
+from ibutsu_tasks import __version__
 from ibutsu_tasks.cli import _WRONG_USAGE as WRONG_USAGE
 from ibutsu_tasks.errors import UsageError
 from tests.command_lines import read_command_line, read_environment
@@ -125,3 +127,10 @@ def test_the_secret_has_a_key_for_each_file() -> None:
         for key in secret_files(pod, container).values()
     }
     assert keys == {"broker-url", "postgresql-password", "flower-basic-auth"}
+
+
+def test_every_image_is_named_by_a_tag_that_never_moves() -> None:
+    """A node that has a tag pulls it no more, and pods of two builds would run side by side."""
+    pages = [path.read_text("utf-8", "ignore") for path in EXAMPLES.rglob("*") if path.is_file()]
+    tags = [tag for page in pages for tag in re.findall(r'(?:/ibutsu-tasks:|newTag: ")([\w.]+)', page)]
+    assert tags == [__version__] * 5
