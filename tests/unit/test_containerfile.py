@@ -16,7 +16,8 @@ from tests.image.building import pinned_versions
 ROOT = Path(__file__).parents[2]
 CONTAINERFILE = (ROOT / "Containerfile").read_text("utf-8")
 PINNED = pinned_versions()
-DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+DEPENDENCIES = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["traces"]
 
 
 @pytest.mark.parametrize("dependency", DEPENDENCIES)
