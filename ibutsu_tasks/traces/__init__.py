@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 PLACES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 EXPORTER = "OTEL_TRACES_EXPORTER"
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+"""The first of them that is set counts."""
 
 
 def trace_if_asked(mask: Callable[[str], str], *, has_database: bool) -> None:
@@ -26,6 +28,8 @@ def trace_if_asked(mask: Callable[[str], str], *, has_database: bool) -> None:
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
         logger.warning("No traces are made: `pip install 'ibutsu-tasks[traces]'` brings what they need.")
         return
+    if wish := unknown_wish(os.environ):
+        logger.warning("%s has no effect: traces are sent as OTLP over HTTP (http/protobuf).", wish)
     from ibutsu_tasks.traces import spans  # noqa: PLC0415 - loads OpenTelemetry
 
     spans.install(mask)
@@ -41,3 +45,13 @@ def is_asked(environ: Mapping[str, str]) -> bool:
         return False
     exporter = environ.get(EXPORTER, "").strip().lower()
     return exporter != "none" and bool(exporter or any(environ.get(name) for name in PLACES))
+
+
+def unknown_wish(environ: Mapping[str, str]) -> str | None:
+    """Give the variable, as `NAME=value`, that asks for an exporter or a protocol there is none of here."""
+    protocol = next((name for name in PROTOCOLS if environ.get(name)), PROTOCOLS[-1])
+    for name, known in ((EXPORTER, {"otlp", "console"}), (protocol, {"http/protobuf"})):
+        value = environ.get(name, "").strip().lower()
+        if value and value not in known:
+            return f"{name}={value}"
+    return None

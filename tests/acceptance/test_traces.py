@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ibutsu_tasks.celery_app import create_celery_app
-from ibutsu_tasks.traces import is_asked
+from ibutsu_tasks.traces import is_asked, unknown_wish
 from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, UPDATE_RUN
 from tests.commands import environment, role, run, services, until
 from tests.doors import dead_port
@@ -164,3 +164,28 @@ def test_nothing_is_loaded_unless_asked_for(env: dict[str, str]) -> None:
 )
 def test_the_variables_of_opentelemetry_decide(variables: dict[str, str], is_wanted: bool) -> None:
     assert is_asked(variables) == is_wanted
+
+
+@pytest.mark.parametrize(
+    ("variables", "wish"),
+    [
+        ({}, None),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, None),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            None,
+        ),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER=zipkin"),
+    ],
+)
+def test_what_traces_cannot_do_is_known(variables: dict[str, str], wish: str | None) -> None:
+    assert unknown_wish(variables) == wish
+
+
+def test_a_protocol_there_is_none_of_is_told(env: dict[str, str], collector: Collector) -> None:
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    done = run("enqueue", UPDATE_RUN, "run_id=none", env=env | asked)
+    assert done.returncode == 0
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc has no effect: traces are sent as OTLP over HTTP" in done.stderr
+    assert collector.spans
