@@ -6,17 +6,16 @@ Read from Celery 5.7.0: what it logs of a task outside its process has these in 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery.worker.request import Request as CeleryRequest
 
 from ibutsu_tasks.delivery.content import about_call
-from ibutsu_tasks.logs.lines import RunningTask, current_task, received_tasks
+from ibutsu_tasks.logs.lines import RunningTask, received_tasks, speaking_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
 class NamedRequest(CeleryRequest):
@@ -43,15 +42,10 @@ class NamedRequest(CeleryRequest):
         with self._named(has_ended=True):
             return super().on_failure(exc_info, send_failed_event, return_ok)
 
-    @contextmanager
-    def _named(self, *, has_ended: bool = False) -> Iterator[None]:
+    def _named(self, *, has_ended: bool = False) -> AbstractContextManager[None]:
         """Have what is logged meanwhile be about this task."""
         task = self._received
         if has_ended and self.time_start:
             began = time.monotonic() - max(time.time() - self.time_start, 0)
             task = replace(task, began=began, has_ended=True)
-        token = current_task.set(task)
-        try:
-            yield
-        finally:
-            current_task.reset(token)
+        return speaking_of(task)

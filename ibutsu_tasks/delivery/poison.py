@@ -13,6 +13,7 @@ from ibutsu_tasks.delivery.content import content_of
 from ibutsu_tasks.delivery.losses import history_of
 from ibutsu_tasks.delivery.quarantine import set_aside
 from ibutsu_tasks.errors import KilledTooOftenError
+from ibutsu_tasks.logs.lines import RunningTask, current_task, speaking_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +48,11 @@ def end_poisonous(
     why = ", most likely for want of memory" if ended_by == BY_KILL else ""
     told = {**known, "ended_by": ended_by, **(facts or {})}
     set_aside(client, json.dumps(message).encode(), queue, how, key or content.task_id, told)
-    logger.error("Task %s[%s] was set aside: %s", content.task, content.task_id, how)
-    fail(message, KilledTooOftenError(f"The process was {how}{why}."))
+    # Of what a worker held that is gone, nobody speaks yet.
+    task = RunningTask(str(content.task), str(content.task_id), content.about_by_kind)
+    with speaking_of(current_task.get() or task):
+        logger.error("Task %s[%s] was set aside: %s", content.task, content.task_id, how)
+        fail(message, KilledTooOftenError(f"The process was {how}{why}."))
 
 
 def fail(message: Mapping[str, Any], error: Exception) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import time
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from weakref import WeakValueDictionary
 from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 FACTS = "facts"
 """The attribute of a record that holds keys of its own for the JSON object."""
@@ -40,6 +41,16 @@ current_task: ContextVar[RunningTask | None] = ContextVar("current_task", defaul
 
 received_tasks: WeakValueDictionary[str, RunningTask] = WeakValueDictionary()
 """The tasks a worker has received, by their ids, for as long as it has their messages."""
+
+
+@contextmanager
+def speaking_of(task: RunningTask) -> Iterator[None]:
+    """Have what is logged meanwhile be about this task."""
+    token = current_task.set(task)
+    try:
+        yield
+    finally:
+        current_task.reset(token)
 
 
 class TextFormatter(logging.Formatter):

@@ -15,6 +15,8 @@ from ibutsu_tasks.delivery.lease import Lease
 from ibutsu_tasks.delivery.losses import count_loss, history_of
 from ibutsu_tasks.delivery.quarantine import QUARANTINE
 from ibutsu_tasks.delivery.taking import TAKE, give_up, held_key, look_up, put_back
+from ibutsu_tasks.logs.lines import JsonFormatter
+from ibutsu_tasks.wire_names import UPDATE_RUN
 from tests.worker_system import message_text
 
 if TYPE_CHECKING:
@@ -206,8 +208,12 @@ def test_only_what_had_begun_counts_a_loss(client: Redis, lease: Lease) -> None:
     assert [history_of(client, json.loads(text)).get("deliveries", 0) for text in texts] == [0, 1, 1, 0]
 
 
-def test_the_third_loss_sends_a_message_to_quarantine(client: Redis, lease: Lease) -> None:
-    tag, text = message()
+def test_the_third_loss_sends_a_message_to_quarantine(
+    client: Redis, lease: Lease, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.setFormatter(JsonFormatter(str, "worker"))
+    task_id, text = message_text("runs.update_run", '"a-run"')
+    tag = json.loads(text)["properties"]["delivery_tag"]
     for _ in range(2):
         count_loss(client, json.loads(text))
     client.lpush("celery", text)
@@ -219,3 +225,9 @@ def test_the_third_loss_sends_a_message_to_quarantine(client: Redis, lease: Leas
         "lost three times, last by the end of its whole worker",
     )
     assert not client.exists("celery", UNACKED)
+    told = next(
+        entry
+        for line in caplog.text.splitlines()
+        if "was set aside" in (entry := json.loads(line))["message"]
+    )
+    assert (told["task"], told["task_id"], told["run_id"]) == (UPDATE_RUN, task_id, "a-run")
