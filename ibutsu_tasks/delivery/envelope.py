@@ -81,9 +81,12 @@ PROPERTIES: tuple[Check, ...] = (
     ("correlation_id", _is_text_or_none, "text"),
     ("reply_to", _is_text_or_none, "text"),
 )
-HEADERS: tuple[Check, ...] = (
+IDENTITY: tuple[Check, ...] = (
     ("task", _is_text, "text"),
     ("id", _is_id, f"text of at most {MAX_ID_CHARACTERS:,} characters"),
+)
+HEADERS: tuple[Check, ...] = (
+    *IDENTITY,
     ("shadow", _is_text_or_none, "text"),
     ("origin", _is_text_or_none, "text"),
     ("group_index", _is_whole_or_none, "a whole number"),
@@ -143,9 +146,17 @@ def _problem_of_body(message: Mapping[str, Any]) -> str | None:
         arguments = json.loads(content)
     except (ValueError, RecursionError) as error:
         return f"its body is not JSON: {_sentence(error)}"
-    if "task" in message["headers"] and not _are_arguments(arguments):
-        return "its body is not [arguments, keyword arguments, options]"
+    if problem := _problem_of_content(message["headers"], arguments):
+        return problem
     return f"its body is nested deeper than {MAX_DEPTH} levels" if _is_deeper(arguments, MAX_DEPTH) else None
+
+
+def _problem_of_content(headers: Mapping[str, Any], content: Any) -> str | None:
+    if "task" in headers:
+        return None if _are_arguments(content) else "its body is not [arguments, keyword arguments, options]"
+    # Of protocol 1; Celery looks at its arguments alone.
+    is_task = isinstance(content, dict) and "task" in content
+    return _first_problem(IDENTITY, content, "body.") if is_task else None
 
 
 def _are_arguments(value: Any) -> bool:

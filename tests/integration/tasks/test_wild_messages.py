@@ -34,6 +34,11 @@ def with_body(body: str) -> dict[str, Any]:
     return changed(body=body, properties__body_encoding=None)
 
 
+def of_protocol_1(**fields: Any) -> dict[str, Any]:
+    task = {"task": "ibutsu_server.tasks.runs.sync_aborted_runs", "args": [], "kwargs": {}, **fields}
+    return with_body(json.dumps(task)) | {"headers": {}}
+
+
 DEEP = "[" * 900 + "]" * 900
 NO_ARGUMENTS = '[{}, {{}}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]'
 
@@ -88,6 +93,9 @@ MESSAGES: dict[str, tuple[Any, str]] = {
     "another kind of content": (changed(**{"content-type": "application/x-python-serialize"}), ""),
     "an unknown compression": (changed(headers__compression="application/x-magic"), ""),
     "headers without a task": (changed(headers={}), "no task"),
+    "an old one whose id is a number": (of_protocol_1(id=5), "body.id is not text"),
+    "an old one without an id": (of_protocol_1(), "body.id is not text"),
+    "an old one whose task is a list": (of_protocol_1(id="a", task=["a"]), "body.task is not text"),
 }
 
 
