@@ -15,6 +15,7 @@ from ibutsu_tasks.cli.result import Result
 from ibutsu_tasks.errors import RefusedError, WaitTimeoutError
 from ibutsu_tasks.health.heartbeat import host_name, is_gone, private_directory, read_all
 from ibutsu_tasks.health.pulse import WRITE_SECONDS
+from ibutsu_tasks.health.questions import LIVE, answer
 from ibutsu_tasks.sending.messages import stop_consuming
 from ibutsu_tasks.text.words import counted
 
@@ -83,7 +84,11 @@ def _too_late(busy: list[Heartbeat], timeout_seconds: float) -> WaitTimeoutError
         else f"{one.node} did not stop consuming"
         for one in busy
     ]
+    answers = [answer(LIVE, one, time.monotonic()) for one in busy]
+    hung = [one.sentence for one in answers if not one.holds]
     return WaitTimeoutError(
-        f"Not drained after {timeout_seconds:g} s: {', '.join(said)}.",
-        "Give --timeout more seconds; on SIGTERM what still runs has the grace period.",
+        f"Not drained after {timeout_seconds:g} s: {', '.join([*said, *hung]).rstrip('.')}.",
+        "Kill what is not live: other workers are given what it holds."
+        if hung
+        else "Give --timeout more seconds; on SIGTERM what still runs has the grace period.",
     )

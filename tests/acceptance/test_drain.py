@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from sqlalchemy import select
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.database.models import Import
-from ibutsu_tasks.health.heartbeat import VARIABLE, private_directory, read_all
+from ibutsu_tasks.health.heartbeat import VARIABLE, Heartbeat, host_name, private_directory, read_all, write
 from tests.commands import role, run, run_here, services, until
 from tests.doors import dead_port
 from tests.held_imports import held_artifacts
@@ -20,8 +22,6 @@ from tests.worker_system import message_text
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
-
-    from ibutsu_tasks.health.heartbeat import Heartbeat
 
 REPORT = str(Path(__file__).parents[2] / "examples" / "results" / "pytest-junit.xml")
 MISSING_RUN = '"00000000-0000-4000-8000-000000000000"'
@@ -81,3 +81,13 @@ def test_what_a_worker_has_ends_and_what_waits_is_left_to_others(
         assert client.llen("celery") == 1
         assert worker.stop() == 0
         assert client.llen("celery") == 1
+
+
+def test_a_worker_whose_loop_hangs_is_named(env: dict[str, str], tmp_path: Path) -> None:
+    now = time.monotonic()
+    hung = Heartbeat("worker", "w@here", host_name(), os.getpid(), "then", "now", now, now - 600)
+    write(hung._replace(is_connected=True, queues=("celery",)), private_directory(tmp_path))
+    done = run_here("drain", "--timeout", "0", env=env)
+    assert done.returncode == 124
+    assert "its loop has stood still for 60" in done.stderr
+    assert "Try: Kill what is not live" in done.stderr
