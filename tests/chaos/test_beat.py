@@ -21,6 +21,7 @@ from ibutsu_tasks.beat.message import DUE_HEADER
 from ibutsu_tasks.beat.state import read_state
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
+from tests.chaos.wrong_clocks import an_hour, needs_wrong_clocks
 from tests.commands import Running, role, until
 from tests.doors import dead_port, forwarding, listener, own_valkey
 from tests.fast_beat import ENTRY, TASK
@@ -128,6 +129,24 @@ def test_a_killed_leader_is_followed_within_fifteen_seconds(client: Redis, broke
         until(lambda: leader_pid(client) == second.process.pid)
         assert time.monotonic() - began < LEASE_AND_A_POLL_SECONDS
         wait_for_messages(client, 2)
+    assert_each_once(client)
+
+
+@needs_wrong_clocks
+@pytest.mark.parametrize("way", ["+", "-"])
+def test_a_beat_with_a_wrong_clock_leads_and_sends_by_that_of_redis(
+    client: Redis, broker_url: str, way: str
+) -> None:
+    with beats(broker_url, 1) as (right,), fast_beat(broker_url, **an_hour(way)) as wrong:
+        wrong.wait_for(STARTED)
+        until(lambda: read_state(client).standbys)
+        wait_for_messages(client, 2)
+        assert leader_pid(client) == right.process.pid
+        assert right.stop() == 0
+        wrong.wait_for(LEADS)
+        wait_for_messages(client, 3)
+        server_now = datetime.fromtimestamp(client.time()[0], UTC)
+        assert abs(due_times(client)[-1] - server_now) < timedelta(minutes=1)
     assert_each_once(client)
 
 

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.chaos.conftest import LEASE_SECONDS, kill_all
+from tests.chaos.wrong_clocks import an_hour, needs_wrong_clocks
 from tests.commands import run, until
 
 if TYPE_CHECKING:
     from tests.chaos.conftest import Fleet
 
-LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-pytestmark = pytest.mark.skipif(
-    LIBRARY is None, reason="libfaketime, the package `faketime`, is not installed"
-)
-
-
-def an_hour(way: str) -> dict[str, str]:
-    """Have a process go by a clock that is an hour `+` ahead or `-` behind."""
-    return {"LD_PRELOAD": str(LIBRARY), "FAKETIME": f"{way}1h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+pytestmark = needs_wrong_clocks
 
 
 @pytest.mark.parametrize("way", ["+", "-"])
