@@ -44,15 +44,18 @@ def format_moment(moment: datetime | None) -> str:
 
 
 def format_seconds(seconds: float | None) -> str:
-    """Give a duration: `4 ms`, `0.35 s`, `12.4 s`, `3 min 20 s`; `–` for none."""
+    """Give a duration: `4 ms`, `0.35 s`, `12.4 s`, `3 min 20 s`, `2 h 13 min`; `–` for none."""
     if seconds is None:
         return NO_VALUE
     if seconds < 0.1:  # noqa: PLR2004
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10:  # noqa: PLR2004
         return f"{seconds:.2f} s"
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{seconds:.1f} s"
+    if seconds < 59.95:  # noqa: PLR2004 - the last that is no 60.0
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, rest_minutes = divmod(minutes, 60)
+    return f"{hours:,} h {rest_minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def shorten(name: str, width: int) -> str:

@@ -71,7 +71,7 @@ def test_two_lines_per_run_fit_eighty_columns(filename: str) -> None:
     assert lines[0].split() == ["file", "run", "id"]
     assert lines[2].endswith(str(RUN_ID))
     assert lines[2].startswith(filename[:5])
-    assert lines[3].split() == ["123456", "123450", "1", "2", "3", "0", "0", "99%", "133m20s", "5m21s"]
+    assert lines[3].split() == ["123456", "123450", "1", "2", "3", "0", "0", "99%", "2h13min", "5m21s"]
     assert [line.rindex("took") + 4 for line in lines[1:2]] == [len(lines[3])]
     assert lines[4].startswith("[b].xml")
 
@@ -91,7 +91,7 @@ def test_one_line_per_run_where_there_is_room() -> None:
     assert [cell.strip() for cell in row.split("  ") if cell.strip()] == [
         "a.xml",
         str(RUN_ID),
-        *("123456", "123450", "1", "2", "3", "0", "0", "99 %", "133 min 20 s", "5 min 21 s"),
+        *("123456", "123450", "1", "2", "3", "0", "0", "99 %", "2 h 13 min", "5 min 21 s"),
     ]
 
 

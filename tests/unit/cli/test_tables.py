@@ -18,7 +18,7 @@ HISTORY = Table(
             "results",
             "1,234,567,890",
             "12.5 GB",
-            "133 min 20 s",
+            "2 h 13 min",
             "command",
             "[red]failed[/]",
         ],
@@ -76,7 +76,7 @@ def test_rows_are_stacked_where_they_do_not_fit() -> None:
         ["rows", "size", "took", "by", "end"],
     ]
     assert lines[3].split() == ["2026-11-26", "12:00", "results"]
-    assert lines[4].split() == ["1,234,567,890", "12.5GB", "133m20s", "command", "failed"]
+    assert lines[4].split() == ["1,234,567,890", "12.5GB", "2h13min", "command", "failed"]
 
 
 def test_a_wide_cell_is_broken_at_spaces_below_what_it_is_about() -> None:
