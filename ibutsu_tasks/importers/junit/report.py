@@ -12,7 +12,7 @@ from ibutsu_tasks.importers.junit.open_suites import OpenSuites
 from ibutsu_tasks.importers.junit.properties import Properties
 from ibutsu_tasks.importers.junit.remainder import Remainder
 from ibutsu_tasks.importers.junit.stated import stated_duration
-from ibutsu_tasks.importers.junit.words import UNKNOWN_OUTCOME, note_contradiction, take_words
+from ibutsu_tasks.importers.junit.words import UNKNOWN_OUTCOME, note_contradiction, take_element, take_words
 from ibutsu_tasks.importers.spool import Spool, TextSink
 from ibutsu_tasks.importers.statuses import names_red
 
@@ -155,6 +155,7 @@ class JUnitReport:
         element = self._take_text()
         text = element.sink.content()
         if self._case is not None and (element.is_leaf or element.attributes or text is not None):
+            take_element(self._case, element.name, element.attributes, text, self._stream)
             self.remainder.add_element(self._case, element.name, element.attributes, text, element.line)
 
     def _loose_text(self, text: str) -> None:

@@ -517,6 +517,31 @@ def test_red_in_other_attributes_and_longer_values(
     assert [result.result for result in got.results] == [status]
 
 
+@pytest.mark.parametrize(
+    ("element", "status"),
+    [
+        ("<status>FAIL</status>", "failed"),
+        ("<Verdict> Error </Verdict>", "error"),
+        ('<outcome value="failed"/>', "failed"),
+        ("<result>passed</result>", "passed"),
+        (f"<status>{'failed ' * 1000}</status>", "passed"),
+        ("<status><code>failed</code></status>", "passed"),
+    ],
+)
+def test_red_in_elements_named_as_the_attributes(read: Callable[..., Any], element: str, status: str) -> None:
+    got = read(suites(f'<testcase name="t">{element}</testcase>'))
+    assert [result.result for result in got.results] == [status]
+
+
+def test_red_in_the_attributes_of_an_unknown_element_is_told(read: Callable[..., Any]) -> None:
+    got = read(suites('<testcase name="t"><assertion result="failed"/></testcase>'))
+    expected = (
+        'line 1 holds <assertion> with result="failed", which is not said of the test case itself;'
+        " it counts as passed unless something else says how it ended."
+    )
+    assert (got.results[0].result, got.run.warnings) == ("passed", [expected])
+
+
 def test_elements_go_before_counts_of_a_case(read: Callable[..., Any]) -> None:
     got = read(suites('<testcase name="t" failures="1"><skipped/></testcase>'))
     assert got.results[0].result == "skipped"
@@ -539,7 +564,7 @@ def test_a_case_that_is_called_failed_and_skipped_is_told(read: Callable[..., An
     got = read(suites('<testcase name="t" status="failed"><skipped/></testcase>'))
     expected = (
         'line 1 ends a test case with status="failed" whose elements say skipped, which was taken;'
-        " the other is in data.attributes."
+        " the other is in the result's data."
     )
     assert (got.results[0].result, got.run.warnings) == ("skipped", [expected])
 
