@@ -6,12 +6,10 @@ as JSON. A test compares the two.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu import Connection
 from kombu.utils.json import dumps
-
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +20,20 @@ DUE_HEADER = "ibutsu_tasks_due"
 """The ISO time for which beat sent a message: of one entry, no two messages have the same."""
 
 
-def encode(app: Celery, task: str, args: Sequence[Any], due: str) -> str:
-    """Give the message that Celery would send to the default queue; nothing connects."""
+class Encoded(NamedTuple):
+    """A message, and the queue it is for."""
+
+    queue: str
+    message: str
+
+
+def encode(app: Celery, task: str, args: Sequence[Any], due: str) -> Encoded:
+    """Give the message that Celery would send, to the queue of the task; nothing connects."""
+    queue = app.amqp.router.route({}, task)["queue"].name
     headers = {"celery_beat_task": True, DUE_HEADER: due}
     with Connection("memory://") as connection:
         channel: Any = connection.default_channel
         producer = app.amqp.Producer(channel)
-        app.send_task(task, args, queue=DEFAULT_QUEUE, headers=headers, producer=producer)
-        return str(dumps(channel._get(DEFAULT_QUEUE)))  # noqa: SLF001 - the message as it lies in the queue
+        app.send_task(task, args, queue=queue, headers=headers, producer=producer)
+        message = channel._get(queue)  # noqa: SLF001 - as it lies in the queue
+    return Encoded(queue, str(dumps(message)))

@@ -18,7 +18,6 @@ from ibutsu_tasks.beat.message import encode
 from ibutsu_tasks.beat.state import read_runs
 from ibutsu_tasks.broker.layout import BEAT_KNOWN_SINCE_KEY
 from ibutsu_tasks.schedule import SCHEDULE, Missed
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -132,9 +131,9 @@ class LeaderScheduler(Scheduler):
     def _send(self, entry: ScheduleEntry, due: datetime, runs: Runs) -> None:
         name, task = str(entry.name), str(entry.task)
         logger.info("sending %s (%s), due at %s", name, task, due.isoformat(timespec="seconds"))
-        message = encode(self.app, task, entry.args or (), due.isoformat())
+        queue, message = encode(self.app, task, entry.args or (), due.isoformat())
         last_seen = runs.written.get(name.encode(), b"")
-        outcome = self._lease.send(name, last_seen, runs.now.isoformat(), DEFAULT_QUEUE, message)
+        outcome = self._lease.send(name, last_seen, runs.now.isoformat(), queue, message)
         if outcome is not Sent.SENT:
             logger.warning("did not send %s: %s", name, outcome)
 

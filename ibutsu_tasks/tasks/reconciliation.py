@@ -25,11 +25,8 @@ logger = logging.getLogger(__name__)
 MAIN_PROCESS = "MainProcess"
 """Billiard's name of a process that is no child of a pool: of a worker with the pool `solo`, or threads."""
 
-EXPIRES_SECONDS = 240
-"""Less than the period: of messages that nobody took in time, the next one does the work."""
 
-
-@shared_task(name=RECONCILE_IMPORTS, bind=True, base=DatabaseTask, expires=EXPIRES_SECONDS)
+@shared_task(name=RECONCILE_IMPORTS, bind=True, base=DatabaseTask)
 def reconcile_imports(self: DatabaseTask) -> dict[str, int]:
     """Send every lost import again, or end it when its content is gone; leave alone what may be alive."""
     resources = self.resources

@@ -21,8 +21,9 @@ from ibutsu_tasks.broker.layout import (
     BEAT_STANDBYS_KEY,
 )
 from ibutsu_tasks.celery_app import create_scheduler_app
-from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.schedule import SCHEDULE, ScheduleRow
 from ibutsu_tasks.settings import load_settings
+from ibutsu_tasks.wire_names import OWN_QUEUE, RECONCILE_IMPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,12 +126,14 @@ def test_keys_of_a_wrong_type_stop_nobody(client: Redis, kind: str) -> None:
     assert "entry" in state.runs.last
 
 
-def test_the_message_is_the_one_kombu_writes(client: Redis, broker_url: str) -> None:
+@pytest.mark.parametrize("row", SCHEDULE, ids=lambda row: row.name)
+def test_the_message_is_the_one_kombu_writes(client: Redis, broker_url: str, row: ScheduleRow) -> None:
     app = create_scheduler_app(load_settings({"broker_url": broker_url}, environ={}))
-    row = SCHEDULE[0]
-    app.send_task(row.task, row.args, queue="celery", headers={"celery_beat_task": True, DUE_HEADER: NOW})
-    by_kombu = json.loads(client.rpop("celery") or b"")
-    ours = json.loads(encode(app, row.task, row.args, NOW))
+    app.send_task(row.task, row.args, headers={"celery_beat_task": True, DUE_HEADER: NOW})
+    queue, message = encode(app, row.task, row.args, NOW)
+    by_kombu = json.loads(client.rpop(queue) or b"")
+    ours = json.loads(message)
+    assert queue == (OWN_QUEUE if row.task == RECONCILE_IMPORTS else "celery")
 
     def without_ids(message: dict[str, Any]) -> dict[str, Any]:
         task_id = message["headers"]["id"]
