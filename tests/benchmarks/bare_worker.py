@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.system import BenchSystem, BenchWorker
 
-_OWN = {"include", "deprecated_settings", "worker_concurrency"}
+_OWN = {"include", "deprecated_settings", "task_queues", "task_routes", "worker_concurrency"}
 
 
 @contextmanager
