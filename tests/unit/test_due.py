@@ -82,5 +82,5 @@ def test_an_entry_that_never_ran_is_due_next_time() -> None:
 
 def test_messages_say_for_when_they_are_and_leave_none_behind() -> None:
     app = Celery(set_as_current=False, backend="disabled://")
-    messages = [json.loads(encode(app, "some.task", (3,), moment)) for moment in ("one", "two")]
+    messages = [json.loads(encode(app, "some.task", (3,), moment).message) for moment in ("one", "two")]
     assert [message["headers"][DUE_HEADER] for message in messages] == ["one", "two"]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from tests.benchmarks import report
-from tests.benchmarks.bare_worker import conf_of_ours
 from tests.benchmarks.measuring import interleave, ratio, single, speedup
 from tests.benchmarks.registry import BENCHMARKS
 from tests.benchmarks.report import WIDTH, as_table, shown, with_results
@@ -87,10 +83,3 @@ def test_results_are_written_beside_those_of_other_benchmarks() -> None:
 )
 def test_numbers_have_no_more_digits_than_a_run_can_tell(value: float, unit: str, text: str) -> None:
     assert shown(value, unit) == text
-
-
-def test_the_settings_of_our_worker_can_be_given_to_a_bare_one() -> None:
-    system: Any = SimpleNamespace(
-        broker_url="redis://127.0.0.1:1/0", database_url="postgresql://a@127.0.0.1/b"
-    )
-    assert "broker_url" in json.loads(json.dumps(conf_of_ours(system)))
