@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import select
 import shutil
 import socket
@@ -200,3 +201,16 @@ def server_context(directory: Path) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context
+
+
+def page(port: int, path: str) -> tuple[int, str]:
+    """Give status and text of a page on 127.0.0.1; 0 when nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except OSError:
+        return 0, ""
+    finally:
+        connection.close()

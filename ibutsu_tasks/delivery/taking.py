@@ -150,8 +150,10 @@ def _places(client: redis.Redis, holder: str, tags: list[str] | None) -> dict[st
 
 
 def _place(value: bytes) -> tuple[float, int, bytes]:
-    since, slots, place = value.split(b" ", 2)
-    return float(since), int(slots), place
+    since, rest = value.split(b" ", 1)
+    slots, _, place = rest.partition(b" ")
+    # Workers of before wrote no slots: of what such a one held, one message counts as begun.
+    return (float(since), int(slots), place) if place else (float(since), 1, rest)
 
 
 def give_up(client: redis.Redis, holder: str, tag: str) -> bool:

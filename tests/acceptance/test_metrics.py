@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 import socket
@@ -15,7 +14,7 @@ from sqlalchemy import text
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.metrics.fleet import Fleet
 from tests.commands import Running, role, run, run_here, services, until
-from tests.doors import dead_port, dripping, own_valkey, silence
+from tests.doors import dead_port, dripping, own_valkey, page, silence
 from tests.factories import make_import, make_run
 from tests.worker_system import message_text
 
@@ -36,18 +35,6 @@ MISSING_RUN = '"00000000-0000-4000-8000-000000000000"'
 def env(broker_url: str, database_url: str, tmp_path: Path) -> dict[str, str]:
     own = {"IBUTSU_TASKS_SCRATCH_DIR": str(tmp_path), "IBUTSU_TASKS_HEALTH_ADDRESS": "127.0.0.1"}
     return services(broker_url, database_url) | own | {"IBUTSU_TASKS_LEASE_SECONDS": "4"}
-
-
-def page(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    except OSError:
-        return 0, ""
-    finally:
-        connection.close()
 
 
 def values(text: str) -> dict[str, float]:

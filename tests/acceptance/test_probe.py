@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import signal
@@ -19,7 +18,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.health.heartbeat import private_directory
 from ibutsu_tasks.health.probe import ask
 from tests.commands import role, run, services, until
-from tests.doors import dead_port, own_valkey
+from tests.doors import dead_port, own_valkey, page
 from tests.factories import make_run
 from tests.worker_system import message_text
 
@@ -38,18 +37,6 @@ def env(broker_url: str, database_url: str, tmp_path: Path) -> dict[str, str]:
 
 def holds(question: str, env: dict[str, str], *options: str) -> bool:
     return run("probe", question, *options, env=env).returncode == 0
-
-
-def page(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    except OSError:
-        return 0, ""
-    finally:
-        connection.close()
 
 
 def health_port(env: dict[str, str]) -> int:

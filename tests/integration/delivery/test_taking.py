@@ -134,6 +134,20 @@ def test_what_is_put_back_is_next_and_marked(client: Redis, lease: Lease) -> Non
     assert back["headers"]["redelivered"] is back["properties"]["delivery_info"]["redelivered"] is True
 
 
+@pytest.mark.parametrize("place", ["celery", "celery\x06\x163"])
+def test_what_a_worker_of_before_holds_comes_back_to_its_queue(
+    client: Redis, lease: Lease, place: str
+) -> None:
+    tag, text = message()
+    client.lpush(place, text)
+    take(client, lease, place)
+    since = client.hget(held_key(lease.holder), tag).split()[0].decode()
+    client.hset(held_key(lease.holder), tag, f"{since} {place}")
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 1
+    assert client.llen(place) == 1
+    assert not client.exists(UNACKED, UNACKED_INDEX)
+
+
 def test_who_lost_its_lease_gives_up_nothing_of_who_has_it_now(client: Redis, lease: Lease) -> None:
     tag, text = message()
     client.lpush("celery", text)
