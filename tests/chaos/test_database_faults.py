@@ -43,12 +43,22 @@ def test_a_database_that_is_frozen(stage: Stage) -> None:
     stage.assert_done(import_id)
 
 
+def fill(stage: Stage, others: ExitStack) -> list[psycopg2.extensions.connection]:
+    """Take every connection there is."""
+    taken = []
+    with suppress(psycopg2.OperationalError):
+        while True:
+            taken.append(others.enter_context(closing(stage.connect())))
+    return taken
+
+
 def test_a_database_without_a_connection_to_spare(stage: Stage) -> None:
     with ExitStack() as others:
-        with stage.import_underway() as first, suppress(psycopg2.OperationalError):
-            stage.say("select pg_terminate_backend(pid) from pg_stat_activity where query ~* '^copy'")
-            while True:
-                others.enter_context(closing(stage.connect()))
+        with stage.import_underway() as first:
+            # All but the import's own, which is the only one left to take when it ends.
+            ours = fill(stage, others)[0]
+            ours.cursor().execute("select pg_terminate_backend(pid) from pg_stat_activity where query ~* '^copy'")
+            until(lambda: fill(stage, others), 10)
         stage.wait_for_retry(first)
         stage.wait_for(lambda: "too many clients" in stage.reason_of(first), "a server that is full")
     stage.assert_done(first)
@@ -62,10 +72,7 @@ def test_more_imports_at_a_time_than_there_are_connections(stage: Stage) -> None
             # Whoever has a connection is kept busy until those without one have tried.
             holder = others.enter_context(closing(stage.connect()))
             holder.cursor().execute("lock table artifacts in exclusive mode")
-            with suppress(psycopg2.OperationalError):
-                while True:
-                    last = others.enter_context(closing(stage.connect()))
-            last.close()
+            fill(stage, others)[-1].close()
             import_ids = [stage.send(upload) for upload in uploads]
             stage.wait_for(lambda: "RETRY" in {stage.outcome_of(one) for one in import_ids}, "a retry")
             holder.rollback()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.celery_app import create_broker_celery_app
@@ -21,7 +21,7 @@ from tests.poisoned import Poisoned, poison_worker
 from tests.sample_files import JUNIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
@@ -65,14 +65,17 @@ def rows(session: Session) -> list[int | None]:
     return [session.scalar(select(func.count()).select_from(model)) for model in (Run, Result, Artifact)]
 
 
-def kill_in_the_middle(engine: Engine, workers: list[Running]) -> None:
+def kill_at(is_waiting: Callable[[], bool], session: Session, workers: list[Running]) -> None:
     """Wait for an import to come between its results and its artifacts, and kill the pool processes."""
-    with held_artifacts(engine) as is_waiting:
-        until(is_waiting)
-        assert is_waiting()
-        for worker in workers:
-            for child in psutil.Process(worker.process.pid).children():
-                child.kill()
+    until(is_waiting)
+    assert is_waiting()
+    for worker in workers:
+        for child in psutil.Process(worker.process.pid).children():
+            child.kill()
+    # The server itself would notice only when the lock is granted.
+    gone = "select pg_terminate_backend(pid, 10000) from pg_locks where not granted"
+    session.execute(text(f"{gone} and relation = 'artifacts'::regclass"))
+    session.rollback()
 
 
 def command(env: dict[str, str], *arguments: str) -> Any:
@@ -92,10 +95,11 @@ def test_an_import_killed_three_times_is_set_aside_and_can_be_sent_again(
     upload = store_upload(session, "a.xml", JUNIT)
     session.commit()
     publish(settings, upload)
-    for number in range(3):
-        kill_in_the_middle(engine, workers)
-        other = poisoned.send(f"other {number}")
-        assert poisoned.outcome(other)["status"] == "SUCCESS"
+    with held_artifacts(engine) as is_waiting:
+        for number in range(3):
+            kill_at(is_waiting, session, workers)
+            other = poisoned.send(f"other {number}")
+            assert poisoned.outcome(other)["status"] == "SUCCESS"
     until(lambda: row_of(session, upload)[0] == "error")
     status, sentence = row_of(session, upload)
     assert status == "error"
