@@ -136,7 +136,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         return create_broker_celery_app(FLOWER_NAME, settings)
     if variant == "worker":
         TRANSPORT_ALIASES.update(
-            dict.fromkeys(("redis", "rediss"), "ibutsu_tasks.delivery.transport:Transport")
+            dict.fromkeys(("redis", "rediss"), "ibutsu_tasks.delivery.held.transport:Transport")
         )
         BACKEND_ALIASES.update(dict.fromkeys(("redis", "rediss"), "ibutsu_tasks.tasks.results:Backend"))
         # A task that was handed to a child just before the end is dropped by the parent, which then waits for

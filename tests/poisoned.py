@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ibutsu_tasks.delivery.quarantine import read_set_aside
+from ibutsu_tasks.delivery.dead.quarantine import read_set_aside
 from tests.commands import Running, until
 from tests.worker_system import message_text
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from ibutsu_tasks.delivery.quarantine import DeadMessage
+    from ibutsu_tasks.delivery.dead.quarantine import DeadMessage
 
 TOUCH = "tests.touch"
 

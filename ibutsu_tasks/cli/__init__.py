@@ -19,7 +19,7 @@ from ibutsu_tasks import __version__
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.options import setting_option
 from ibutsu_tasks.cli.output import Output
-from ibutsu_tasks.cli.result import Result, failure
+from ibutsu_tasks.cli.output.result import Result, failure
 from ibutsu_tasks.cli.state import CliState
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
 from ibutsu_tasks.text.quoting import cut

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.cli.findings import show_report
+from ibutsu_tasks.cli.output.findings import show_report
 from ibutsu_tasks.deployment import Wanted, check_deployment
 from ibutsu_tasks.doctor.codes import LINES
 from ibutsu_tasks.errors import UsageError
@@ -14,7 +14,7 @@ from ibutsu_tasks.settings.values import UnusableError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ibutsu_tasks.cli.result import Result
+    from ibutsu_tasks.cli.output.result import Result
     from ibutsu_tasks.cli.state import CliState
 
 

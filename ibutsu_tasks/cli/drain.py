@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.celery_app import create_client_app
-from ibutsu_tasks.cli.formats import plain
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.errors import RefusedError, WaitTimeoutError
 from ibutsu_tasks.health.heartbeat import host_name, is_gone, private_directory, read_all
 from ibutsu_tasks.health.pulse import WRITE_SECONDS

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.celery_app import build_database_app, create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import plain
-from ibutsu_tasks.cli.queues import DOUBT_SECONDS, warn_if_unread
-from ibutsu_tasks.cli.result import Document, Result, failure
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.queues import DOUBT_SECONDS, warn_if_unread
+from ibutsu_tasks.cli.output.result import Document, Result, failure
 from ibutsu_tasks.errors import (
     IbutsuTasksError,
     ServiceUnreachableError,

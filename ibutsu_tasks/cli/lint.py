@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds, plain
-from ibutsu_tasks.cli.result import Result, Table
+from ibutsu_tasks.cli.output.formats import format_bytes, format_moment, format_seconds, plain
+from ibutsu_tasks.cli.output.result import Result, Table
 from ibutsu_tasks.importers.linting import Lint, lint
 from ibutsu_tasks.importers.parsed import ImportLimits
 from ibutsu_tasks.text.words import counted
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ibutsu_tasks.cli.output import Output
-    from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.settings import Settings
 
 WIDTH = 80

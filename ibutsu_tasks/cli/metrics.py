@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import plain
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.health import metrics
 from ibutsu_tasks.health.pages import pages
 from ibutsu_tasks.health.server import HealthServer

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.output import Output
+from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.settings import Settings, read_settings
 from ibutsu_tasks.settings.scratch import use_scratch
@@ -20,7 +20,7 @@ from ibutsu_tasks.settings.sources import LOCAL_STACK
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.cli.output.result import Block
 
 
 @dataclass

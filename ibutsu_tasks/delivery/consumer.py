@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import NotRegistered
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from ibutsu_tasks.delivery.held import client_of, queue_of, raw_of
-from ibutsu_tasks.delivery.poison import fail
-from ibutsu_tasks.delivery.quarantine import MAX_REASON_CHARS, set_aside
+from ibutsu_tasks.delivery.dead.poison import fail
+from ibutsu_tasks.delivery.dead.quarantine import MAX_REASON_CHARS, set_aside
+from ibutsu_tasks.delivery.held.message import client_of, queue_of, raw_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from celery.worker import control
 from celery.worker import state as worker_state
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.delivery.transport import Channel
+from ibutsu_tasks.delivery.held.transport import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ from celery.bootsteps import RUN  # type: ignore[attr-defined]  # not in its stu
 from celery.concurrency.solo import TaskPool as SoloPool
 from redis.exceptions import ResponseError
 
-from ibutsu_tasks.delivery.lease import Lease, Renewer
-from ibutsu_tasks.delivery.recovery import recover, recover_gone, recover_lapsed
+from ibutsu_tasks.delivery.held.lease import Lease, Renewer
+from ibutsu_tasks.delivery.held.recovery import recover, recover_gone, recover_lapsed
+from ibutsu_tasks.delivery.held.transport import Channel
 from ibutsu_tasks.delivery.report import report
-from ibutsu_tasks.delivery.transport import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.worker.request import Request as CeleryRequest
 
-from ibutsu_tasks.delivery.content import about_call
+from ibutsu_tasks.delivery.dead.content import about_call
 from ibutsu_tasks.logs.lines import RunningTask, received_tasks, speaking_of
 
 if TYPE_CHECKING:

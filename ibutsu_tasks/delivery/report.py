@@ -16,13 +16,13 @@ from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker.layout import TOTALS, WORKER_PREFIX
 from ibutsu_tasks.delivery.counts import counts
-from ibutsu_tasks.delivery.taking import Script
+from ibutsu_tasks.delivery.held.taking import Script
 
 if TYPE_CHECKING:
     import redis
 
     from ibutsu_tasks.delivery.counts import Key
-    from ibutsu_tasks.delivery.lease import Lease
+    from ibutsu_tasks.delivery.held.lease import Lease
 
 # KEYS: report of the worker, totals. ARGV: report, seconds it holds; then fields of the totals, each with
 # what is added. A server out of memory refuses the first write, and what is no number begins anew.

@@ -17,13 +17,13 @@ from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined] 
 from celery.worker import state
 from redis.exceptions import RedisError
 
+from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, clear, count_loss, pause_seconds
+from ibutsu_tasks.delivery.dead.poison import end_poisonous
+from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.delivery.grace import stopping
-from ibutsu_tasks.delivery.held import client_of, put_back, queue_of, raw_of
-from ibutsu_tasks.delivery.losses import MOST_LOSSES, clear, count_loss, pause_seconds
+from ibutsu_tasks.delivery.held.message import client_of, put_back, queue_of, raw_of
 from ibutsu_tasks.delivery.named_request import NamedRequest
 from ibutsu_tasks.delivery.pauses import limited_eta
-from ibutsu_tasks.delivery.poison import end_poisonous
-from ibutsu_tasks.delivery.quarantine import set_aside
 
 logger = logging.getLogger(__name__)
 

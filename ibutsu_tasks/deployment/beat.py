@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.beat.due import due_of
-from ibutsu_tasks.doctor.beat import OVERDUE_AFTER, overdue_entries
+from ibutsu_tasks.doctor.checks.beat import OVERDUE_AFTER, overdue_entries
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.text.words import counted

@@ -7,10 +7,10 @@ import importlib
 import time
 from typing import TYPE_CHECKING
 
+from ibutsu_tasks.doctor.checks.settings import obstacles
 from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.doctor.report import Report
 from ibutsu_tasks.doctor.running import Check, Round
-from ibutsu_tasks.doctor.settings import obstacles
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.text.quoting import cut
 
@@ -36,7 +36,7 @@ CHECKS: dict[str, Callable[[Settings], tuple[str, ...]]] = {
     "imports": lambda _: ("broker", "database"),
     "flower": lambda _: (),
 }
-"""All checks in the order they are shown, and which others each needs. `doctor/<name>.py` has
+"""All checks in the order they are shown, and which others each needs. `checks/<name>.py` has
 `check_<name>`, `codes.py` the letter of its codes."""
 
 
@@ -75,7 +75,7 @@ def choose(only: Iterable[str]) -> tuple[str, ...]:
 
 def _load(name: str, settings: Settings) -> Check:
     """Import a check: what it needs of libraries is loaded when it is chosen, and before its time begins."""
-    module = importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(f"{__name__}.checks.{name}")
     return Check(getattr(module, f"check_{name}"), CHECKS[name](settings))
 
 

@@ -17,7 +17,7 @@ from ibutsu_tasks.broker.garbled import find_garbled, move_aside
 from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, QUARANTINE, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
 from ibutsu_tasks.database.models import TABLES, create_tables
-from ibutsu_tasks.delivery.quarantine import set_aside
+from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.errors import BrokerUnreachableError, IbutsuTasksError, LocalServersError
 from ibutsu_tasks.local.guard import Guard, end_leftover_roles
 from ibutsu_tasks.local.processes import ProcessMark, wait_until

@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ibutsu_tasks.delivery.content import IMPORTS, content_of
+from ibutsu_tasks.delivery.dead.content import IMPORTS, content_of
 
 
 class WaitingSince:

@@ -19,7 +19,7 @@ from ibutsu_tasks.broker.layout import (
     declared_queues,
     redis_lists,
 )
-from ibutsu_tasks.delivery.taking import NOW, Script
+from ibutsu_tasks.delivery.held.taking import NOW, Script
 from ibutsu_tasks.metrics.ages import WaitingSince
 from ibutsu_tasks.operations.prune.history import PruneRecord, parse_record
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, Task, current_app, signals
 
-from ibutsu_tasks.delivery.content import about_call
+from ibutsu_tasks.delivery.dead.content import about_call
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.logs.lines import RunningTask, current_task
 from ibutsu_tasks.tasks.outages import DATABASE, outages

@@ -11,7 +11,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
-from ibutsu_tasks.delivery.content import Content
+from ibutsu_tasks.delivery.dead.content import Content
 from ibutsu_tasks.logs.lines import current_task
 from ibutsu_tasks.tasks.retries import TRIES_HEADER
 from ibutsu_tasks.traces.export import end, tracer

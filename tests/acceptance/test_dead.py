@@ -11,8 +11,8 @@ import pytest
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import LOSSES_PREFIX, RESULT_PREFIX, redis_list
-from ibutsu_tasks.delivery.losses import count_loss
-from ibutsu_tasks.delivery.quarantine import count_set_aside, set_aside
+from ibutsu_tasks.delivery.dead.losses import count_loss
+from ibutsu_tasks.delivery.dead.quarantine import count_set_aside, set_aside
 from ibutsu_tasks.wire_names import RUN_JUNIT_IMPORT
 from tests.commands import run, run_here, services, type_at_the_question
 from tests.factories import make_import

@@ -11,7 +11,7 @@ import pytest
 
 from ibutsu_tasks.broker.garbled import HASH, LIST, SET, SORTED_SET, STRING, TYPES, find_garbled
 from ibutsu_tasks.broker.layout import BINDING_PREFIX, QUARANTINE, redis_lists
-from ibutsu_tasks.delivery.quarantine import read_set_aside
+from ibutsu_tasks.delivery.dead.quarantine import read_set_aside
 from ibutsu_tasks.text.control_characters import visible
 from tests.commands import role, run, run_here, services, until
 

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.cli.formats import format_bytes
+from ibutsu_tasks.cli.output.formats import format_bytes
 from ibutsu_tasks.database.models import Artifact, Result, Run
 from ibutsu_tasks.operations.prune.history import PruneState, read_history
 from ibutsu_tasks.operations.prune.watch import take_prune_lock

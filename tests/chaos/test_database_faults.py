@@ -12,7 +12,7 @@ import psutil
 import psycopg2
 import pytest
 
-from tests.commands import role
+from tests.commands import role, until
 
 if TYPE_CHECKING:
     from tests.chaos.stage import Stage
@@ -57,7 +57,9 @@ def test_a_database_without_a_connection_to_spare(stage: Stage) -> None:
         with stage.import_underway() as first:
             # All but the import's own, which is the only one left to take when it ends.
             ours = fill(stage, others)[0]
-            ours.cursor().execute("select pg_terminate_backend(pid) from pg_stat_activity where query ~* '^copy'")
+            ours.cursor().execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where query ~* '^copy'"
+            )
             until(lambda: fill(stage, others), 10)
         stage.wait_for_retry(first)
         stage.wait_for(lambda: "too many clients" in stage.reason_of(first), "a server that is full")

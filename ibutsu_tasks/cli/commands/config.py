@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.options import JsonOption, command_app
-from ibutsu_tasks.cli.result import Result, Table
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Result, Table
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.values import NONE, as_text

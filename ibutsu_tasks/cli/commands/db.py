@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.options import command_app
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import RefusedError
 

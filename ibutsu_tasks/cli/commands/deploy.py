@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ibutsu_tasks.cli.options import JsonOption, command_app, seconds_option, setting_option
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 
 app = command_app(no_args_is_help=True)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ibutsu_tasks.cli.findings import show_report
 from ibutsu_tasks.cli.options import JsonOption, command_app
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.findings import show_report
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import SettingsError
 
@@ -42,8 +42,8 @@ def doctor(
     something is wrong, 3 when settings are missing, 4 when a service cannot be reached.
     """
     from ibutsu_tasks.doctor import choose, examine
+    from ibutsu_tasks.doctor.checks.settings import unusable_settings
     from ibutsu_tasks.doctor.report import Report
-    from ibutsu_tasks.doctor.settings import unusable_settings
 
     state, chosen = state_of(context, json_wanted=json_wanted), choose(only or ())
     try:

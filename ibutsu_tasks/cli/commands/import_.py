@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ibutsu_tasks.cli.options import JsonOption, command_app, seconds_option
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 

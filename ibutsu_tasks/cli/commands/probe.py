@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import typer
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.options import JsonOption, command_app
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.health.heartbeat import private_directory
 from ibutsu_tasks.health.probe import ask, sentences

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ibutsu_tasks.cli.options import JsonOption, command_app
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 
 app = command_app(invoke_without_command=True)

@@ -9,7 +9,7 @@ import typer
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.options import YesOption, command_app, setting_option
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
 

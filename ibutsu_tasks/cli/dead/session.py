@@ -11,10 +11,10 @@ from ibutsu_tasks.broker.connection import build_client, unreachable
 from ibutsu_tasks.broker.layout import RESULT_PREFIX
 from ibutsu_tasks.cli.dead import view
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import plain
-from ibutsu_tasks.cli.result import Result, failure
-from ibutsu_tasks.delivery import quarantine
-from ibutsu_tasks.delivery.content import IMPORTS
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Result, failure
+from ibutsu_tasks.delivery.dead import quarantine
+from ibutsu_tasks.delivery.dead.content import IMPORTS
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.text.quoting import cut
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ibutsu_tasks.cli.state import CliState
-    from ibutsu_tasks.delivery.quarantine import DeadMessage
+    from ibutsu_tasks.delivery.dead.quarantine import DeadMessage
 
 SHOWN_IDS = 3
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.cli.formats import NO_VALUE, format_bytes, plain, shorten
-from ibutsu_tasks.cli.result import Note, Table
+from ibutsu_tasks.cli.output.formats import NO_VALUE, format_bytes, plain, shorten
+from ibutsu_tasks.cli.output.result import Note, Table
 from ibutsu_tasks.settings.named_secrets import mask_in_text, mask_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ibutsu_tasks.cli.result import Block
-    from ibutsu_tasks.delivery.quarantine import DeadMessage
+    from ibutsu_tasks.cli.output.result import Block
+    from ibutsu_tasks.delivery.dead.quarantine import DeadMessage
 
 SHORTEST_ID = 8
 MAX_NAME_CHARS = 40

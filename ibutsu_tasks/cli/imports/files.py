@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.cli.formats import NO_VALUE, format_seconds, plain
-from ibutsu_tasks.cli.result import Result, Table
+from ibutsu_tasks.cli.output.formats import NO_VALUE, format_seconds, plain
+from ibutsu_tasks.cli.output.result import Result, Table
 from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
 from ibutsu_tasks.operations.imports.records import ImportOutcome
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ibutsu_tasks.cli.exit_codes import ExitCode
-    from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.cli.output.result import Block
 
 NUMBERS = {count.title: count.key for count in SUMMARY_COUNTS if count.title}
 """The keys of a run's summary, by the titles of their columns."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.job_updates import Listener
-from ibutsu_tasks.cli.formats import format_bytes, shorten
-from ibutsu_tasks.cli.queues import DOUBT_SECONDS, warn_if_unread
+from ibutsu_tasks.cli.output.formats import format_bytes, shorten
+from ibutsu_tasks.cli.output.queues import DOUBT_SECONDS, warn_if_unread
 from ibutsu_tasks.operations.imports.records import ENDED, read_outcomes
 from ibutsu_tasks.text.control_characters import visible
 from ibutsu_tasks.text.words import counted

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from ibutsu_tasks.broker.connection import unreachable
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import plain
-from ibutsu_tasks.cli.result import Note, Result, Table
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Note, Result, Table
 from ibutsu_tasks.operations.imports.reconciliation import Fate, Reconciler
 from ibutsu_tasks.operations.imports.whereabouts import Broker
 from ibutsu_tasks.sending import messages
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.operations.imports.reconciliation import Decision
 

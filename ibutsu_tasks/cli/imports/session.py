@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ibutsu_tasks.cli.exit_codes import SIGNALLED, ExitCode
-from ibutsu_tasks.cli.formats import plain
 from ibutsu_tasks.cli.imports.files import FileImport, how_to_follow, result_of
 from ibutsu_tasks.cli.imports.following import Follower
 from ibutsu_tasks.cli.options import check_name
-from ibutsu_tasks.cli.result import Note, Result, failure
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Note, Result, failure
 from ibutsu_tasks.errors import (
     BrokerUnreachableError,
     InvalidImportError,

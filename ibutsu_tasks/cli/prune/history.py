@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker.connection import unreachable
-from ibutsu_tasks.cli.formats import format_bytes, format_moment, format_seconds, plain
-from ibutsu_tasks.cli.result import Note, Result, Table
+from ibutsu_tasks.cli.output.formats import format_bytes, format_moment, format_seconds, plain
+from ibutsu_tasks.cli.output.result import Note, Result, Table
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.operations.prune.history import SIGN_OF_LIFE_SECONDS, PruneState, read_history
 from ibutsu_tasks.resources import Resources
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
-    from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.operations.prune.history import PruneRecord
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.broker.connection import describe
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import SIGNALLED, ExitCode
-from ibutsu_tasks.cli.formats import plain
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Note, Result
 from ibutsu_tasks.cli.prune import view
-from ibutsu_tasks.cli.result import Note, Result
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import interruptible, place_as_json, place_of
 from ibutsu_tasks.errors import UsageError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.operations.archives.archiver import Archives
     from ibutsu_tasks.operations.prune.history import Recording

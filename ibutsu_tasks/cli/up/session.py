@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.celery_app import create_broker_celery_app, create_client_app
 from ibutsu_tasks.cli.exit_codes import code_of_signal
 from ibutsu_tasks.cli.imports.session import import_files
-from ibutsu_tasks.cli.result import Result
+from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.up.log import StackLog
 from ibutsu_tasks.cli.up.view import StackView
 from ibutsu_tasks.local.servers.directories import open_log

@@ -9,8 +9,8 @@ import pytest
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import LOSSES_PREFIX, QUARANTINE
-from ibutsu_tasks.delivery.losses import clear, count_loss, key_of
-from ibutsu_tasks.delivery.quarantine import put_back
+from ibutsu_tasks.delivery.dead.losses import clear, count_loss, key_of
+from ibutsu_tasks.delivery.dead.quarantine import put_back
 from tests.commands import Running, services, until
 from tests.poisoned import POISON, RUNS, Poisoned, poison_worker
 from tests.worker_system import message_text

@@ -13,7 +13,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import TOTALS, WORKER_PREFIX
 from ibutsu_tasks.delivery import counts
 from ibutsu_tasks.delivery import report as reporting
-from ibutsu_tasks.delivery.lease import Lease
+from ibutsu_tasks.delivery.held.lease import Lease
 from tests.doors import dead_port, own_valkey
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
-from ibutsu_tasks.delivery import recovery
-from ibutsu_tasks.delivery.lease import Lease
-from ibutsu_tasks.delivery.losses import count_loss, history_of
-from ibutsu_tasks.delivery.quarantine import QUARANTINE
-from ibutsu_tasks.delivery.taking import TAKE, give_up, held_key, look_up, put_back
+from ibutsu_tasks.delivery.dead.losses import count_loss, history_of
+from ibutsu_tasks.delivery.dead.quarantine import QUARANTINE
+from ibutsu_tasks.delivery.held import recovery
+from ibutsu_tasks.delivery.held.lease import Lease
+from ibutsu_tasks.delivery.held.taking import TAKE, give_up, held_key, look_up, put_back
 from ibutsu_tasks.logs.lines import JsonFormatter
 from ibutsu_tasks.wire_names import UPDATE_RUN
 from tests.worker_system import message_text

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, HELD_PREFIX, HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.celery_app import create_broker_celery_app
-from ibutsu_tasks.doctor import examine, running, workers
+from ibutsu_tasks.doctor import examine, running
+from ibutsu_tasks.doctor.checks import workers
 from ibutsu_tasks.doctor.codes import Severity, Verdict
 from ibutsu_tasks.settings import load_settings
 from tests.commands import role, services, until

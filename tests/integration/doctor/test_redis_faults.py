@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.delivery.quarantine import set_aside
+from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Severity, Verdict
 from ibutsu_tasks.settings import load_settings

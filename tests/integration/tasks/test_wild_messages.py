@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from ibutsu_tasks.delivery.quarantine import QUARANTINE, count_set_aside
+from ibutsu_tasks.delivery.dead.quarantine import QUARANTINE, count_set_aside
 from tests.commands import until
 from tests.worker_system import message_text
 

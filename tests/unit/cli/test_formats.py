@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ibutsu_tasks.cli.formats import format_seconds
+from ibutsu_tasks.cli.output.formats import format_seconds
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ibutsu_tasks.cli.formats import plain, without_markup
 from ibutsu_tasks.cli.output import Output
-from ibutsu_tasks.cli.result import Document, Note, Result, Table, failure
-from ibutsu_tasks.cli.tables import read_markup
+from ibutsu_tasks.cli.output.formats import plain, without_markup
+from ibutsu_tasks.cli.output.result import Document, Note, Result, Table, failure
+from ibutsu_tasks.cli.output.tables import read_markup
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.text.control_characters import visible
 

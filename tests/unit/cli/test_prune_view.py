@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ibutsu_tasks.cli.formats import without_markup
+from ibutsu_tasks.cli.output.formats import without_markup
+from ibutsu_tasks.cli.output.result import Note
 from ibutsu_tasks.cli.prune import history
 from ibutsu_tasks.cli.prune.view import archive_blocks, left_messages
-from ibutsu_tasks.cli.result import Note
 from ibutsu_tasks.operations.archives.archiver import Archives
 from ibutsu_tasks.operations.prune.history import PruneRecord
 from ibutsu_tasks.operations.prune.run_prune import PruneSummary

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ibutsu_tasks.cli.output import Output
-from ibutsu_tasks.cli.result import Result, Table
+from ibutsu_tasks.cli.output.result import Result, Table
 
 HISTORY = Table(
     ["started (UTC)", "rule", "rows", "size", "took", "by", "end"],

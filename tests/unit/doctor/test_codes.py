@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
-from ibutsu_tasks.cli.findings import COUNTED, EXIT_CODES, MARKS
+from ibutsu_tasks.cli.output.findings import COUNTED, EXIT_CODES, MARKS
 from ibutsu_tasks.doctor import CHECKS, database_faults, redis_faults
 from ibutsu_tasks.doctor.codes import CODES, LETTERS, LINES, Severity, Verdict, code_of
 from ibutsu_tasks.doctor.report import Report, finding

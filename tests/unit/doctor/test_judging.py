@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.beat.state import Beat, BeatState, Runs, read_leader
-from ibutsu_tasks.doctor import beat, broker, database, workers
+from ibutsu_tasks.doctor.checks import beat, broker, database, workers
 from ibutsu_tasks.schedule import SCHEDULE
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ibutsu_tasks.doctor.held import Message, judge
+from ibutsu_tasks.doctor.checks.held import Message, judge
 
 NOW = 1_000_000.0
 LIVE = Message("celery@a:1f", NOW - 70, NOW + 15)

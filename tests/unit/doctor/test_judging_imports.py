@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from ibutsu_tasks.doctor.imports import PERIOD_MINUTES, judge
+from ibutsu_tasks.doctor.checks.imports import PERIOD_MINUTES, judge
 from ibutsu_tasks.operations.imports.reconciliation import OpenImport
 from ibutsu_tasks.operations.imports.whereabouts import Whereabouts
 from ibutsu_tasks.schedule import SCHEDULE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ibutsu_tasks.doctor import prunes
+from ibutsu_tasks.doctor.checks import prunes
 from ibutsu_tasks.operations.prune.history import SILENCE_SECONDS, PruneRecord, PruneState
 
 NOW = datetime(2026, 11, 21, 12)  # noqa: DTZ001 - records hold naive UTC

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.doctor import CHECKS, examine
+from ibutsu_tasks.doctor.checks.settings import check_settings, obstacles, unusable_settings
 from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.doctor.report import MAX_REASON_CHARACTERS, reason_of, variable_of
-from ibutsu_tasks.doctor.settings import check_settings, obstacles, unusable_settings
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import load_settings, read_settings
 

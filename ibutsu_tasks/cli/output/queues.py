@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.cli.formats import plain
+from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.errors import ServiceUnreachableError
 from ibutsu_tasks.sending.messages import consumed_queues
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from ibutsu_tasks.broker.layout import HOLDERS, SEPARATOR, TAKEN_OVER_PREFIX, TAKEN_OVER_SECONDS, holder_names
-from ibutsu_tasks.delivery.losses import MOST_LOSSES, count_loss, is_waiting
-from ibutsu_tasks.delivery.poison import BY_WORKER, end_poisonous
-from ibutsu_tasks.delivery.taking import NOW, Held, Script, give_up, held_key, look_up, put_back
+from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, count_loss, is_waiting
+from ibutsu_tasks.delivery.dead.poison import BY_WORKER, end_poisonous
+from ibutsu_tasks.delivery.held.taking import NOW, Held, Script, give_up, held_key, look_up, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

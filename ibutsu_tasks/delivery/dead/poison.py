@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app, signals
 from celery.app.task import Context
 
-from ibutsu_tasks.delivery.content import content_of
-from ibutsu_tasks.delivery.losses import history_of
-from ibutsu_tasks.delivery.quarantine import set_aside
+from ibutsu_tasks.delivery.dead.content import content_of
+from ibutsu_tasks.delivery.dead.losses import history_of
+from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.errors import KilledTooOftenError
 from ibutsu_tasks.logs.lines import RunningTask, current_task, speaking_of
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.cli.exit_codes import ExitCode, exit_code_of
-from ibutsu_tasks.cli.formats import plain_lines
+from ibutsu_tasks.cli.output.formats import plain_lines
 
 if TYPE_CHECKING:
     from ibutsu_tasks.errors import IbutsuTasksError

@@ -8,14 +8,14 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ibutsu_tasks.cli.formats import safe_markup, without_stand_ins
+from ibutsu_tasks.cli.output.formats import safe_markup, without_stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from ibutsu_tasks.cli.result import Table
+    from ibutsu_tasks.cli.output.result import Table
 
 GAP = 2
 INDENT = "  "

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.doctor.database import open_engine
+from ibutsu_tasks.doctor.checks.database import open_engine
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.errors import RefusedError

@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from ibutsu_tasks.broker.connection import build_client, describe
 from ibutsu_tasks.broker.garbled import find_garbled
-from ibutsu_tasks.delivery.quarantine import count_set_aside, read_set_aside
+from ibutsu_tasks.delivery.dead.quarantine import count_set_aside, read_set_aside
 from ibutsu_tasks.doctor.codes import Severity
 from ibutsu_tasks.doctor.redis_faults import explain
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of

@@ -12,7 +12,7 @@ from kombu.transport import redis, virtual
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.delivery.taking import give_up, look_up, put_back
+from ibutsu_tasks.delivery.held.taking import give_up, look_up, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Collection

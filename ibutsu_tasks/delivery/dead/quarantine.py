@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from ibutsu_tasks.broker.layout import QUARANTINE, redis_list
 from ibutsu_tasks.clock import iso_utc, utc_now
-from ibutsu_tasks.delivery.content import Content, content_of
-from ibutsu_tasks.delivery.envelope import JSON, problem_of
-from ibutsu_tasks.delivery.losses import key_of
+from ibutsu_tasks.delivery.dead.content import Content, content_of
+from ibutsu_tasks.delivery.dead.envelope import JSON, problem_of
+from ibutsu_tasks.delivery.dead.losses import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker.layout import HOLDERS, TAKEN_OVER_PREFIX, UNACKED_INDEX
-from ibutsu_tasks.delivery.taking import NOW, Script, give_up, held_key, look_up, put_back
+from ibutsu_tasks.delivery.held.taking import NOW, Script, give_up, held_key, look_up, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container

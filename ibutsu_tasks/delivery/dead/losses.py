@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.broker.layout import LOSSES_PREFIX
 from ibutsu_tasks.clock import iso_utc, utc_now
-from ibutsu_tasks.delivery.content import content_of
+from ibutsu_tasks.delivery.dead.content import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

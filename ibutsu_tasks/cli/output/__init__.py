@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.cli.formats import plain, shorten, terminal_safe_json, without_markup
-from ibutsu_tasks.cli.result import Document, Note, Result, Table
+from ibutsu_tasks.cli.output.formats import plain, shorten, terminal_safe_json, without_markup
+from ibutsu_tasks.cli.output.result import Document, Note, Result, Table
 from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from ibutsu_tasks.cli.result import Block
+    from ibutsu_tasks.cli.output.result import Block
 
 JSON_VERSION = 1
 """Of every `--json` document: it grows when a key goes or changes its meaning, not when one is added."""
@@ -134,7 +134,7 @@ class Output:
             stream.write("\n".join(map(without_markup, lines)) + end)
             stream.flush()
             return
-        from ibutsu_tasks.cli.tables import read_markup, wrapped
+        from ibutsu_tasks.cli.output.tables import read_markup, wrapped
 
         console = getattr(self, name)
         for line in lines:
@@ -144,7 +144,7 @@ class Output:
             console.print(shown, soft_wrap=True, end=end)
 
     def _show_table(self, table: Table) -> None:
-        from ibutsu_tasks.cli.tables import draw
+        from ibutsu_tasks.cli.output.tables import draw
 
         width = min(self.stdout.width, table.width_limit or PIPE_WIDTH)
         # What is too wide nevertheless is left to the terminal, whole.

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.delivery.envelope import JSON
+from ibutsu_tasks.delivery.dead.envelope import JSON
 from ibutsu_tasks.wire_names import (
     ADD_RESULT_START_TIME,
     CLEAR_IMPORT_FILE_CONTENT,

@@ -30,18 +30,18 @@ from redis.retry import Retry
 
 from ibutsu_tasks.broker.garbled import explain
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
-from ibutsu_tasks.delivery.acknowledging import QoS
-from ibutsu_tasks.delivery.envelope import problem_of
-from ibutsu_tasks.delivery.quarantine import set_aside
-from ibutsu_tasks.delivery.recovery import CLIENT_NAME_PREFIX
-from ibutsu_tasks.delivery.taking import TAKE, give_up, held_key, look_up, put_back
+from ibutsu_tasks.delivery.dead.envelope import problem_of
+from ibutsu_tasks.delivery.dead.quarantine import set_aside
+from ibutsu_tasks.delivery.held.acknowledging import QoS
+from ibutsu_tasks.delivery.held.recovery import CLIENT_NAME_PREFIX
+from ibutsu_tasks.delivery.held.taking import TAKE, give_up, held_key, look_up, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
     from redis import Redis
 
-    from ibutsu_tasks.delivery.lease import Lease
+    from ibutsu_tasks.delivery.held.lease import Lease
 
 logger = logging.getLogger(__name__)
 

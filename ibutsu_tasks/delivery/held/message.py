@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ibutsu_tasks.broker.layout import UNACKED, UNACKED_INDEX
+from ibutsu_tasks.delivery.held.taking import GIVE_UP, held_key
 from ibutsu_tasks.delivery.pauses import PAUSE_HEADER
-from ibutsu_tasks.delivery.taking import GIVE_UP, held_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.cli.exit_codes import ExitCode
-from ibutsu_tasks.cli.formats import plain
-from ibutsu_tasks.cli.result import Result, Table
+from ibutsu_tasks.cli.output.formats import plain
+from ibutsu_tasks.cli.output.result import Result, Table
 
 if TYPE_CHECKING:
     from ibutsu_tasks.doctor.report import Report

@@ -1,0 +1,1 @@
+"""One check per file: what it looks at, and how it judges what it saw."""
