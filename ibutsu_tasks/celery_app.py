@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import logging
 import time
+from importlib import import_module
 from typing import Any
 
 import billiard.pool
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from celery.app.backends import BACKEND_ALIASES
-from celery.schedules import crontab
 from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
+from ibutsu_tasks.beat.due import schedule_of
 from ibutsu_tasks.broker.connection import address_of, celery_options, celery_url
 from ibutsu_tasks.health import scheduler as beat_health
 from ibutsu_tasks.health import worker as worker_health
 from ibutsu_tasks.loader import FROM_THE_PATH
 from ibutsu_tasks.logs import configure_role_logs
+from ibutsu_tasks.packages import Route, ScheduleRow, TaskPackage, broker_priority, loaded
 from ibutsu_tasks.resources import Resources
-from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import Settings, load_settings
 from ibutsu_tasks.settings.scratch import use_scratch
-from ibutsu_tasks.tasks import TASK_MODULES
 from ibutsu_tasks.tasks.base import DatabaseCelery, DatabaseTask
 from ibutsu_tasks.traces import trace_if_asked
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE, RECONCILE_IMPORTS
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 FLOWER_NAME = "ibutsu_server_flower"
 WORKER_NAME = "ibutsu_server_worker"
@@ -85,14 +85,23 @@ def build_database_app(name: str, settings: Settings) -> DatabaseCelery:
         name,
         task_cls=DatabaseTask,
         resources=Resources(settings, role),
-        include=list(TASK_MODULES),
         set_as_current=True,
         **FROM_THE_PATH,
     )
     conf = _broker_conf(settings) | _worker_conf(settings) | _scheduler_conf()
     _configure(app, conf)
+    loaded().import_tasks()
     app.loader.import_default_modules()
     return app
+
+
+def tasks_of(package: TaskPackage) -> dict[str, Task[Any, Any]]:
+    """Import the modules of a package's tasks; give its tasks by name. Raises what an import raises."""
+    app = Celery(package.name, set_as_current=False, **FROM_THE_PATH)
+    for module in package.tasks:
+        import_module(module)
+    app.finalize()
+    return {name: task for name, task in app.tasks.items() if task.__module__ in package.tasks}
 
 
 def create_client_app(settings: Settings) -> DatabaseCelery:
@@ -143,12 +152,14 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         # the child to end, while the child waits this long, and 30 s otherwise, for the parent to take its
         # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = GOODBYE_TRIES
+        settings.require_packages(with_tasks=True)
         app = create_celery_app(WORKER_NAME, settings)
         app.steps["consumer"].update(WORKER_STEPS)
         app.events.dispatcher_cls = "ibutsu_tasks.delivery.events:Dispatcher"
         worker_health.install(app)
         trace_if_asked(settings.mask, has_database=True)
         return app
+    settings.require_packages(with_tasks=False)
     beat_health.install(settings)
     return create_scheduler_app(settings)
 
@@ -192,7 +203,7 @@ def _broker_conf(settings: Settings, timeout_seconds: float = ROLE_TIMEOUT_SECON
         "result_expires": settings.result_expires_seconds,
         "task_publish_retry_policy": publish_retry,
         "task_default_queue": DEFAULT_QUEUE,
-        "task_routes": {RECONCILE_IMPORTS: {"queue": OWN_QUEUE}},
+        "task_routes": _routes(settings),
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
@@ -236,7 +247,7 @@ def _worker_conf(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": True,
         "worker_send_task_events": True,
         # Each to an exchange of its own: in Celery's default one, both would get every message.
-        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in (DEFAULT_QUEUE, OWN_QUEUE)],
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in settings.consumed_queues],
         "worker_consumer": "ibutsu_tasks.delivery.consumer:Consumer",
         "worker_concurrency": settings.worker_concurrency if settings.worker_concurrency != "auto" else None,
         "worker_prefetch_multiplier": settings.worker_prefetch_multiplier,
@@ -253,10 +264,20 @@ def _worker_conf(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _routes(settings: Settings) -> tuple[list[tuple[str, dict[str, Any]]], ...]:
+    """Give Celery's form of the routes; each is a map of its own, for within one, names win over patterns."""
+    routes = (*settings.routes, *loaded().routes)
+    return tuple([(route.tasks, {"queue": route.queue, **_options(route)})] for route in routes)
+
+
+def _options(row: Route | ScheduleRow) -> dict[str, Any]:
+    return {} if row.priority is None else {"priority": broker_priority(row.priority)}
+
+
 def _scheduler_conf() -> dict[str, Any]:
     entries = {
-        row.name: {"task": row.task, "schedule": crontab.from_string(row.when), "args": row.args}
-        for row in SCHEDULE
+        row.name: {"task": row.task, "schedule": schedule_of(row), "args": row.args, "options": _options(row)}
+        for row in loaded().schedule
     }
     return {
         "beat_schedule": entries,

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.database.models import create_tables
+from ibutsu_tasks.ibutsu.database.models import create_tables
 from ibutsu_tasks.local.servers.shared import LocalServers, reset
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.settings import Settings, load_settings

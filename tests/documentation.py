@@ -14,8 +14,8 @@ import ibutsu_tasks
 from ibutsu_tasks.celery_app import build_database_app
 from ibutsu_tasks.cli import COMMANDS, PROGRAM
 from ibutsu_tasks.cli.exit_codes import MEANINGS
-from ibutsu_tasks.settings import load_settings, setting_rows
-from ibutsu_tasks.settings.values import NONE
+from ibutsu_tasks.settings import all_rows, load_settings
+from ibutsu_tasks.settings.values import NONE, default_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,13 +27,13 @@ MAP = PACKAGE / "README.md"
 IN_PRODUCTION = ROOT / "examples/README.md"
 PAGES = (README, MAP)
 COMPLETIONS = ROOT / "completions"
-SIGNATURES = PACKAGE / "sending/signatures.py"
+SIGNATURES = PACKAGE / "ibutsu/signatures.py"
 
 LINE_LENGTH = 110
 
 SIGNATURES_HEAD = '''"""What every task takes, without its code: a message is checked against it.
 
-Generated from `ibutsu_tasks/tasks`; `python -m tests.documentation` writes it anew.
+Generated from `ibutsu_tasks/ibutsu/tasks`; `python -m tests.documentation` writes it anew.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def exit_codes_table() -> str:
 
 def settings_table() -> str:
     lines = []
-    for row in setting_rows().values():
+    for row in all_rows().values():
         first, *others = (f"`{name}`" for name in row.variables)
         also = f" (also {', '.join(others)})" if others else ""
-        default = "none" if row.default_text == NONE else f"{row.default_text} {row.unit}".strip()
+        default = "none" if default_of(row) == NONE else default_of(row)
         lines.append(f"| {first}{also} | {default} | {row.help} |")
     return "\n".join(["| Variable | Default | Meaning |", "|---|---|---|", *lines])
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import sessionmaker
 
-from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Project, Result, Run, User
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, ImportFile, Project, Result, Run, User
 
 if TYPE_CHECKING:
     from collections.abc import Callable

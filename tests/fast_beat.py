@@ -21,8 +21,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from ibutsu_tasks.beat import scheduler
 from ibutsu_tasks.beat.leader import LeaderLease, Sent
 from ibutsu_tasks.celery_app import create_app_variant
+from ibutsu_tasks.packages import Missed
 from ibutsu_tasks.roles.start import run_beat
-from ibutsu_tasks.schedule import Missed
 from ibutsu_tasks.settings import load_settings
 
 ENTRY = "every-second"
@@ -54,7 +54,7 @@ class UnluckyLease(LeaderLease):
 def main() -> None:
     settings = load_settings()
     scheduler.LeaderLease = UnluckyLease  # type: ignore[misc]
-    scheduler.POLICIES[ENTRY] = Missed(os.environ.get("MISSED", "once"))
+    scheduler.policy_of = lambda _: Missed(os.environ.get("MISSED", "once"))
     entries = {ENTRY: {"task": TASK, "schedule": EverySecond()}}
 
     def variant(*arguments: Any) -> Any:

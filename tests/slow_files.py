@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
 
-from ibutsu_tasks.database.models import Artifact
+from ibutsu_tasks.ibutsu.database.models import Artifact
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

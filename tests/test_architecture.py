@@ -27,6 +27,7 @@ README = PACKAGE.parent / "README.md"
 LAYERS = (
     ("__main__",),
     ("cli", "__init__"),
+    ("ibutsu",),
     ("deployment",),
     ("roles", "local", "doctor", "sending", "metrics"),
     ("celery_app",),
@@ -34,13 +35,11 @@ LAYERS = (
     ("traces",),
     ("tasks", "health"),
     ("delivery",),
-    ("operations", "resources"),
-    ("broker",),
-    ("database",),
-    ("importers",),
-    ("schedule", "logs"),
+    ("resources",),
+    ("broker", "database"),
+    ("logs",),
     ("settings",),
-    ("stack_record", "retention"),
+    ("stack_record", "packages"),
     ("wire_names", "own_files", "text", "temporary_errors"),
     ("errors", "clock"),
 )
@@ -65,6 +64,7 @@ IMPORTERS_OF_CELERY = {
     "cli",
     "doctor",
     "deployment",
+    "ibutsu",
 }
 
 
@@ -115,8 +115,43 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         assert packages.isdisjoint({"typer", "rich"})
     if unit not in IMPORTERS_OF_CELERY and unit != "__init__":
         assert packages.isdisjoint({"celery", "kombu"})
-    if unit == "importers":
+    if path.is_relative_to(IBUTSU / "importers"):
         assert packages.isdisjoint(HEAVY)
+
+
+IBUTSU = PACKAGE / "ibutsu"
+
+OF_IBUTSU = ("cli/imports/", "cli/prune/", "cli/lint.py", "cli/commands/import", "cli/commands/lint.py")
+"""Where commands know Ibutsu's tables; everything else takes any task package."""
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_its_own_rooms_know_ibutsu(path: Path) -> None:
+    relative = path.relative_to(PACKAGE).as_posix()
+    if path.is_relative_to(IBUTSU) or relative.startswith((*OF_IBUTSU, "cli/commands/prune.py")):
+        return
+    assert "ibutsu" not in imported_units(path)
+
+
+INSIDE_IBUTSU = (
+    ("package", "metrics", "doctor", "tasks"),
+    ("operations",),
+    ("database",),
+    ("importers",),
+    ("settings", "schedule"),
+    ("retention", "signatures"),
+    ("wire_names",),
+)
+
+
+@pytest.mark.parametrize("path", sorted(IBUTSU.rglob("*.py")), ids=lambda path: str(path.relative_to(IBUTSU)))
+def test_imports_point_inwards_in_ibutsu_too(path: Path) -> None:
+    level = {unit: level for level, units in enumerate(INSIDE_IBUTSU) for unit in units}
+    unit = path.relative_to(IBUTSU).parts[0].removesuffix(".py")
+    names = [name.split(".") for name, _ in imported_names(ast.parse(path.read_text(encoding="utf-8")))]
+    others = {name[2] for name in names if name[:2] == ["ibutsu_tasks", "ibutsu"] and len(name) > 2}
+    inside = others & level.keys() - {unit}
+    assert not {other for other in inside if level[other] <= level[unit]} or unit == "package"
 
 
 def test_the_map_has_the_layers_once() -> None:
@@ -134,8 +169,10 @@ IMPORTING_LATE = {
     "cli/output/__init__.py": "Rich is needed for a table or a coloured line",
     "doctor/checks/settings.py": "SQLAlchemy is needed when the database's address is among what is checked",
     "health/pulse.py": "the health port, with prometheus-client, is needed where one is asked for",
-    "importers/printed_times.py": "few files have dates in words",
+    "ibutsu/importers/printed_times.py": "few files have dates in words",
+    "packages/loading.py": "importlib.metadata takes longer than all the rest",
     "resources.py": "a connection is made on first use",
+    "sending/arguments.py": "Celery is needed for task packages without signatures alone",
     "settings/sources.py": "a help page reads the rows of the settings, and no `.env`",
     "traces/__init__.py": "OpenTelemetry is needed where its variables ask for traces alone",
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from ibutsu_tasks.database.models import Result, Run
+from ibutsu_tasks.ibutsu.database.models import Result, Run
 
 MARK = "481516"
 """In every path key and value; digits, so that numbers, times and identifiers can hold it as well."""

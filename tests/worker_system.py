@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 
-from ibutsu_tasks.database.models import Import, Run
+from ibutsu_tasks.ibutsu.database.models import Import, Run
 from tests.commands import Running, until
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kombu import Connection
 from kombu.utils.json import dumps
 
+from ibutsu_tasks.broker.layout import redis_list
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,19 +23,22 @@ DUE_HEADER = "ibutsu_tasks_due"
 
 
 class Encoded(NamedTuple):
-    """A message, and the queue it is for."""
+    """A message, and the Redis list it is for."""
 
-    queue: str
+    place: str
     message: str
 
 
-def encode(app: Celery, task: str, args: Sequence[Any], due: str) -> Encoded:
-    """Give the message that Celery would send, to the queue of the task; nothing connects."""
+def encode(app: Celery, task: str, args: Sequence[Any], due: str, **options: Any) -> Encoded:
+    """Give the message that Celery would send, to the queue of the task; nothing connects.
+
+    `options` are those of `send_task`, such as `priority`.
+    """
     queue = app.amqp.router.route({}, task)["queue"].name
     headers = {"celery_beat_task": True, DUE_HEADER: due}
     with Connection("memory://") as connection:
         channel: Any = connection.default_channel
         producer = app.amqp.Producer(channel)
-        app.send_task(task, args, queue=queue, headers=headers, producer=producer)
+        app.send_task(task, args, queue=queue, headers=headers, producer=producer, **options)
         message = channel._get(queue)  # noqa: SLF001 - as it lies in the queue
-    return Encoded(queue, str(dumps(message)))
+    return Encoded(redis_list(queue, message["properties"].get("priority")), str(dumps(message)))

@@ -17,7 +17,7 @@ from ibutsu_tasks.beat.leader import LeaderLease, Sent
 from ibutsu_tasks.beat.message import encode
 from ibutsu_tasks.beat.state import read_runs
 from ibutsu_tasks.broker.layout import BEAT_KNOWN_SINCE_KEY
-from ibutsu_tasks.schedule import SCHEDULE, Missed
+from ibutsu_tasks.packages import Missed, loaded
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,8 +32,6 @@ STANDBY_SECONDS = 1.0
 
 RENEW_SECONDS = 2.0
 """The longest pause of who leads: its lease survives four rounds that fail."""
-
-POLICIES = {row.name: row.missed for row in SCHEDULE}
 
 REMOTE_CONTROL_OUTAGES = ("beat pidbox: Connection error", "beat pidbox connection error")
 """How lines of Celery begin, one per try, with which its thread for `inspect ping` follows an outage."""
@@ -113,7 +111,7 @@ class LeaderScheduler(Scheduler):
         name = str(entry.name)
         # A clock that went back must not keep an entry from being sent until it is where it was.
         last_run = self._remembered.get(name) or runs.base(name) or runs.now
-        policy = POLICIES.get(name, Missed.ONCE)
+        policy = policy_of(name)
         return next_run(entry.schedule, policy, min(last_run, runs.now), runs.now)
 
     def _complete(self, runs: Runs) -> None:
@@ -131,11 +129,16 @@ class LeaderScheduler(Scheduler):
     def _send(self, entry: ScheduleEntry, due: datetime, runs: Runs) -> None:
         name, task = str(entry.name), str(entry.task)
         logger.info("sending %s (%s), due at %s", name, task, due.isoformat(timespec="seconds"))
-        queue, message = encode(self.app, task, entry.args or (), due.isoformat())
+        queue, message = encode(self.app, task, entry.args or (), due.isoformat(), **(entry.options or {}))
         last_seen = runs.written.get(name.encode(), b"")
         outcome = self._lease.send(name, last_seen, runs.now.isoformat(), queue, message)
         if outcome is not Sent.SENT:
             logger.warning("did not send %s: %s", name, outcome)
+
+
+def policy_of(name: str) -> Missed:
+    """Give what becomes of missed runs of an entry of the schedule."""
+    return next((row.missed for row in loaded().schedule if row.name == name), Missed.ONCE)
 
 
 def _says_something_new(record: logging.LogRecord) -> bool:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from ibutsu_tasks.broker import layout
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,12 +52,12 @@ class GarbledKey(NamedTuple):
 
 
 def find_garbled(client: Redis, queues: Iterable[str] = ()) -> list[GarbledKey]:
-    """Look at every such key, and at those of the queues of all workers and `queues`.
+    """Look at every such key, and at those of `queues`.
 
     What this user may not look at is left out. Raises what the client raises.
     """
     types = dict(TYPES)
-    for queue in {DEFAULT_QUEUE: None, OWN_QUEUE: None, **dict.fromkeys(queues)}:
+    for queue in dict.fromkeys(queues):
         types |= dict.fromkeys(layout.redis_lists(queue), LIST)
         types[f"{layout.BINDING_PREFIX}{queue}"] = SET
     pipeline = client.pipeline(transaction=False)

@@ -98,8 +98,9 @@ def send_call(
     app, name = create_client_app(settings), call.task.wire_name
     task_id = messages.send(app, name, call.args, call.kwargs, countdown=countdown, queue=queue)
     sent = {"task": name, "task_id": task_id}
-    warn = partial(warn_if_unread, output, app, queue or DEFAULT_QUEUE, needs_worker=wait_seconds is not None)
-    is_default = queue in {None, DEFAULT_QUEUE}
+    place = messages.queue_of(app, name, queue)
+    warn = partial(warn_if_unread, output, app, place, needs_worker=wait_seconds is not None)
+    is_default = place == DEFAULT_QUEUE
     if not is_default:
         warn()
     if wait_seconds is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -14,16 +14,15 @@ from ibutsu_tasks.broker.connection import unreachable
 from ibutsu_tasks.cli.output.formats import NO_VALUE, format_moment, plain
 from ibutsu_tasks.cli.output.result import Result, Table, failure
 from ibutsu_tasks.errors import BrokerUnreachableError
+from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.resources import Resources
-from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import timedelta
 
     from ibutsu_tasks.cli.state import CliState
-    from ibutsu_tasks.schedule import ScheduleRow
+    from ibutsu_tasks.packages import ScheduleRow
 
 COLUMNS = ("entry", "when (UTC)", "missed", "last run", "next run", "task")
 
@@ -60,7 +59,7 @@ def _as_json(beat: BeatState) -> dict[str, Any]:
         "seen_seconds_ago": round(beat.leader.seen_seconds, 1),
     }
     standbys = [{"host": one.host, "pid": one.pid} for one in beat.standbys]
-    entries = [_entry(row, beat.runs) for row in SCHEDULE]
+    entries = [_entry(row, beat.runs) for row in loaded().schedule]
     return {"time": beat.runs.now, "entries": entries, "leader": leader, "standbys": standbys}
 
 
@@ -74,13 +73,15 @@ def _table(runs: Runs) -> Table:
     rows = [
         [
             row.name,
-            plain(row.when),
+            plain(
+                row.when if isinstance(row.when, str) else f"every {format_span(timedelta(seconds=row.when))}"
+            ),
             row.missed,
             _moment(runs.last.get(row.name), runs.now),
             _moment(due_of(row, runs), runs.now),
             plain(_call(row)),
         ]
-        for row in SCHEDULE
+        for row in loaded().schedule
     ]
     return Table(COLUMNS, rows, fold=["last run", "next run"])
 

@@ -1,1 +1,1 @@
-"""The connection to PostgreSQL and the tables the tasks touch."""
+"""The connection to PostgreSQL, the tables of task packages, and their indexes."""

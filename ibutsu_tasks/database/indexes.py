@@ -1,4 +1,4 @@
-"""The indexes of the contract's tables as the catalogue has them, and what makes a missing one."""
+"""The indexes of tables as the catalogue has them, and what makes a missing one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
-
-from ibutsu_tasks.database.models import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +66,7 @@ class MissingIndex:
 
 
 class Catalogue:
-    """The indexes there are, of those of the contract's tables that exist."""
+    """The indexes there are, of those of the tables asked for that exist."""
 
     def __init__(self, tables: Iterable[str], indexes: Iterable[Index]) -> None:
         self.tables = frozenset(tables)
@@ -102,9 +100,9 @@ class Catalogue:
         return MissingIndex(table, column, f"{statement};", bool(fitting))
 
 
-def read_catalogue(connection: Connection) -> Catalogue:
-    """Read the indexes of the contract's tables. Raises SQLAlchemyError."""
-    rows = connection.execute(_INDEXES, {"tables": list(TABLES)}).all()
+def read_catalogue(connection: Connection, tables: Iterable[str]) -> Catalogue:
+    """Read the indexes of these tables. Raises SQLAlchemyError."""
+    rows = connection.execute(_INDEXES, {"tables": list(tables)}).all()
     indexes = [
         Index(row.table_name, row.name, row.leading_column, row.is_usable, bool(row.finds_values))
         for row in rows

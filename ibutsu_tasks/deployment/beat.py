@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.beat.due import due_of
 from ibutsu_tasks.doctor.checks.beat import OVERDUE_AFTER, overdue_entries
 from ibutsu_tasks.doctor.report import Finding, finding
-from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ def check_leader(state: BeatState, wanted_standbys: int, wait_seconds: float) ->
 
 def unknown_entries(state: BeatState) -> list[str]:
     """Name the entries of the schedule that no beat has written down."""
-    return [row.name for row in SCHEDULE if state.runs.base(row.name) is None]
+    return [row.name for row in loaded().schedule if state.runs.base(row.name) is None]
 
 
 def check_scheduler(state: BeatState) -> Finding:
     """Look whether each entry of the schedule is known, none is overdue, and somebody sends them."""
     runs, leader = state.runs, state.leader
     if unknown := unknown_entries(state):
-        what = "the schedule" if len(unknown) == len(SCHEDULE) else ", ".join(unknown)
+        what = "the schedule" if len(unknown) == len(loaded().schedule) else ", ".join(unknown)
         return finding(
             "IBT-A31", f"No beat has taken up {what}.", "Start `ibutsu-tasks beat` of this version."
         )
@@ -58,7 +58,7 @@ def check_scheduler(state: BeatState) -> Finding:
             f"Not sent though due: {', '.join(overdue)}.",
             "Read the log of beat; ending it has another lead.",
         )
-    due = {row.name: due_of(row, runs) for row in SCHEDULE}
+    due = {row.name: due_of(row, runs) for row in loaded().schedule}
     following = min(due, key=due.__getitem__)
     return finding(
         "IBT-A30",

@@ -1,7 +1,7 @@
 """The line about the canary: a task through every queue to a worker, the database and the result backend.
 
-It is `update_run` for a run that does not exist, which every Ibutsu worker knows and which changes nothing.
-A queue of which a consumer does not know it gets none: that worker would throw it away.
+It is the first that a task package declares and all consumers of the queue know: a task that changes nothing.
+A queue of which a consumer knows none gets none: that worker would throw it away.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
+from ibutsu_tasks import packages
 from ibutsu_tasks.celery_app import create_client_app
-from ibutsu_tasks.deployment.queues import wanted_queues
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.errors import WaitTimeoutError
 from ibutsu_tasks.sending.messages import send, wait_for
-from ibutsu_tasks.wire_names import UPDATE_RUN
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -35,16 +33,18 @@ class Canary(NamedTuple):
 
 def check_canary(settings: Settings, fleet: Fleet, wait_seconds: float) -> Finding:
     """Send one through each queue and wait for all of them. Raises ServiceUnreachableError."""
-    queues = dict.fromkeys([*wanted_queues(settings), *sorted(_consumed(fleet))])
+    if not canaries():
+        return finding("IBT-A78", "Not checked: no task package declares a canary.")
+    queues = dict.fromkeys([*settings.consumed_queues, *sorted(_consumed(fleet))])
     fit = [queue for queue in queues if is_fit(fleet, queue)]
     left_out = [queue for queue in queues if queue in _consumed(fleet) and queue not in fit]
     unsent = f"; not sent to {', '.join(left_out)}, of whose workers one does not know it" if left_out else ""
     if not fit:
         return finding("IBT-A78", f"Not checked: no queue has a worker for it{unsent}.")
     with closing(create_client_app(settings)) as app:
-        canaries = [send_canary(app, queue, wait_seconds) for queue in fit]
+        sent = [send_canary(app, fleet, queue, wait_seconds) for queue in fit]
         deadline = time.monotonic() + wait_seconds
-        came = {one.queue: _await(app, settings, one, deadline) for one in canaries}
+        came = {one.queue: _await(app, settings, one, deadline) for one in sent}
     lost = {queue: end for queue, end in came.items() if isinstance(end, str)}
     if lost:
         sentences = [f"{queue}: {end}" for queue, end in lost.items()]
@@ -59,18 +59,36 @@ def check_canary(settings: Settings, fleet: Fleet, wait_seconds: float) -> Findi
 
 def is_fit(fleet: Fleet, queue: str) -> bool:
     """Tell whether every consumer of a queue, and there is one, knows the task."""
+    return _canary_for(fleet, queue) is not None
+
+
+def canaries() -> tuple[packages.Canary, ...]:
+    """Give those of the task packages."""
+    return tuple(one.canary for one in packages.loaded().packages if one.canary)
+
+
+def _canary_for(fleet: Fleet, queue: str) -> packages.Canary | None:
     consumers = fleet.consumers(queue)
-    return bool(consumers) and all(UPDATE_RUN in worker.tasks for worker in consumers)
+    known = (one for one in canaries() if all(one.task in worker.tasks for worker in consumers))
+    return next(known, None) if consumers else None
 
 
-def send_canary(app: Celery, queue: str, lasts_seconds: float, countdown: float | None = None) -> Canary:
-    """Send one that nobody carries out when it is older. Raises BrokerUnreachableError."""
+def send_canary(
+    app: Celery, fleet: Fleet, queue: str, lasts_seconds: float, countdown: float | None = None
+) -> Canary:
+    """Send one that nobody carries out when it is older, to a queue that is fit.
+
+    Raises BrokerUnreachableError.
+    """
+    canary = _canary_for(fleet, queue)
+    if canary is None:
+        raise ValueError(f"the queue {queue} has no workers that know a canary")
     options: dict[str, Any] = {
         "queue": queue,
         "expires": lasts_seconds + (countdown or 0),
         "countdown": countdown,
     }
-    return Canary(queue, send(app, UPDATE_RUN, [str(uuid4())], **options), time.monotonic())
+    return Canary(queue, send(app, canary.task, canary.args(), **options), time.monotonic())
 
 
 def _consumed(fleet: Fleet) -> frozenset[str]:

@@ -6,6 +6,7 @@ the worker puts it back, and another carries it out.
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import closing
 from functools import partial
@@ -18,7 +19,6 @@ from ibutsu_tasks.deployment.fleet import named
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.errors import WaitTimeoutError
 from ibutsu_tasks.sending.messages import wait_for
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,8 +130,8 @@ def _refusal(fleet: Fleet) -> str:
     """Say why nobody may be asked to stop."""
     if len(fleet.online) == 1:
         return "Refused: with one worker alone, stopping it would stop all work."
-    if not is_fit(fleet, DEFAULT_QUEUE):
-        return f"Refused: a worker of the queue {DEFAULT_QUEUE} does not know the task that would be sent."
+    if not any(is_fit(fleet, queue) for worker in fleet.ours for queue in worker.queues):
+        return "Refused: no queue has workers that all know the task that would be sent."
     if not any(_may_stop(fleet, worker) for worker in fleet.ours):
         return "Refused: each worker is the only one of a queue."
     return ""
@@ -143,9 +143,11 @@ def _may_stop(fleet: Fleet, worker: Worker) -> bool:
 
 def _have_one_held(app: Celery, fleet: Fleet, client: Redis, wait_seconds: float) -> Held | None:
     """Send canaries until one is held by a worker that may stop."""
-    stoppable = {worker.node for worker in fleet.ours if _may_stop(fleet, worker)}
-    for _ in range(MOST_CANARIES):
-        canary = send_canary(app, DEFAULT_QUEUE, wait_seconds, AHEAD_SECONDS)
+    may_stop = [worker for worker in fleet.ours if _may_stop(fleet, worker)]
+    stoppable = {worker.node for worker in may_stop}
+    queues = sorted({queue for worker in may_stop for queue in worker.queues if is_fit(fleet, queue)})
+    for queue in itertools.islice(itertools.cycle(queues), MOST_CANARIES):
+        canary = send_canary(app, fleet, queue, wait_seconds, AHEAD_SECONDS)
         _until(partial(_holder_of, client, canary.task_id), TAKEN_SECONDS)
         holder = _holder_of(client, canary.task_id)
         if holder and _node_of(holder) in stoppable:

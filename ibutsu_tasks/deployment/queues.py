@@ -5,28 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of
+from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.text.words import counted
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
 if TYPE_CHECKING:
     from ibutsu_tasks.deployment.fleet import Fleet
     from ibutsu_tasks.settings import Settings
 
 
-ALWAYS_CONSUMED = (DEFAULT_QUEUE, OWN_QUEUE)
-
-
-def wanted_queues(settings: Settings) -> list[str]:
-    """Name the queues that are configured, and those that every worker of ours consumes."""
-    return list(dict.fromkeys((*ALWAYS_CONSUMED, *settings.worker_queues)))
-
-
 def check_queues(settings: Settings, fleet: Fleet) -> Finding:
     """Count the consumers of each queue."""
-    wanted = wanted_queues(settings)
+    wanted = settings.consumed_queues
     consumers = {queue: len(fleet.consumers(queue)) for queue in wanted}
     if missing := [queue for queue, number in consumers.items() if not number]:
-        named = [queue for queue in missing if queue not in ALWAYS_CONSUMED]
+        named = [queue for queue in missing if queue not in loaded().always_consumed]
         options = f" --queues {','.join(named)}" if named else ""
         correct = f", or correct {variable_of(settings, 'worker_queues')}" if named else ""
         seen = f"Nobody consumes {', '.join(missing)}."

@@ -30,17 +30,40 @@ class Finding:
     severity: Severity
     seen: str
     hint: str = ""
+    verdict: Verdict = Verdict.GOOD
+    """What this finding alone means for the whole."""
 
-    @property
-    def verdict(self) -> Verdict:
-        """What this finding alone means for the whole."""
-        return CODES[self.code].verdict
+    def as_json(self) -> dict[str, str]:
+        """Give it as it stands in the document of `doctor --json`."""
+        told = asdict(self)
+        del told["verdict"]
+        return told
 
 
 def finding(code: str, seen: str, hint: str = "") -> Finding:
     """Make the finding of a code in the table. Raises KeyError for a code that is not."""
     row = CODES[code]
-    return Finding(code, row.check, row.severity, seen, hint)
+    return Finding(code, row.check, row.severity, seen, hint, row.verdict)
+
+
+def well(code: str, seen: str) -> Finding:
+    """Make a package's finding that all is in order; its check is filled in by who runs it."""
+    return Finding(code, "", Severity.OK, seen)
+
+
+def advice(code: str, seen: str, hint: str) -> Finding:
+    """Make a package's finding that is no failure and wants to be looked at."""
+    return Finding(code, "", Severity.WARNING, seen, hint)
+
+
+def wrong(code: str, seen: str, hint: str) -> Finding:
+    """Make a package's finding that something is wrong; `hint` is what mends it."""
+    return Finding(code, "", Severity.FAILURE, seen, hint, Verdict.BAD_NEWS)
+
+
+def unreachable(code: str, seen: str, hint: str) -> Finding:
+    """Make a package's finding that a service cannot be reached."""
+    return Finding(code, "", Severity.FAILURE, seen, hint, Verdict.UNREACHABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +155,5 @@ class Report:
         return {
             "verdict": self.verdict,
             "elapsed_seconds": round(self.elapsed_seconds, 3),
-            "findings": [asdict(item) for item in self.findings],
+            "findings": [item.as_json() for item in self.findings],
         }

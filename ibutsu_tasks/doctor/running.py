@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.doctor.codes import BROKE, NO_ANSWER, SKIPPED, Verdict, code_of
-from ibutsu_tasks.doctor.report import Finding, finding, reason_of
+from ibutsu_tasks.doctor.codes import BROKE, NO_ANSWER, SKIPPED, Severity, Verdict
+from ibutsu_tasks.doctor.report import Finding, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,9 +36,10 @@ HOLD_UPS = frozenset({Verdict.SETTINGS, Verdict.UNREACHABLE})
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One row of the table: the function, and the checks that must have gone well enough before."""
+    """One check: the function, how its codes begin, and the checks that must have gone well enough before."""
 
     run: Callable[[Settings], list[Finding]]
+    code: str
     needs: tuple[str, ...] = ()
 
 
@@ -67,7 +68,8 @@ class Round:
             for name in [name for name in waiting if self._is_ready(name)]:
                 waiting.remove(name)
                 if reason := self._why_skipped(name):
-                    self._found[name] = [finding(code_of(name, SKIPPED), reason)]
+                    code = f"{self._checks[name].code}{SKIPPED}"
+                    self._found[name] = [Finding(code, name, Severity.SKIPPED, reason)]
                 else:
                     deadlines[name] = min(time.monotonic() + CHECK_SECONDS, end)
                     answers[name] = self._begin(name)
@@ -77,7 +79,7 @@ class Round:
                 if answers[name].done():
                     self._found[name] = answers[name].result()
                 elif time.monotonic() >= deadline:
-                    self._found[name] = [_no_answer(name)]
+                    self._found[name] = [_no_answer(name, self._checks[name])]
                 if name in self._found:
                     del deadlines[name]
         return self._found
@@ -101,19 +103,24 @@ class Round:
         return answer
 
     def _work(self, name: str, answer: Future[list[Finding]]) -> None:
+        check = self._checks[name]
         try:
-            answer.set_result(self._checks[name].run(self._settings))
+            answer.set_result([replace(item, check=name) for item in check.run(self._settings)])
         except Exception as error:  # noqa: BLE001 - whatever a check meets, the others must be reported
             reason = f"{type(error).__name__}: {reason_of(error, self._settings)}"
             seen = f"The check itself failed ({reason})."
-            hint = "This is a defect of ibutsu-tasks: please report it with this line."
-            answer.set_result([finding(code_of(name, BROKE), seen, hint)])
+            hint = f"This is a defect of {check.run.__module__}: please report it with this line."
+            code = f"{check.code}{BROKE}"
+            answer.set_result([Finding(code, name, Severity.FAILURE, seen, hint, Verdict.BAD_NEWS)])
 
 
-def _no_answer(name: str) -> Finding:
-    return finding(
-        code_of(name, NO_ANSWER),
+def _no_answer(name: str, check: Check) -> Finding:
+    return Finding(
+        f"{check.code}{NO_ANSWER}",
+        name,
+        Severity.FAILURE,
         f"No end within {CHECK_SECONDS:g} s: name resolution or the network hangs, "
         "or what answers is not what it should be.",
         "Check the address with `ibutsu-tasks config`, then name resolution and firewall.",
+        Verdict.UNREACHABLE,
     )

@@ -1,4 +1,4 @@
-"""The contract's tables compared with the database's catalogue."""
+"""The tables of a task package compared with the database's catalogue."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
 from ibutsu_tasks.database.indexes import read_catalogue
-from ibutsu_tasks.database.models import TABLES, Base
 from ibutsu_tasks.doctor.report import Finding, finding
-from ibutsu_tasks.operations.prune.due import missing_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection, MetaData, Row
 
     from ibutsu_tasks.database.indexes import Catalogue
+    from ibutsu_tasks.packages import TaskPackage
 
 SHOWN_NAMES = 3
-MIGRATE = "Run the migrations of the Ibutsu API server on it."
 
 _COLUMNS = text("""
     select c.relname as table_name, a.attname as column_name, format_type(a.atttypid, a.atttypmod) as type,
@@ -54,30 +52,35 @@ def schema_version(connection: Connection) -> str | None:
     return version
 
 
-def judge_schema(connection: Connection, place: str, variable: str) -> Iterator[Finding]:
-    """Read the catalogue and give the findings about the contract's tables.
+def judge_schema(
+    connection: Connection, package: TaskPackage, metadata: MetaData, place: str, variable: str
+) -> Iterator[Finding]:
+    """Read the catalogue and give the findings about the tables of a package.
 
     `variable` is what names the database. Raises SQLAlchemyError.
     """
-    columns = connection.execute(_COLUMNS, {"tables": list(TABLES)}).all()
+    wanted = list(metadata.tables)
+    migrate = package.migrate or "Tables are made and never altered: migrate them by hand."
+    columns = connection.execute(_COLUMNS, {"tables": wanted}).all()
     present = {row.table_name for row in columns}
-    missing = [table for table in TABLES if table not in present]
+    missing = [table for table in wanted if table not in present]
     if not missing:
-        yield from _columns(columns)
-        yield from _indexes(read_catalogue(connection))
-        yield from _privileges(connection)
+        yield from _columns(columns, metadata, migrate)
+        yield from _indexes(read_catalogue(connection, wanted), metadata, migrate)
+        yield from _privileges(connection, wanted)
         return
     names = set(connection.scalars(_TABLE_NAMES))
-    if names:
-        other = f"Name the database of the Ibutsu server in {variable}."
-        hint = MIGRATE if "alembic_version" in names else other
-        yield finding("IBT-D21", f"{place} lacks {_listed(missing, 'table')}.", hint)
-    else:
+    if not names:
         yield finding("IBT-D20", f"{place} is empty: it has no tables.", "Run `ibutsu-tasks db create`.")
+        return
+    hint = "Run `ibutsu-tasks db create`."
+    if package.migrate:
+        hint = package.migrate if "alembic_version" in names else f"Name the right database in {variable}."
+    yield finding("IBT-D21", f"{place} lacks {_listed(missing, 'table')} of {package.name}.", hint)
 
 
-def _columns(rows: Sequence[Row[Any]]) -> Iterator[Finding]:
-    wanted = contract_columns()
+def _columns(rows: Sequence[Row[Any]], metadata: MetaData, migrate: str) -> Iterator[Finding]:
+    wanted = columns_of(metadata)
     actual = {f"{row.table_name}.{row.column_name}": row for row in rows}
     missing = [column for column in wanted if column not in actual]
     wrong = [
@@ -87,25 +90,23 @@ def _columns(rows: Sequence[Row[Any]]) -> Iterator[Finding]:
     ]
     strange = sorted(column for column, row in actual.items() if row.must_be_given and column not in wanted)
     if missing:
-        yield finding("IBT-D22", f"Missing: {_listed(missing, 'column')}.", MIGRATE)
+        yield finding("IBT-D22", f"Missing: {_listed(missing, 'column')}.", migrate)
     if wrong:
-        yield finding("IBT-D23", f"Of another type: {_listed(wrong, 'column')}.", MIGRATE)
+        yield finding("IBT-D23", f"Of another type: {_listed(wrong, 'column')}.", migrate)
     if strange:
         seen = f"Not null, without a default and not filled by this version: {_listed(strange, 'column')}."
         yield finding("IBT-D24", seen, "Update ibutsu-tasks to a version made for this schema.")
 
 
-def _indexes(catalogue: Catalogue) -> Iterator[Finding]:
-    wanted = {str(index.name) for table in Base.metadata.tables.values() for index in table.indexes}
+def _indexes(catalogue: Catalogue, metadata: MetaData, migrate: str) -> Iterator[Finding]:
+    wanted = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
     missing = sorted(wanted - catalogue.usable_names)
     if missing:
-        yield finding("IBT-D25", f"Missing or invalid, so slow: {_listed(missing, 'index')}.", MIGRATE)
-    for index in missing_indexes(catalogue):
-        yield finding("IBT-D30", f"Prunes refuse to run: {index.problem}", index.remedy)
+        yield finding("IBT-D25", f"Missing or invalid, so slow: {_listed(missing, 'index')}.", migrate)
 
 
-def _privileges(connection: Connection) -> Iterator[Finding]:
-    not_writable = connection.scalars(_NOT_WRITABLE, {"tables": list(TABLES)}).all()
+def _privileges(connection: Connection, tables: list[str]) -> Iterator[Finding]:
+    not_writable = connection.scalars(_NOT_WRITABLE, {"tables": tables}).all()
     if not_writable:
         user = connection.scalar(text("select current_user"))
         grant = f'grant select, insert, update, delete on all tables in schema public to "{user}"'
@@ -113,12 +114,12 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
         yield finding("IBT-D28", seen, f"Run `{grant}` there.")
 
 
-def contract_columns() -> dict[str, str]:
-    """Give PostgreSQL's name of the type of every `table.column` of the contract."""
+def columns_of(metadata: MetaData) -> dict[str, str]:
+    """Give PostgreSQL's name of the type of every `table.column`."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it bare
     return {
         f"{table.name}.{column.name}": column.type.compile(dialect).lower()
-        for table in Base.metadata.tables.values()
+        for table in metadata.tables.values()
         for column in table.columns
     }
 

@@ -62,6 +62,16 @@ def of_process(heartbeat: Heartbeat, now: float) -> Iterator[Metric]:
         yield from counted(counts.copy(), PREFIX)
 
 
+def gauges(
+    name: str, meaning: str, labels: Iterable[str], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    """Give one metric with a value for each tuple of labels' values."""
+    family = GaugeMetricFamily(PREFIX + name, meaning, labels=tuple(labels))
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
 def counted(values: Mapping[Key, float], prefix: str) -> Iterator[Metric]:
     """Give what workers count of their tasks; a key that is none of theirs is left out."""
     by_metric: defaultdict[str, dict[Key, float]] = defaultdict(dict)

@@ -16,7 +16,7 @@ from ibutsu_tasks.broker.connection import build_client, unreachable
 from ibutsu_tasks.broker.garbled import find_garbled, move_aside
 from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, QUARANTINE, restore_unacked
 from ibutsu_tasks.database.engine import build_engine
-from ibutsu_tasks.database.models import TABLES, create_tables
+from ibutsu_tasks.database.tables import create_tables, missing_tables
 from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.errors import BrokerUnreachableError, IbutsuTasksError, LocalServersError
 from ibutsu_tasks.local.guard import Guard, end_leftover_roles
@@ -30,6 +30,7 @@ from ibutsu_tasks.local.servers.directories import (
 )
 from ibutsu_tasks.local.servers.shared import LocalServers
 from ibutsu_tasks.local.supervisor import Supervisor
+from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.stack_record import StackRecord, hold_stack_lock, remove_record, write_record
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class LocalStack:
             raise unreachable(error, self.servers.broker_url) from error
 
     def _restore(self, client: Redis) -> None:
-        for garbled in find_garbled(client, self._settings.worker_queues):
+        for garbled in find_garbled(client, self._settings.consumed_queues):
             self._say(f"{garbled}: it was moved aside, to {move_aside(client, garbled)}")
         client.delete(BEAT_LEADER_KEY)
         count = restore_unacked(client, self.servers.broker_url, partial(self._set_aside, client))
@@ -147,16 +148,17 @@ class LocalStack:
     def _ensure_tables(self) -> None:
         engine = build_engine(self.servers.database_url, "ibutsu-tasks/up")
         try:
-            existing = set(inspect(engine).get_table_names())
-            if not existing:
+            is_empty = not inspect(engine).get_table_names()
+            missing = missing_tables(engine)
+            if is_empty or missing.keys() - _migrated():
                 self._say("creating the tables")
                 create_tables(engine)
+                missing = missing_tables(engine)
         finally:
             engine.dispose()
-        missing = sorted(set(TABLES) - existing) if existing else []
-        if missing:
+        for tables in missing.values():
             raise LocalServersError(
-                f"The database on {self.data_dir} lacks the tables {', '.join(missing)}.",
+                f"The database on {self.data_dir} lacks the tables {', '.join(tables)}.",
                 f"Start with empty data: {reset_command(self.data_dir)}.",
             )
 
@@ -240,3 +242,8 @@ class LocalStack:
         began = self._stop_began or time.monotonic()
         left_seconds = STOP_TIMEOUT_SECONDS - (time.monotonic() - began)
         self.servers.stop(max(left_seconds, SHORTEST_SERVERS_STOP_SECONDS))
+
+
+def _migrated() -> set[str]:
+    """Name the task packages whose tables somebody else looks after, so that they are all there or none."""
+    return {package.name for package in loaded().packages if package.migrate}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
-from typing import Any
 
-from ibutsu_tasks.delivery.dead.content import IMPORTS, content_of
+from ibutsu_tasks.delivery.dead.content import content_of
+from ibutsu_tasks.packages import loaded
 
 
 class WaitingSince:
     """Knows since when the next message of each Redis list is waiting.
 
-    Ours say when they were sent, and an API server's import when it was uploaded. Of others it is known for
+    Ours say when they were sent, and of others a task package may know it. Else it is known for
     how long at least: since they were first seen to be next.
     """
 
@@ -30,7 +29,7 @@ class WaitingSince:
 
 
 def sent_at(item: bytes) -> float | None:
-    """Give when a message was sent, or its import uploaded, in seconds since 1970; None if unsaid."""
+    """Give when a message was sent, in seconds since 1970; None if nobody knows."""
     try:
         message = json.loads(item)
         stamp = message["properties"].get("timestamp")
@@ -39,12 +38,5 @@ def sent_at(item: bytes) -> float | None:
     if isinstance(stamp, int | float) and not isinstance(stamp, bool):
         return float(stamp)
     content = content_of(message)
-    return _uploaded(content.args[0]) if content.task in IMPORTS and content.args else None
-
-
-def _uploaded(row: Any) -> float | None:
-    try:
-        moment = datetime.fromisoformat(row["created"]["__value__"])
-        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-    except (ValueError, LookupError, TypeError, OverflowError):
-        return None
+    known = (sent_at_of(content.task, content.args) for _, sent_at_of in loaded().each("sent_at"))
+    return next((moment for moment in known if moment is not None), None)

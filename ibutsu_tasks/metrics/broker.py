@@ -11,7 +11,6 @@ from ibutsu_tasks.beat.state import BeatState, read_state
 from ibutsu_tasks.broker.layout import (
     HOLDERS,
     PRIORITY_STEPS,
-    PRUNE_SUCCESSES_KEY,
     QUARANTINE,
     TOTALS,
     UNACKED,
@@ -21,8 +20,6 @@ from ibutsu_tasks.broker.layout import (
 )
 from ibutsu_tasks.delivery.held.taking import NOW, Script
 from ibutsu_tasks.metrics.ages import WaitingSince
-from ibutsu_tasks.operations.prune.history import PruneRecord, parse_record
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +32,7 @@ MOST_QUEUES = 50
 LOOK_FOR_QUEUES_SECONDS = 300.0
 """A queue that nobody consumes is found by looking through all keys, which is no part of a scrape."""
 
-# KEYS: unacked, quarantine, holders, totals, prunes, lists. ARGV: what stands before a holder in the key of
+# KEYS: unacked, quarantine, holders, totals, lists. ARGV: what stands before a holder in the key of
 # its report. It writes nothing; its time follows the number of queues and workers. Of a message, its start
 # will do to know it again.
 LOOK = Script(f"""
@@ -46,7 +43,7 @@ local function ask(...)
   return answer
 end
 local depths, items, reports = {{}}, {{}}, {{}}
-for i = 6, #KEYS do
+for i = 5, #KEYS do
   local depth = ask('LLEN', KEYS[i]) or 0
   local item = depth > 0 and ask('LINDEX', KEYS[i], -1) or ''
   depths[#depths + 1], items[#items + 1] = depth, string.sub(item, 1, 65536)
@@ -55,8 +52,8 @@ for _, holder in ipairs(ask('ZRANGEBYSCORE', KEYS[3], string.format('%.6f', now)
   reports[#reports + 1] = ask('GET', ARGV[1] .. holder) or ''
 end
 local held, dead = ask('HLEN', KEYS[1]) or 0, ask('HLEN', KEYS[2]) or 0
-local totals, prunes = ask('HGETALL', KEYS[4]) or {{}}, ask('HVALS', KEYS[5]) or {{}}
-return {{string.format('%.6f', now), depths, items, held, dead, reports, totals, prunes}}
+local totals = ask('HGETALL', KEYS[4]) or {{}}
+return {{string.format('%.6f', now), depths, items, held, dead, reports, totals}}
 """)
 
 
@@ -83,8 +80,6 @@ class BrokerNumbers:
     workers: tuple[WorkerReport, ...]
     totals: Mapping[Key, float]
     beat: BeatState
-    prunes: tuple[PruneRecord, ...]
-    """The last successful one of each rule."""
 
 
 class BrokerReader:
@@ -92,7 +87,7 @@ class BrokerReader:
 
     def __init__(self, client: Redis, queues: Iterable[str]) -> None:
         self._client = client
-        self._named = dict.fromkeys((DEFAULT_QUEUE, OWN_QUEUE, *queues))
+        self._named = dict.fromkeys(queues)
         self._declared: tuple[str, ...] = ()
         self._look_at = 0.0
         self._since = WaitingSince()
@@ -104,9 +99,9 @@ class BrokerReader:
             self._look_at = time.monotonic() + LOOK_FOR_QUEUES_SECONDS
         queues = tuple(dict.fromkeys((*self._named, *self._declared)))[:MOST_QUEUES]
         lists = [name for queue in queues for name in redis_lists(queue)]
-        keys = (UNACKED, QUARANTINE, HOLDERS, TOTALS, PRUNE_SUCCESSES_KEY, *lists)
+        keys = (UNACKED, QUARANTINE, HOLDERS, TOTALS, *lists)
         answer = LOOK(self._client, keys, WORKER_PREFIX)
-        now, depths, items, held, dead, reports, totals, prunes = answer
+        now, depths, items, held, dead, reports, totals = answer
         workers = tuple(_report(text) for text in reports)
         # A queue that a worker consumes is known from its next report on.
         self._named |= dict.fromkeys(queue for worker in workers for queue in worker.queues)
@@ -120,7 +115,6 @@ class BrokerReader:
             workers=workers,
             totals=_totals(totals),
             beat=read_state(self._client),
-            prunes=tuple(filter(None, map(parse_record, prunes))),
         )
 
     def _waiting_since(

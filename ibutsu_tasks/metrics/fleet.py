@@ -16,9 +16,10 @@ from ibutsu_tasks.metrics import page
 from ibutsu_tasks.metrics.broker import BrokerReader
 from ibutsu_tasks.metrics.database import DatabaseReader
 from ibutsu_tasks.metrics.sources import Source
+from ibutsu_tasks.packages import loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -45,11 +46,18 @@ class Fleet:
         self._missing: frozenset[str] = frozenset()
         self._settings = resources.settings
         self._url = self._settings.require_broker()
-        broker = BrokerReader(build_client(self._url, LIMIT_SECONDS), self._settings.worker_queues)
-        self._sources = [self._source("broker", lambda: page.of_broker(broker.read()))]
+        client = build_client(self._url, LIMIT_SECONDS)
+        broker = BrokerReader(client, self._settings.consumed_queues)
+        more = [metrics_of for _, metrics_of in loaded().each("broker_metrics")]
+
+        def read_broker() -> Iterator[Metric]:
+            yield from page.of_broker(broker.read())
+            for metrics_of in more:
+                yield from metrics_of(client)
+
+        self._sources = [self._source("broker", read_broker)]
         if self._settings.database_uri:
-            database = DatabaseReader(resources)
-            self._sources.append(self._source("database", lambda: page.of_database(database.read())))
+            self._sources.append(self._source("database", DatabaseReader(resources).read))
 
     def scrape(self) -> Scrape:
         """Ask all services; this ends within `LIMIT_SECONDS`, whatever they do."""

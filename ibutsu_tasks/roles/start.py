@@ -19,7 +19,6 @@ from ibutsu_tasks.errors import SettingsError, UsageError
 from ibutsu_tasks.health.pulse import Pulse
 from ibutsu_tasks.settings import setting_rows
 from ibutsu_tasks.settings.sources import OPTION
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -35,8 +34,12 @@ def run_worker(settings: Settings, celery_args: list[str]) -> int:
     _refuse_inconsistent(settings)
     app = create_app_variant("worker", settings)
     Pulse.of_process("worker", settings)
-    queues = dict.fromkeys((DEFAULT_QUEUE, OWN_QUEUE, *settings.worker_queues))
-    options = ["--queues", ",".join(queues), "--concurrency", str(settings.worker_concurrency)]
+    options = [
+        "--queues",
+        ",".join(settings.consumed_queues),
+        "--concurrency",
+        str(settings.worker_concurrency),
+    ]
     if settings.worker_hostname:
         options += ["--hostname", settings.worker_hostname]
     return _run(worker, app, settings, ["--loglevel", settings.log_level, *options, *celery_args])

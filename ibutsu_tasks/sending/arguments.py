@@ -11,11 +11,13 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from ibutsu_tasks.errors import TaskArgumentsError, UsageError
-from ibutsu_tasks.sending.signatures import STUBS
+from ibutsu_tasks.packages import loaded, resolve
 from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ibutsu_tasks.packages import TaskPackage
 
 SHOWN_CHARACTERS = 80
 
@@ -39,12 +41,27 @@ class TaskSignature:
         return f"{self.short_name}({parameters})"
 
 
+def task_names() -> list[str]:
+    """Name all tasks in full."""
+    return [name for one in loaded().packages for name in _stubs_of(one)]
+
+
 def list_tasks() -> list[TaskSignature]:
-    """Give all tasks by name."""
+    """Give all tasks by name; where a package has no signatures, the modules of its tasks are imported."""
+    stubs = {name: stub for one in loaded().packages for name, stub in _stubs_of(one).items()}
     return [
         TaskSignature(name, inspect.signature(stub, eval_str=True).parameters, inspect.getdoc(stub) or "")
-        for name, stub in STUBS.items()
+        for name, stub in stubs.items()
     ]
+
+
+def _stubs_of(package: TaskPackage) -> Mapping[str, Callable[..., Any]]:
+    if package.signatures:
+        stubs: Mapping[str, Callable[..., Any]] = resolve(package.signatures)
+        return stubs
+    from ibutsu_tasks.celery_app import tasks_of
+
+    return {name: task.run for name, task in sorted(tasks_of(package).items())}
 
 
 def find_task(name: str) -> TaskSignature:

@@ -62,6 +62,11 @@ def send(
     return str(result.id)
 
 
+def queue_of(app: Celery, task_name: str, queue: str | None = None) -> str:
+    """Name the queue that a message goes to: the one given, else that of the task's route."""
+    return queue or str(app.amqp.router.route({}, task_name)["queue"].name)
+
+
 def check_broker(app: Celery) -> None:
     """Connect to the broker once. Raises BrokerUnreachableError when that does not work."""
     with _broker_errors(app), app.connection_for_write() as connection:

@@ -8,6 +8,7 @@ option, the environment, `.env`, a running local stack, the default; `Settings.s
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import socket
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.errors import SettingsError, UsageError
-from ibutsu_tasks.retention import ProjectAge, parse_project_ages
+from ibutsu_tasks.packages import Route, choose, loaded
 from ibutsu_tasks.settings import redis_url, urls, values
 from ibutsu_tasks.settings.masking import MASK, Masker, mask_url_passwords
 from ibutsu_tasks.settings.sources import (
@@ -26,10 +27,13 @@ from ibutsu_tasks.settings.sources import (
     read_env_file,
     unused_stack,
 )
-from ibutsu_tasks.settings.values import Row, duration, number, port, secret, setting
+from ibutsu_tasks.settings.values import duration, number, port, secret, setting
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ibutsu_tasks.packages import Setting
 
 DATABASE = "database"
 FLOWER = "Flower page"
@@ -102,8 +106,9 @@ class Settings:
     worker_queues: tuple[str, ...] = setting(
         "CELERY_WORKER_QUEUES",
         "Queues a worker consumes, separated by commas.",
-        ("celery",),
+        (),
         parse=values.queues,
+        default_text="those of its task packages",
         flags="--queues -Q",
     )
     worker_hostname: str | None = setting(
@@ -156,24 +161,31 @@ class Settings:
     result_expires_seconds: float = duration(
         "CELERY_RESULT_EXPIRES", "How long task results are kept.", 86400.0
     )
-    import_max_unpacked_bytes: int = setting(
-        "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES",
-        "What an archive may unpack to.",
-        4 * 1024**3,
-        parse=values.whole_number(1, 2**63 - 1),
-        unit="bytes",
-    )
-    import_stuck_seconds: float = duration(
-        "IBUTSU_TASKS_IMPORT_STUCK_SECONDS",
-        "An import older than this that has not ended and is nowhere is sent again.",
-        600.0,
-    )
-    query_max_rows: int = number("IBUTSU_TASKS_QUERY_MAX_ROWS", "Largest page `query_task` answers.", 50_000)
-    retention: tuple[ProjectAge, ...] = setting(
-        "IBUTSU_TASKS_RETENTION",
-        "Ages of projects that differ from a rule's: `demo:results=120d,archive:runs=never`.",
+    packages: tuple[str, ...] = setting(
+        "IBUTSU_TASKS_PACKAGES",
+        "Modules that declare task packages, beside those that are installed.",
         (),
-        parse=parse_project_ages,
+        parse=values.modules,
+        default_text="none",
+    )
+    without_packages: tuple[str, ...] = setting(
+        "IBUTSU_TASKS_WITHOUT_PACKAGES",
+        "Names of task packages that are left out; `ibutsu` is the built-in one.",
+        (),
+        parse=values.names,
+        default_text="none",
+    )
+    broken_packages: str = setting(
+        "IBUTSU_TASKS_BROKEN_PACKAGES",
+        "What worker and beat do about a package that cannot be used: `refuse` to start, or `warn`.",
+        "refuse",
+        parse=values.one_of(("refuse", "warn")),
+    )
+    routes: tuple[Route, ...] = setting(
+        "IBUTSU_TASKS_ROUTES",
+        "Routes before those of the packages: `shop.backups.*=backups:9,shop.*=celery`.",
+        (),
+        parse=values.routes,
         default_text="none",
     )
     scratch_dir: Path | None = setting(
@@ -200,6 +212,8 @@ class Settings:
         default_text="$XDG_DATA_HOME/ibutsu-tasks",
         flags="--data-dir",
     )
+    of_packages: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The settings of task packages by name; `value` gives one."""
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     problems: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By name, the sentence that says why a setting cannot be used; only `read_settings` gives any."""
@@ -214,6 +228,12 @@ class Settings:
     def backend_url(self) -> str | None:
         """URL of the result backend, which is the broker's unless set."""
         return self.result_backend or self.broker_url
+
+    @property
+    def consumed_queues(self) -> tuple[str, ...]:
+        """The queues of a worker: those it names, else those of its task packages, and what all consume."""
+        queues = (*loaded().always_consumed, *(self.worker_queues or loaded().queues))
+        return tuple(dict.fromkeys(queues)) or (DEFAULT_QUEUE,)
 
     @property
     def database_uri(self) -> str | None:
@@ -244,6 +264,21 @@ class Settings:
         self._require(broker=False, database=True)
         return self.database_uri or ""
 
+    def require_packages(self, *, with_tasks: bool) -> None:
+        """Raise SettingsError when a task package cannot be used, unless the setting says to go on without.
+
+        Then the log says so.
+        """
+        problems = (*loaded().problems.values(), *(loaded().import_tasks().values() if with_tasks else ()))
+        if problems and self.broken_packages == "refuse":
+            listed = "".join(f"\n  - {problem}" for problem in problems)
+            raise SettingsError(
+                f"These task packages cannot be used:{listed}",
+                "Repair or uninstall them, or set IBUTSU_TASKS_BROKEN_PACKAGES=warn to go on without.",
+            )
+        for problem in problems:
+            logging.getLogger(__name__).error("%s Its tasks are missing here.", problem)
+
     def require_services(self) -> None:
         """Check that broker and database are both known; name everything missing at once."""
         self._require(broker=True, database=True)
@@ -266,16 +301,22 @@ class Settings:
         """Say where the value of a setting came from."""
         return self.sources.get(name, "default")
 
+    def value(self, row: Setting) -> Any:
+        """Give the value of a package's setting."""
+        return self.of_packages.get(row.name, row.default)
+
     def shown(self, name: str) -> Any:
         """Give a setting, or what holds while it is unset, as a JSON value that may be shown: no secret."""
         unset = {
             "result_backend": self.broker_url,
+            "worker_queues": self.consumed_queues,
             "postgresql_sslmode": "prefer",
             "worker_hostname": f"celery@{socket.gethostname()}",
             "scratch_dir": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - shown, not used
         }
-        value, row = getattr(self, name), setting_rows()[name]
-        value = unset.get(name) if value is None else value
+        row = all_rows()[name]
+        value = getattr(self, name) if hasattr(self, name) else self.value(row)
+        value = unset.get(name, value) if value is None or value == () else value
         if isinstance(value, tuple):
             return [str(item) for item in value]
         if value is None or not row.secret:
@@ -286,7 +327,8 @@ class Settings:
 
     @cached_property
     def _masker(self) -> Masker:
-        secrets = [getattr(self, row.name) for row in setting_rows().values() if row.secret]
+        rows = [row for row in all_rows().values() if row.secret]
+        secrets = [getattr(self, row.name, None) or self.of_packages.get(row.name) for row in rows]
         return Masker(filter(None, secrets))
 
     def mask(self, text: str) -> str:
@@ -294,10 +336,19 @@ class Settings:
         return self._masker.mask(text)
 
 
-def setting_rows() -> dict[str, Row]:
-    """Give every setting's row by field name, in the order of the README table."""
+def setting_rows() -> dict[str, Setting]:
+    """Give our own settings' rows by field name, in the order of the README table."""
     fields = dataclasses.fields(Settings)
-    return {item.name: Row(name=item.name, **item.metadata) for item in fields if item.metadata}
+    return {
+        item.name: dataclasses.replace(item.metadata["row"], name=item.name)
+        for item in fields
+        if item.metadata
+    }
+
+
+def all_rows() -> dict[str, Setting]:
+    """Give the same, and after them those of the task packages of this process."""
+    return setting_rows() | {row.name: row for row in loaded().settings}
 
 
 def load_settings(
@@ -328,11 +379,21 @@ def read_settings(
     the current directory when there is one. Raises SettingsError when a file named cannot be read.
     """
     reader = SettingReader(os.environ if environ is None else environ, read_env_file(env_file))
-    rows = setting_rows()
-    reader.read(rows.values(), options or {})
+    own = setting_rows()
+    reader.read(own.values(), options or {})
+    choose(reader.values.get("packages", ()), reader.values.get("without_packages", ()))
+    rows = all_rows()
+    reader.read([row for row in rows.values() if row.name not in own], options or {})
     reader.note_misspellings(variable for row in rows.values() for variable in row.variables)
+    reader.note_remarks()
     reader.values.setdefault("data_dir", default_data_dir(reader.environ))
-    reader.add_local_stack(rows)
+    reader.add_local_stack(own)
+    read = {name: reader.values[name] for name in own.keys() & reader.values.keys()}
+    of_packages = {name: reader.values[name] for name in reader.values.keys() - own.keys()}
     return Settings(
-        **reader.values, sources=reader.sources, problems=reader.problems, remarks=tuple(reader.remarks)
+        **read,
+        of_packages=of_packages,
+        sources=reader.sources,
+        problems=reader.problems,
+        remarks=tuple(reader.remarks),
     )

@@ -20,7 +20,7 @@ from ibutsu_tasks.text.storable import UNSTORABLE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ibutsu_tasks.settings.values import Row
+    from ibutsu_tasks.packages.declaration import Setting
 
 OPTION = "option"
 ENVIRONMENT = "environment"
@@ -143,16 +143,19 @@ class SettingReader:
         self.problems: dict[str, str] = {}
         self.remarks: list[str] = []
 
-    def read(self, rows: Iterable[Row], options: Mapping[str, Any]) -> None:
+    def read(self, rows: Iterable[Setting], options: Mapping[str, Any]) -> None:
         """Take every setting from its option, the environment or `.env`, the first that has it.
 
         Settings of one group are taken together, from the first that has any of them.
         """
         for _, group in groupby(rows, lambda row: row.group or row.name):
             self._read_group(list(group), options)
+
+    def note_remarks(self) -> None:
+        """Remark on what was left out of a file."""
         self.remarks += [remark for place in self.places for remark in place.remarks]
 
-    def _read_group(self, rows: list[Row], options: Mapping[str, Any]) -> None:
+    def _read_group(self, rows: list[Setting], options: Mapping[str, Any]) -> None:
         given = [row for row in rows if options.get(row.name) is not None]
         for row in given:
             flag = row.flags[0] if row.flags else "--" + row.name.replace("_", "-")
@@ -167,21 +170,21 @@ class SettingReader:
                 self._take_variable(row, variable, place)
             winner = place.name if found else ""
 
-    def _leave_aside(self, rows: list[Row], place: str, variables: Iterable[str], winner: str) -> None:
+    def _leave_aside(self, rows: list[Setting], place: str, variables: Iterable[str], winner: str) -> None:
         if len(rows) > 1 and winner != OPTION:
             self.remarks.append(
                 f"{', '.join(variables)} in {_in_words(place)} left aside: the settings of the"
                 f" {rows[0].group} are all taken from {_in_words(winner)}."
             )
 
-    def _variable(self, row: Row, variables: Mapping[str, str]) -> str | None:
+    def _variable(self, row: Setting, variables: Mapping[str, str]) -> str | None:
         """Name the variable that sets `row`, by itself or with `_FILE`."""
         for variable in row.variables:
             if _value(row, variable, variables) or variables.get(f"{variable}_FILE"):
                 return variable
         return None
 
-    def _take_variable(self, row: Row, variable: str, place: Place) -> None:
+    def _take_variable(self, row: Setting, variable: str, place: Place) -> None:
         value, path = _value(row, variable, place.variables), place.variables.get(f"{variable}_FILE")
         source = f"{place.name} {variable}"
         if value and path:
@@ -192,7 +195,7 @@ class SettingReader:
         else:
             self._take(row, value, source)
 
-    def _take_file(self, row: Row, path: str, source: str) -> None:
+    def _take_file(self, row: Setting, path: str, source: str) -> None:
         try:
             text = read_file(Path(path), MAX_SECRET_FILE_BYTES).rstrip("\r\n")
         except (OSError, ValueError) as error:
@@ -205,7 +208,7 @@ class SettingReader:
         if text:
             self._take(row, text, source, is_file=True)
 
-    def _take(self, row: Row, value: Any, source: str, *, is_file: bool = False) -> None:
+    def _take(self, row: Setting, value: Any, source: str, *, is_file: bool = False) -> None:
         self.sources[row.name] = source
         try:
             self.values[row.name] = _parsed(row, value) if isinstance(value, str) else value
@@ -223,7 +226,7 @@ class SettingReader:
         for place in self.places:
             self.remarks += _misspellings(place, names)
 
-    def add_local_stack(self, rows: Mapping[str, Row]) -> None:
+    def add_local_stack(self, rows: Mapping[str, Setting]) -> None:
         """Use a running stack only when neither service is set: half of each would mix two systems."""
         if INSTEAD_OF_A_STACK & self.sources.keys():
             return
@@ -241,14 +244,14 @@ def _in_words(place: str) -> str:
     return f"the {place}" if place == ENVIRONMENT else place
 
 
-def _parsed(row: Row, text: str) -> Any:
+def _parsed(row: Setting, text: str) -> Any:
     # No server takes either, and what sends it there fails with words of its own.
     if bad := UNSTORABLE.search(text):
         raise UnusableError("holds a NUL character" if bad[0] == "\0" else "is no UTF-8 text")
     return row.parse(text)
 
 
-def _value(row: Row, variable: str, variables: Mapping[str, str]) -> str | None:
+def _value(row: Setting, variable: str, variables: Mapping[str, str]) -> str | None:
     """Give what a variable says, if anything that is meant for us."""
     value = variables.get(variable) or None
     return None if row.is_port and is_kubernetes_link(value) else value

@@ -5,11 +5,13 @@ Every parser takes the text and raises UnusableError with the end of a sentence:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.packages.declaration import HIGHEST_PRIORITY, Route, Setting
 from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ NONE = "–"
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS = ("text", "json")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+PRIORITIES = tuple(str(number) for number in range(HIGHEST_PRIORITY + 1))
 
 MAX_PORT = 65535
 MAX_NUMBER = 2**31 - 1
@@ -98,10 +102,38 @@ def concurrency(value: str) -> int | str:
 
 def queues(value: str) -> tuple[str, ...]:
     """Parse names separated by commas."""
-    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-    if not names:
+    found = names(value)
+    if not found:
         raise UnusableError("names no queue")
-    return names
+    return found
+
+
+def names(value: str) -> tuple[str, ...]:
+    """Parse names separated by commas; there may be none."""
+    return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+
+
+def modules(value: str) -> tuple[str, ...]:
+    """Parse `module` or `module:name`, separated by commas."""
+    for place in names(value):
+        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*)?", place):
+            raise UnusableError("must be modules, or module:name, separated by commas", place)
+    return names(value)
+
+
+def routes(value: str) -> tuple[Route, ...]:
+    """Parse `pattern=queue` or `pattern=queue:priority`, separated by commas."""
+    return tuple(map(_route, names(value)))
+
+
+def _route(text: str) -> Route:
+    tasks, _, place = text.partition("=")
+    queue, colon, priority = place.partition(":")
+    if not (tasks and queue):
+        raise UnusableError("must be PATTERN=QUEUE[:PRIORITY] separated by commas", text)
+    if colon and priority not in PRIORITIES:
+        raise UnusableError("must have priorities from 0 to 9", text)
+    return Route(tasks, queue, int(priority) if colon else None)
 
 
 def directory(value: str) -> Path:
@@ -124,23 +156,10 @@ def basic_auth(value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a setting is: where it is read from, what it means, how it is checked."""
-
-    name: str
-    variables: tuple[str, ...]
-    default_text: str
-    unit: str
-    help: str
-    secret: bool
-    parse: Callable[[str], Any]
-    flags: tuple[str, ...]
-    """The spellings of the command-line option that sets it, where there is one."""
-    group: str
-    """What several settings describe together, so that all are taken from one source; empty for most."""
-    is_port: bool
-    """Whether Kubernetes may put something of its own into the variable."""
+def default_of(row: Setting) -> str:
+    """Give the default of a setting as it is shown, with its unit."""
+    text = row.default_text or as_text(row.default)
+    return text if text == NONE else f"{text} {row.unit}".strip()
 
 
 def as_text(value: Any) -> str:
@@ -164,18 +183,20 @@ def setting(
     is_port: bool = False,
 ) -> Any:
     """Give a field of `Settings`; it is known by the first of `variables`, separated by spaces."""
-    metadata = {
-        "variables": tuple(variables.split()),
-        "parse": parse,
-        "unit": unit,
-        "help": help_text,
-        "secret": secret,
-        "default_text": default_text or as_text(default),
-        "flags": tuple(flags.split()),
-        "group": group,
-        "is_port": is_port,
-    }
-    return field(default=default, metadata=metadata)
+    row = Setting(
+        name="",
+        variables=tuple(variables.split()),
+        help=help_text,
+        default=default,
+        parse=parse,
+        unit=unit,
+        secret=secret,
+        default_text=default_text or "",
+        flags=tuple(flags.split()),
+        group=group,
+        is_port=is_port,
+    )
+    return field(default=default, metadata={"row": row})
 
 
 count = whole_number(0)

@@ -1,12 +1,5 @@
-"""The tasks an Ibutsu API server and its beat send, by subject; wire names are a public interface."""
+"""What tasks are made of: a session, follow-up messages after its commit, and trying again."""
 
-from __future__ import annotations
+from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
 
-TASK_MODULES = (
-    "ibutsu_tasks.tasks.imports",
-    "ibutsu_tasks.tasks.reconciliation",
-    "ibutsu_tasks.tasks.revocations",
-    "ibutsu_tasks.tasks.runs",
-    "ibutsu_tasks.tasks.query",
-    "ibutsu_tasks.tasks.db",
-)
+__all__ = ["DatabaseTask", "FollowUps"]

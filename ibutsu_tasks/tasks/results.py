@@ -9,9 +9,9 @@ from celery import states
 from celery.backends.redis import RedisBackend
 
 from ibutsu_tasks.logs.lines import current_task
+from ibutsu_tasks.tasks.later import later
 from ibutsu_tasks.tasks.outages import RESULTS, outages
 from ibutsu_tasks.tasks.retries import do_patiently
-from ibutsu_tasks.tasks.unwritten import later
 from ibutsu_tasks.temporary_errors import is_temporary
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
-from ibutsu_tasks.database.models import TABLES
+from ibutsu_tasks.ibutsu.database.models import TABLES
 from tests.commands import run
 from tests.doors import blackhole, dead_port
 

@@ -13,7 +13,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import LOSSES_PREFIX, RESULT_PREFIX, redis_list
 from ibutsu_tasks.delivery.dead.losses import count_loss
 from ibutsu_tasks.delivery.dead.quarantine import count_set_aside, set_aside
-from ibutsu_tasks.wire_names import RUN_JUNIT_IMPORT
+from ibutsu_tasks.ibutsu.wire_names import RUN_JUNIT_IMPORT
 from tests.commands import run, run_here, services, type_at_the_question
 from tests.factories import make_import
 from tests.worker_system import import_message, message_text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.database.models import Import
+    from ibutsu_tasks.ibutsu.database.models import Import
     from ibutsu_tasks.settings import Settings
 
 SECRET = "hunter2-hunter2"

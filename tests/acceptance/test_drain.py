@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.database.models import Import
 from ibutsu_tasks.health.heartbeat import VARIABLE, Heartbeat, host_name, private_directory, read_all, write
+from ibutsu_tasks.ibutsu.database.models import Import
 from tests.commands import role, run, run_here, services, until
 from tests.doors import dead_port
 from tests.held_imports import held_artifacts

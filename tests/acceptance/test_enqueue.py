@@ -15,7 +15,7 @@ import pytest
 from celery import Celery
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.database.models import Run
+from ibutsu_tasks.ibutsu.database.models import Run
 from tests.commands import role, run, run_here, services
 from tests.factories import make_project, make_result, make_run
 

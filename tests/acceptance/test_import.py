@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.job_updates import CHANNEL, JobUpdate, publish
-from ibutsu_tasks.database.models import Import, ImportFile, Project, Result, Run
+from ibutsu_tasks.ibutsu.database.models import Import, ImportFile, Project, Result, Run
 from tests.commands import PROGRAM, Running, environment, role, run, run_here, services, until
 from tests.doors import dead_port
 from tests.factories import make_import, make_project

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from ibutsu_tasks.celery_app import create_celery_app
-from ibutsu_tasks.wire_names import RUN_JUNIT_IMPORT, UPDATE_RUN
+from ibutsu_tasks.ibutsu.wire_names import RUN_JUNIT_IMPORT, UPDATE_RUN
 from tests.commands import CELERY, Running, role, run, services, until
 from tests.doors import dead_port
 from tests.held_imports import held_artifacts

@@ -21,7 +21,7 @@ from ibutsu_tasks.beat.state import read_last_run
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
 from ibutsu_tasks.celery_app import create_broker_celery_app, create_celery_app
-from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
 from ibutsu_tasks.settings import load_settings
 from tests.commands import CELERY, Running, role, run, services, until
 from tests.factories import make_result, make_run

@@ -11,7 +11,7 @@ import pytest
 from ibutsu_tasks.beat.state import read_state
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY
-from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
 from tests.commands import role, run, run_here, until
 from tests.doors import dead_port
 

@@ -13,8 +13,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ibutsu_tasks.celery_app import create_celery_app
+from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, UPDATE_RUN
 from ibutsu_tasks.traces import is_asked, unknown_wish
-from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, UPDATE_RUN
 from tests.commands import environment, role, run, services, until
 from tests.doors import dead_port
 from tests.factories import make_import

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Artifact, Project, Result, Run
-from ibutsu_tasks.operations.imports.uploads import store_upload
+from ibutsu_tasks.ibutsu.database.models import Artifact, Project, Result, Run
+from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, speedup
 from tests.factories import make_project
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.operations.imports.uploads import store_upload
-from ibutsu_tasks.operations.prune.run_prune import prune
-from ibutsu_tasks.retention import RULES_BY_NAME
+from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
+from ibutsu_tasks.ibutsu.operations.prune.run_prune import prune
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, single
 from tests.benchmarks.prunable_rows import DUE_RESULTS, store_prunable_rows
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, text
 
-from ibutsu_tasks.operations.prune.run_prune import prune
-from ibutsu_tasks.retention import RULES_BY_NAME, parse_project_ages
+from ibutsu_tasks.ibutsu.operations.prune.run_prune import prune
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, parse_project_ages
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, single
 from tests.benchmarks.prune import Transactions
 

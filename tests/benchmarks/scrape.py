@@ -12,9 +12,9 @@ from sqlalchemy import text
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HOLDERS, TOTALS, WORKER_PREFIX
 from ibutsu_tasks.delivery.counts import BUCKET_LABELS, DURATION, FINISHED, SUM
+from ibutsu_tasks.ibutsu.signatures import STUBS
 from ibutsu_tasks.metrics.fleet import Fleet
 from ibutsu_tasks.resources import Resources
-from ibutsu_tasks.sending.signatures import STUBS
 from ibutsu_tasks.settings import load_settings
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, single
 from tests.worker_system import message_text

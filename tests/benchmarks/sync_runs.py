@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Result, Run
-from ibutsu_tasks.operations.run_summary import LOOK_BACK, find_out_of_step
+from ibutsu_tasks.ibutsu.database.models import Result, Run
+from ibutsu_tasks.ibutsu.operations.run_summary import LOOK_BACK, find_out_of_step
 from tests.benchmarks.measuring import Figure, interleave, seconds, single, speedup
 from tests.benchmarks.stored_runs import store_runs
 

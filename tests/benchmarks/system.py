@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.database.models import create_tables
+from ibutsu_tasks.ibutsu.database.models import create_tables
 from tests.benchmarks.measuring import peak_rss_bytes
 from tests.commands import PROGRAM, environment, services
 from tests.worker_system import message_text

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, select, text
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HELD_PREFIX, HOLDERS, UNACKED, UNACKED_INDEX
-from ibutsu_tasks.database.models import Import, Result
+from ibutsu_tasks.ibutsu.database.models import Import, Result
 from tests.chaos.stage import Stage, data_directory, open_stage
 from tests.commands import Running, role, services, until
 from tests.factories import make_import

@@ -16,8 +16,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.layout import UNACKED, queue_depth
-from ibutsu_tasks.database.models import Artifact, Import, Result, Run
-from ibutsu_tasks.operations.imports.uploads import store_upload
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, Result, Run
+from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
 from tests.chaos.fleet import Fleet
 from tests.commands import run, until
 from tests.worker_system import import_message, message_text

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import UNACKED
 from ibutsu_tasks.celery_app import create_client_app
-from ibutsu_tasks.database.models import Artifact, Import, Result, Run
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, Result, Run
+from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.local.servers.shared import LocalServers
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.sending import messages
 from ibutsu_tasks.settings import load_settings
 from tests.commands import Running, role, services, until

@@ -15,9 +15,9 @@ from sqlalchemy import func, select, update
 from ibutsu_tasks.broker.connection import build_client, celery_url
 from ibutsu_tasks.broker.job_updates import Listener
 from ibutsu_tasks.celery_app import create_broker_celery_app
-from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
-from ibutsu_tasks.wire_names import RECONCILE_IMPORTS
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, ImportFile, Result, Run
+from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, store_upload
+from ibutsu_tasks.ibutsu.wire_names import RECONCILE_IMPORTS
 from tests.commands import Running, role, run, services, until
 from tests.held_imports import held_artifacts
 from tests.sample_files import JUNIT

@@ -13,8 +13,8 @@ from sqlalchemy import func, select, text
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.celery_app import create_broker_celery_app
-from ibutsu_tasks.database.models import Artifact, Import, Result, Run
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, Result, Run
+from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, store_upload
 from tests.commands import Running, run, services, until
 from tests.held_imports import held_artifacts
 from tests.poisoned import Poisoned, poison_worker

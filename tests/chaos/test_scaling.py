@@ -10,8 +10,8 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.database.models import Import, Result, Run
-from ibutsu_tasks.operations.imports.uploads import store_upload
+from ibutsu_tasks.ibutsu.database.models import Import, Result, Run
+from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
 from tests.chaos.scaling import Autoscaler, Point, simulate
 from tests.commands import services
 from tests.worker_system import import_message, message_text

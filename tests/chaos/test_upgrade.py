@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import address_of, build_client
 from ibutsu_tasks.broker.layout import QUARANTINE, UNACKED, queue_depth
-from ibutsu_tasks.database.models import Import, Result
-from ibutsu_tasks.operations.imports.uploads import store_upload
-from ibutsu_tasks.sending.signatures import STUBS
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE, OWN_QUEUE
+from ibutsu_tasks.ibutsu.database.models import Import, Result
+from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
+from ibutsu_tasks.ibutsu.signatures import STUBS
+from ibutsu_tasks.ibutsu.wire_names import OWN_QUEUE
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 from tests.commands import CELERY, Running, role, run, services, until
 from tests.documentation import ROOT
 from tests.worker_system import import_message, message_text

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 
-from ibutsu_tasks.database.models import Result, Run
 from ibutsu_tasks.errors import InvalidFilterError
-from ibutsu_tasks.operations.query.filters import build_clause
+from ibutsu_tasks.ibutsu.database.models import Result, Run
+from ibutsu_tasks.ibutsu.operations.query.filters import build_clause
 from tests.fuzz.fuzzing import corpus, fuzz, limited
 
 if TYPE_CHECKING:

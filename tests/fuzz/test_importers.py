@@ -13,14 +13,14 @@ from uuid import UUID
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers import IMPORTERS, detect_format
-from ibutsu_tasks.importers.linting import lint
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
-from ibutsu_tasks.importers.statuses import WORST_FIRST
+from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
+from ibutsu_tasks.ibutsu.importers.linting import lint
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
+from ibutsu_tasks.ibutsu.importers.statuses import WORST_FIRST
 from tests.fuzz.fuzzing import corpus, fuzz, limited
 
 if TYPE_CHECKING:
-    from ibutsu_tasks.importers.parsed import ParsedRow
+    from ibutsu_tasks.ibutsu.importers.parsed import ParsedRow
 
 SAMPLES = Path(__file__).parents[1] / "data" / "junit"
 IMPORT_ID = UUID("11111111-2222-4333-8444-555555555555")

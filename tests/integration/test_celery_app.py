@@ -14,8 +14,8 @@ from sqlalchemy import text
 import ibutsu_tasks
 from ibutsu_tasks import celery_app
 from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError, SettingsError
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
 from ibutsu_tasks.resources import Resources
-from ibutsu_tasks.schedule import SCHEDULE
 from ibutsu_tasks.settings import load_settings
 from tests.commands import environment, services
 

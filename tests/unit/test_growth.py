@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ibutsu_tasks.database.models import Result
 from ibutsu_tasks.errors import InvalidFilterError, InvalidImportError
-from ibutsu_tasks.importers import IMPORTERS, detect_format
-from ibutsu_tasks.importers.findings import Findings
-from ibutsu_tasks.importers.json_documents import BrokenDocumentError, json_object
-from ibutsu_tasks.importers.junit.dialects import dialect_of
-from ibutsu_tasks.importers.junit.xml_text import XmlText
-from ibutsu_tasks.importers.parsed import ImportLimits, Upload
-from ibutsu_tasks.importers.values import count, indexed, seconds, utc_time
-from ibutsu_tasks.operations.query.filters import build_clauses
-from ibutsu_tasks.retention import parse_project_ages
+from ibutsu_tasks.ibutsu.database.models import Result
+from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
+from ibutsu_tasks.ibutsu.importers.findings import Findings
+from ibutsu_tasks.ibutsu.importers.json_documents import BrokenDocumentError, json_object
+from ibutsu_tasks.ibutsu.importers.junit.dialects import dialect_of
+from ibutsu_tasks.ibutsu.importers.junit.xml_text import XmlText
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, Upload
+from ibutsu_tasks.ibutsu.importers.values import count, indexed, seconds, utc_time
+from ibutsu_tasks.ibutsu.operations.query.filters import build_clauses
+from ibutsu_tasks.ibutsu.retention import parse_project_ages
 from ibutsu_tasks.settings.masking import Masker, mask_url_passwords
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from ibutsu_tasks.cli.options import JsonOption, command_app
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Result, Table
 from ibutsu_tasks.cli.state import state_of
-from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings import all_rows
 from ibutsu_tasks.settings.values import NONE, as_text
 
 if TYPE_CHECKING:
+    from ibutsu_tasks.packages.declaration import Setting
     from ibutsu_tasks.settings import Settings
-    from ibutsu_tasks.settings.values import Row
 
 app = command_app()
 
@@ -27,7 +27,7 @@ def config(context: typer.Context, json_wanted: JsonOption = False) -> Result:
 
     Ends with 3 when one cannot be used, and marks it.
     """
-    settings, rows = state_of(context, json_wanted=json_wanted).readable_settings, setting_rows().values()
+    settings, rows = state_of(context, json_wanted=json_wanted).readable_settings, all_rows().values()
     cells = [[row.variables[0], _value(settings, row), plain(settings.source(row.name))] for row in rows]
     table = Table(["variable", "value", "source"], cells, fold=["value", "source"])
     remarks = [f"[yellow]Warning:[/] {plain(remark)}" for remark in settings.remarks]
@@ -39,7 +39,7 @@ def config(context: typer.Context, json_wanted: JsonOption = False) -> Result:
     )
 
 
-def _value(settings: Settings, row: Row) -> str:
+def _value(settings: Settings, row: Setting) -> str:
     if row.name in settings.problems:
         return f"[bold red]✗[/] {plain(settings.problems[row.name])}"
     shown = settings.shown(row.name)
@@ -47,7 +47,7 @@ def _value(settings: Settings, row: Row) -> str:
     return plain(text if text == NONE else f"{text} {row.unit}".strip())
 
 
-def _as_json(settings: Settings, row: Row) -> dict[str, object]:
+def _as_json(settings: Settings, row: Setting) -> dict[str, object]:
     problem = settings.problems.get(row.name)
     return {
         "name": row.name,

@@ -20,15 +20,15 @@ def db() -> None:
 
 @app.command()
 def create(context: typer.Context) -> Result:
-    """Create the tables of the Ibutsu server in an empty database.
+    """Create the tables of the Ibutsu server in an empty database, and those of task packages that it lacks.
 
-    One that has tables already is refused, and so is one with an alembic_version: its schema belongs to
-    the API server's migrations.
+    For Ibutsu's, one that has tables already is refused, and so is one with an alembic_version: its schema
+    belongs to the API server's migrations. No table is ever altered.
     """
     from sqlalchemy.exc import DBAPIError
 
     from ibutsu_tasks.database.engine import unreachable
-    from ibutsu_tasks.database.models import create_tables
+    from ibutsu_tasks.database.tables import create_tables
     from ibutsu_tasks.resources import Resources
     from ibutsu_tasks.temporary_errors import is_temporary
 

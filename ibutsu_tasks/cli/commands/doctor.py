@@ -16,10 +16,10 @@ app = command_app()
 
 
 def _complete_check(incomplete: str) -> list[str]:
-    from ibutsu_tasks.doctor import CHECKS
+    from ibutsu_tasks.doctor import names
 
     before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in CHECKS if name.startswith(last)]
+    return [f"{before}{comma}{name}" for name in names() if name.startswith(last)]
 
 
 @app.command()
@@ -28,15 +28,15 @@ def doctor(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run these checks alone: settings, broker, backend, database, workers, beat, prunes,"
-            " flower.",
+            help="Run these checks alone: settings, packages, broker, backend, database, workers, held,"
+            " beat, flower, prunes, imports, and those of task packages.",
             metavar="CHECK[,CHECK]",
             autocompletion=_complete_check,
         ),
     ] = None,
     json_wanted: JsonOption = False,
 ) -> Result:
-    """Check settings, broker, result backend, database, workers, beat, prunes and Flower.
+    """Check settings, task packages, broker, database, workers, beat, prunes, imports and Flower.
 
     Each finding says how to fix it. Ends within 10 seconds whatever the network does, with 1 when
     something is wrong, 3 when settings are missing, 4 when a service cannot be reached.

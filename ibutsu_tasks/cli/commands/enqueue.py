@@ -15,9 +15,11 @@ app = command_app()
 
 
 def _complete_task(incomplete: str) -> list[str]:
-    from ibutsu_tasks.sending.signatures import STUBS
+    from ibutsu_tasks.sending.arguments import task_names
 
-    return [name for name in (full.rpartition(".")[2] for full in STUBS) if name.startswith(incomplete)]
+    return [
+        name for name in (full.rpartition(".")[2] for full in task_names()) if name.startswith(incomplete)
+    ]
 
 
 @app.command()

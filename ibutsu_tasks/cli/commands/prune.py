@@ -13,7 +13,14 @@ from ibutsu_tasks.cli.options import JsonOption, YesOption, command_app
 from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.retention import ALL_RULES, RETENTION_RULES, RULES_BY_NAME, check_age, find_rules, parse_age
+from ibutsu_tasks.ibutsu.retention import (
+    ALL_RULES,
+    RETENTION_RULES,
+    RULES_BY_NAME,
+    check_age,
+    find_rules,
+    parse_age,
+)
 
 app = command_app()
 

@@ -14,8 +14,8 @@ from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Result, failure
 from ibutsu_tasks.delivery.dead import quarantine
-from ibutsu_tasks.delivery.dead.content import IMPORTS
 from ibutsu_tasks.errors import IbutsuTasksError, UsageError
+from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.text.quoting import cut
 
@@ -83,17 +83,10 @@ def _forget_failure(resources: Resources, dead: DeadMessage) -> None:
 
 
 def _reopen(resources: Resources, dead: DeadMessage) -> str | None:
-    """Have the row of an import wait again, before a worker may see its message; say what is in the way."""
-    if dead.content.task not in IMPORTS:
-        return None
-    from ibutsu_tasks.operations.imports import content, records  # noqa: PLC0415 - the database, seldom
-
-    try:
-        import_id = records.parse_import_id({"id": dead.content.about})
-    except IbutsuTasksError as error:
-        return str(error).rstrip(".")
-    with resources.session() as session:
-        return content.reopen(session, import_id)
+    """Have its task package prepare what it is about, before a worker may see it; say what is in the way."""
+    content = dead.content
+    obstacles = (reopen(resources, content.task, content.about) for _, reopen in loaded().each("reopen"))
+    return next(filter(None, obstacles), None)
 
 
 def drop(state: CliState, identifiers: Sequence[str], *, every: bool, yes: bool) -> Result:

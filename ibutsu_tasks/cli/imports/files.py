@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.cli.output.formats import NO_VALUE, format_seconds, plain
 from ibutsu_tasks.cli.output.result import Result, Table
-from ibutsu_tasks.importers.summary_counts import SUMMARY_COUNTS
-from ibutsu_tasks.operations.imports.records import ImportOutcome
+from ibutsu_tasks.ibutsu.importers.summary_counts import SUMMARY_COUNTS
+from ibutsu_tasks.ibutsu.operations.imports.records import ImportOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.job_updates import Listener
 from ibutsu_tasks.cli.output.formats import format_bytes, shorten
 from ibutsu_tasks.cli.output.queues import DOUBT_SECONDS, warn_if_unread
-from ibutsu_tasks.operations.imports.records import ENDED, read_outcomes
+from ibutsu_tasks.ibutsu.operations.imports.records import ENDED, read_outcomes
 from ibutsu_tasks.text.control_characters import visible
 from ibutsu_tasks.text.words import counted
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE

@@ -14,8 +14,9 @@ from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Note, Result, Table
-from ibutsu_tasks.operations.imports.reconciliation import Fate, Reconciler
-from ibutsu_tasks.operations.imports.whereabouts import Broker
+from ibutsu_tasks.ibutsu.operations.imports.reconciliation import Fate, Reconciler
+from ibutsu_tasks.ibutsu.operations.imports.whereabouts import Broker
+from ibutsu_tasks.ibutsu.settings import IMPORT_STUCK_SECONDS
 from ibutsu_tasks.sending import messages
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.cli.state import CliState
-    from ibutsu_tasks.operations.imports.reconciliation import Decision
+    from ibutsu_tasks.ibutsu.operations.imports.reconciliation import Decision
 
 COLOURS = {Fate.SENT: "green", Fate.ENDED: "bold red", Fate.LEFT: "yellow"}
 
@@ -38,7 +39,7 @@ def requeue(state: CliState, import_ids: Sequence[UUID], *, dry_run: bool) -> Re
     settings.require_services()
     app = create_client_app(settings)
     with closing(app.resources) as resources:
-        broker = Broker(resources.redis, settings.require_broker(), settings.worker_queues)
+        broker = Broker(resources.redis, settings.require_broker(), settings.consumed_queues)
         reconciler = Reconciler(
             resources.session,
             broker,
@@ -49,7 +50,7 @@ def requeue(state: CliState, import_ids: Sequence[UUID], *, dry_run: bool) -> Re
             if import_ids:
                 decisions = reconciler.requeue(import_ids)
             else:
-                decisions = reconciler.requeue_stuck(settings.import_stuck_seconds)
+                decisions = reconciler.requeue_stuck(settings.value(IMPORT_STUCK_SECONDS))
         except (RedisError, KombuError, OSError) as error:
             raise unreachable(error, settings.require_broker()) from error
     return _result(decisions, dry_run=dry_run, named=bool(import_ids))

@@ -24,9 +24,9 @@ from ibutsu_tasks.errors import (
     ServiceUnreachableError,
     UsageError,
 )
+from ibutsu_tasks.ibutsu.operations.imports.projects import choose_project
+from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.local.stop_signals import StopSignals
-from ibutsu_tasks.operations.imports.projects import choose_project
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.sending import messages
 from ibutsu_tasks.text.quoting import cut
 

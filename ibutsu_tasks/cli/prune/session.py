@@ -16,17 +16,18 @@ from ibutsu_tasks.cli.prune import view
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import interruptible, place_as_json, place_of
 from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.importers.parsed import ImportLimits
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
+from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver, prepare
+from ibutsu_tasks.ibutsu.operations.prune import plan as prune_plan
+from ibutsu_tasks.ibutsu.operations.prune import run_prune
+from ibutsu_tasks.ibutsu.operations.prune import vacuum as vacuuming
+from ibutsu_tasks.ibutsu.operations.prune.history import PruneHistory
+from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
+from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, task_argument
+from ibutsu_tasks.ibutsu.settings import IMPORT_MAX_UNPACKED_BYTES, RETENTION
 from ibutsu_tasks.local.stop_signals import StopSignals
-from ibutsu_tasks.operations.archives.archiver import Archiver, prepare
-from ibutsu_tasks.operations.prune import plan as prune_plan
-from ibutsu_tasks.operations.prune import run_prune
-from ibutsu_tasks.operations.prune import vacuum as vacuuming
-from ibutsu_tasks.operations.prune.history import PruneHistory
-from ibutsu_tasks.operations.prune.run_prune import PruneSummary
-from ibutsu_tasks.operations.prune.watch import PruneMonitor
 from ibutsu_tasks.resources import Resources
-from ibutsu_tasks.retention import RULES_BY_NAME, task_argument
 from ibutsu_tasks.sending import messages
 from ibutsu_tasks.text.quoting import cut
 from ibutsu_tasks.text.words import counted
@@ -38,12 +39,12 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.cli.state import CliState
-    from ibutsu_tasks.operations.archives.archiver import Archives
-    from ibutsu_tasks.operations.prune.history import Recording
-    from ibutsu_tasks.operations.prune.plan import PrunePlan
-    from ibutsu_tasks.operations.prune.vacuum import Vacuumed
-    from ibutsu_tasks.operations.prune.watch import PruneProgress
-    from ibutsu_tasks.retention import RetentionRule
+    from ibutsu_tasks.ibutsu.operations.archives.archiver import Archives
+    from ibutsu_tasks.ibutsu.operations.prune.history import Recording
+    from ibutsu_tasks.ibutsu.operations.prune.plan import PrunePlan
+    from ibutsu_tasks.ibutsu.operations.prune.vacuum import Vacuumed
+    from ibutsu_tasks.ibutsu.operations.prune.watch import PruneProgress
+    from ibutsu_tasks.ibutsu.retention import RetentionRule
 
     Ages = Sequence[tuple[RetentionRule, int]]
 
@@ -107,7 +108,9 @@ def _code(signals: StopSignals) -> ExitCode:
 
 def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> PrunePlan:
     with resources.session() as session:
-        return prune_plan.plan(session, rule, age_days, project_ages=resources.settings.retention, now=now)
+        return prune_plan.plan(
+            session, rule, age_days, project_ages=resources.settings.value(RETENTION), now=now
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +198,13 @@ class Deleter:
             if self._archives and rule.table == NOT_ARCHIVED:
                 self._output.say("[dim]Import records are deleted without an archive.[/]")
             elif self._archives:
-                limits = ImportLimits(unpacked_bytes=settings.import_max_unpacked_bytes)
+                limits = ImportLimits(unpacked_bytes=settings.value(IMPORT_MAX_UNPACKED_BYTES))
                 archiver = Archiver(self._resources.session, rule.table, self._archives, limits, monitor)
             summary = run_prune.prune(
                 self._resources.session,
                 rule,
                 plan.older_than_days,
-                project_ages=settings.retention,
+                project_ages=settings.value(RETENTION),
                 now=self._now,
                 monitor=monitor,
                 archiver=archiver,
@@ -277,7 +280,7 @@ def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
 
 def _refuse_ages_of_projects(state: CliState, rules: Collection[str]) -> None:
     """Raise UsageError for ages that a message cannot carry: the workers would delete what these protect."""
-    own = [str(one) for one in state.settings.retention if one.rule in rules]
+    own = [str(one) for one in state.settings.value(RETENTION) if one.rule in rules]
     if own:
         named = cut(", ".join(own), MAX_AGES_CHARACTERS)
         raise UsageError(

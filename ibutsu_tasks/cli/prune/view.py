@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.cli.output.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.output.result import Note, Table
-from ibutsu_tasks.retention import RULES_BY_NAME
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ibutsu_tasks.cli.output.result import Block
-    from ibutsu_tasks.operations.archives.archiver import Archives
-    from ibutsu_tasks.operations.prune.plan import PrunePlan
-    from ibutsu_tasks.operations.prune.run_prune import PruneSummary
-    from ibutsu_tasks.operations.prune.vacuum import Vacuumed
+    from ibutsu_tasks.ibutsu.operations.archives.archiver import Archives
+    from ibutsu_tasks.ibutsu.operations.prune.plan import PrunePlan
+    from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
+    from ibutsu_tasks.ibutsu.operations.prune.vacuum import Vacuumed
 
 
 def plan_blocks(plans: Sequence[PrunePlan], place: str) -> Iterator[Block]:

@@ -9,24 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.delivery.dead.envelope import JSON
-from ibutsu_tasks.wire_names import (
-    ADD_RESULT_START_TIME,
-    CLEAR_IMPORT_FILE_CONTENT,
-    RUN_ARCHIVE_IMPORT,
-    RUN_JUNIT_IMPORT,
-    UPDATE_RUN,
-)
+from ibutsu_tasks.packages import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-IMPORTS = frozenset({RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT})
-"""Tasks whose one argument is an object with the id of an import."""
-
-_OF_RUNS = frozenset({UPDATE_RUN, ADD_RESULT_START_TIME})
-
-_BY_ID = _OF_RUNS | {CLEAR_IMPORT_FILE_CONTENT}
-"""Tasks whose one argument is the id of a run or an import."""
 
 _MAX_NAME_CHARS = 200
 
@@ -46,19 +32,15 @@ class Content:
 
     @property
     def about(self) -> str | None:
-        """The id of the run or import it is about; None for what has none."""
-        first = next(iter((*self.args, *self.kwargs.values())), None)
-        if self.task in IMPORTS and isinstance(first, dict):
-            first = first.get("id")
-        elif self.task not in _BY_ID:
-            return None
-        return first if isinstance(first, str) else None
+        """The id of what it is about, such as an import; None for what has none."""
+        return next(iter(self.about_by_kind.values()), None)
 
     @property
     def about_by_kind(self) -> dict[str, str]:
-        """The same as `run_id` or `import_id`, for logs and traces."""
-        about = self.about
-        return {"run_id" if self.task in _OF_RUNS else "import_id": about} if about else {}
+        """The same as `import_id` or whatever the task's package calls it, for logs and traces."""
+        subject = loaded().subjects.get(self.task or "")
+        about = subject and subject.id_of(self.args, self.kwargs)
+        return {subject.key: about} if subject and about else {}
 
     @property
     def subject(self) -> str:

@@ -12,7 +12,7 @@ from ibutsu_tasks.beat.state import read_state
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
-from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def judge(state: BeatState) -> Finding:
 
 def overdue_entries(runs: Runs) -> list[str]:
     """Name the entries that ought to have been sent by now, and for when."""
-    due = {row.name: due_of(row, runs) for row in SCHEDULE}
+    due = {row.name: due_of(row, runs) for row in loaded().schedule}
     late = {name: moment for name, moment in due.items() if runs.now - moment > OVERDUE_AFTER}
     return [f"{name} since {moment:%Y-%m-%d %H:%M} UTC" for name, moment in late.items()]
 

@@ -62,7 +62,7 @@ def check_broker(settings: Settings) -> list[Finding]:
 
 def _garbled(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     place = describe(settings.require_broker())
-    for one in find_garbled(client, settings.worker_queues):
+    for one in find_garbled(client, settings.consumed_queues):
         key = visible(one.key)
         yield finding(
             "IBT-B31",

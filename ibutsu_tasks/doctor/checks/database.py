@@ -9,11 +9,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from ibutsu_tasks.database.engine import place_as_json, place_of
-from ibutsu_tasks.database.models import TABLES
 from ibutsu_tasks.doctor.database_faults import CONNECT_SECONDS, explain
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.doctor.schema import judge_schema, schema_version
+from ibutsu_tasks.packages import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,11 +63,18 @@ def _examine(connection: Connection, settings: Settings, url: URL) -> list[Findi
     variable = variable_of(settings, "database_url" if settings.database_url else "postgresql_database")
     found = [
         *judge_server(place, place_as_json(url)["name"] or url.username or "", **state),
-        *judge_schema(connection, place, variable),
     ]
+    tables = 0
+    for package, metadata in loaded().each("tables"):
+        tables += len(metadata.tables)
+        news = list(judge_schema(connection, package, metadata, place, variable))
+        # That a database is empty is said once.
+        found += [item for item in news if item not in found]
+    for _, judge in loaded().each("schema"):
+        found += judge(connection)
     version = schema_version(connection)
-    tables = f"all {len(TABLES)} tables are right" + (f", schema {version}" if version else "")
-    return found or [finding("IBT-D00", f"PostgreSQL {state['version']} answers for {place}; {tables}.")]
+    right = f"all {tables} tables are right" + (f", schema {version}" if version else "")
+    return found or [finding("IBT-D00", f"PostgreSQL {state['version']} answers for {place}; {right}.")]
 
 
 def judge_server(

@@ -19,7 +19,6 @@ from ibutsu_tasks.broker.layout import (
 )
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
-from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,11 +37,11 @@ def check_workers(settings: Settings) -> list[Finding]:
     """Ask all workers at once which queues they consume, and compare with what waits."""
     try:
         with build_client(settings.require_broker(), CALL_SECONDS) as client:
-            consumed, waiting = _ask_workers(settings, client), _waiting(client, settings.worker_queues)
+            consumed, waiting = _ask_workers(settings, client), _waiting(client, settings.consumed_queues)
     except (RedisError, KombuError, OSError) as error:
         seen = f"The broker failed while workers were asked: {reason_of(error, settings)}"
         return [finding("IBT-W19", seen, "Run `ibutsu-tasks doctor --only broker`.")]
-    return judge(consumed, waiting, settings.worker_queues)
+    return judge(consumed, waiting, settings.consumed_queues)
 
 
 def judge(
@@ -57,7 +56,7 @@ def judge(
         seen = f"No worker answered within {REPLY_SECONDS:g} s; {', '.join(depths) or 'no message waits'}."
         return [finding("IBT-W01", seen, "Start one with `ibutsu-tasks worker`.")]
     served = frozenset().union(*consumed.values())
-    wanted = {DEFAULT_QUEUE, *wanted_queues}
+    wanted = set(wanted_queues)
     starving, idle = [], []
     for queue in sorted((wanted | waiting.keys()) - served):
         start = f"Start one with `ibutsu-tasks worker --queues {queue}`."
@@ -87,7 +86,7 @@ def _ask_workers(settings: Settings, client: Redis) -> dict[str, frozenset[str]]
 
 
 def _waiting(client: Redis, wanted_queues: Iterable[str]) -> dict[str, int]:
-    names = {DEFAULT_QUEUE, *wanted_queues, *declared_queues(client)}
+    names = {*wanted_queues, *declared_queues(client)}
     return {name: queue_depth(client, name) for name in sorted(names)}
 
 

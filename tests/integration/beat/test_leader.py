@@ -21,14 +21,16 @@ from ibutsu_tasks.broker.layout import (
     BEAT_STANDBYS_KEY,
 )
 from ibutsu_tasks.celery_app import create_scheduler_app
-from ibutsu_tasks.schedule import SCHEDULE, ScheduleRow
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.wire_names import OWN_QUEUE, RECONCILE_IMPORTS
 from ibutsu_tasks.settings import load_settings
-from ibutsu_tasks.wire_names import OWN_QUEUE, RECONCILE_IMPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redis import Redis
+
+    from ibutsu_tasks.packages import ScheduleRow
 
 NOW = datetime(2026, 3, 4, 5, 6, tzinfo=UTC).isoformat()
 KEYS = (BEAT_LEADER_KEY, BEAT_FENCE_KEY, BEAT_STANDBYS_KEY, BEAT_LAST_RUNS_KEY, BEAT_KNOWN_SINCE_KEY)

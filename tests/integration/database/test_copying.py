@@ -15,10 +15,10 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.copying import CopyBatch, copy_rows, table_of
-from ibutsu_tasks.database.models import Artifact, Result, User
-from ibutsu_tasks.database.row_encoding import RowEncoder
-from ibutsu_tasks.importers.parsed import SpooledContent
+from ibutsu_tasks.ibutsu.database.copying import CopyBatch, copy_rows, table_of
+from ibutsu_tasks.ibutsu.database.models import Artifact, Result, User
+from ibutsu_tasks.ibutsu.database.row_encoding import RowEncoder
+from ibutsu_tasks.ibutsu.importers.parsed import SpooledContent
 from ibutsu_tasks.temporary_errors import is_temporary
 from ibutsu_tasks.text.storable import storable_json, storable_text
 from tests.factories import make_run

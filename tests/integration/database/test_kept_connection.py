@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from ibutsu_tasks.database import engine
-from ibutsu_tasks.operations.run_summary import may_exist
+from ibutsu_tasks.ibutsu.operations.run_summary import may_exist
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.settings import load_settings
 from tests.factories import make_run

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from ibutsu_tasks.database.models import TABLES, create_tables
 from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.ibutsu.database.models import TABLES, create_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

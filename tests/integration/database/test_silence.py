@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database import silence
-from ibutsu_tasks.database.copying import copy_rows
 from ibutsu_tasks.database.engine import build_engine
-from ibutsu_tasks.database.models import Run
+from ibutsu_tasks.ibutsu.database.copying import copy_rows
+from ibutsu_tasks.ibutsu.database.models import Run
 from ibutsu_tasks.temporary_errors import is_temporary
 from tests.commands import until
 from tests.proxy import Proxy

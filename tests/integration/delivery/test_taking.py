@@ -15,8 +15,8 @@ from ibutsu_tasks.delivery.dead.quarantine import QUARANTINE
 from ibutsu_tasks.delivery.held import recovery
 from ibutsu_tasks.delivery.held.lease import Lease
 from ibutsu_tasks.delivery.held.taking import TAKE, give_up, held_key, look_up, put_back
+from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
 from ibutsu_tasks.logs.lines import JsonFormatter
-from ibutsu_tasks.wire_names import UPDATE_RUN
 from tests.worker_system import message_text
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event, text
 
-from ibutsu_tasks.operations.run_summary import find_out_of_step
+from ibutsu_tasks.ibutsu.operations.run_summary import find_out_of_step
 from tests.factories import make_result, make_run, utc_now
 
 if TYPE_CHECKING:

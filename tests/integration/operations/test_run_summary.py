@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from ibutsu_tasks.operations.run_summary import complete, fill_start_times, refresh
+from ibutsu_tasks.ibutsu.operations.run_summary import complete, fill_start_times, refresh
 from tests.factories import make_project, make_result, make_run
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Membership, Project, User
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.operations.seeding import SeedSummary, seed_users
+from ibutsu_tasks.ibutsu.database.models import Membership, Project, User
+from ibutsu_tasks.ibutsu.operations.seeding import SeedSummary, seed_users
 from tests.factories import make_project, make_user
 
 if TYPE_CHECKING:

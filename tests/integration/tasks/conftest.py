@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.database.models import create_tables
+from ibutsu_tasks.ibutsu.database.models import create_tables
 from ibutsu_tasks.local.servers.shared import LocalServers
 from tests.commands import Running, role, services
 from tests.conftest import discard

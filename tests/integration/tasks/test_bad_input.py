@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from ibutsu_tasks.database.models import Import, Result
+from ibutsu_tasks.ibutsu.database.models import Import, Result
 from tests.factories import make_import
 from tests.sample_files import RESULT_IDS, RUN_ID, archive, result_json
 from tests.worker_system import import_message

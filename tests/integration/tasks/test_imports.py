@@ -9,11 +9,11 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import select
 
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
-from ibutsu_tasks.database.models import Import, Run
-from ibutsu_tasks.operations.imports import run_import
-from ibutsu_tasks.operations.imports.uploads import message_of, store_upload
-from ibutsu_tasks.operations.run_summary import complete
-from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
+from ibutsu_tasks.ibutsu.database.models import Import, Run
+from ibutsu_tasks.ibutsu.operations.imports import run_import
+from ibutsu_tasks.ibutsu.operations.imports.uploads import message_of, store_upload
+from ibutsu_tasks.ibutsu.operations.run_summary import complete
+from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_result, make_run
 from tests.sample_files import ARCHIVE, JUNIT, RESULT_IDS, RUN_ID
 

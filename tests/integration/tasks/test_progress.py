@@ -17,10 +17,10 @@ from sqlalchemy import select
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.job_updates import CHANNEL, JobUpdate, Listener, parse, publish
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app, create_broker_celery_app
-from ibutsu_tasks.database.models import Import
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, store_upload
-from ibutsu_tasks.tasks import progress
-from ibutsu_tasks.tasks.progress import ImportReporter
+from ibutsu_tasks.ibutsu.database.models import Import
+from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, store_upload
+from ibutsu_tasks.ibutsu.tasks import progress
+from ibutsu_tasks.ibutsu.tasks.progress import ImportReporter
 from tests.commands import role, services, until
 from tests.doors import dead_port, silence
 from tests.sample_files import JUNIT

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.celery_app import create_client_app
+from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
 from ibutsu_tasks.sending import messages
-from ibutsu_tasks.wire_names import UPDATE_RUN
 from tests.commands import role, services, until
 from tests.doors import forwarding
 from tests.factories import make_result, make_run
@@ -20,7 +20,7 @@ from tests.factories import make_result, make_run
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.database.models import Run
+    from ibutsu_tasks.ibutsu.database.models import Run
     from ibutsu_tasks.resources import Resources
     from ibutsu_tasks.settings import Settings
 

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.run_lock import LOCK_TTL_SECONDS
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
-from ibutsu_tasks.database.models import Result, Run
-from ibutsu_tasks.wire_names import UPDATE_RUN
+from ibutsu_tasks.ibutsu.database.models import Result, Run
+from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
 from tests.factories import make_result, make_run
 
 if TYPE_CHECKING:

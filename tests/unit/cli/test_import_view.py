@@ -15,7 +15,7 @@ from ibutsu_tasks.cli.imports.files import FileImport, result_of
 from ibutsu_tasks.cli.imports.session import check_project, parse_ids, parse_metadata
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.operations.imports.records import ImportOutcome
+from ibutsu_tasks.ibutsu.operations.imports.records import ImportOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from ibutsu_tasks.deployment.fleet import SIGN_OF_OURS, Fleet, Worker
 from ibutsu_tasks.deployment.limits import check_limits
 from ibutsu_tasks.deployment.probes import check_probes
 from ibutsu_tasks.deployment.workers import check_connected, check_online
-from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
 from ibutsu_tasks.settings import load_settings
-from ibutsu_tasks.wire_names import UPDATE_RUN
 
 OURS = {SIGN_OF_OURS: 20}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ibutsu_tasks.beat.state import Beat, BeatState, Runs, read_leader
 from ibutsu_tasks.doctor.checks import beat, broker, database, workers
-from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
 
 if TYPE_CHECKING:
     from ibutsu_tasks.doctor.report import Finding

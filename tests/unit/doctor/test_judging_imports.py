@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from ibutsu_tasks.doctor.checks.imports import PERIOD_MINUTES, judge
-from ibutsu_tasks.operations.imports.reconciliation import OpenImport
-from ibutsu_tasks.operations.imports.whereabouts import Whereabouts
-from ibutsu_tasks.schedule import SCHEDULE
-from ibutsu_tasks.wire_names import RECONCILE_IMPORTS
+from ibutsu_tasks.ibutsu.doctor.imports import PERIOD_MINUTES, judge
+from ibutsu_tasks.ibutsu.operations.imports.reconciliation import OpenImport
+from ibutsu_tasks.ibutsu.operations.imports.whereabouts import Whereabouts
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.wire_names import RECONCILE_IMPORTS
 
 NOW = datetime(2026, 11, 26, 12)  # noqa: DTZ001
 OLD = [

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ibutsu_tasks.doctor.checks import prunes
-from ibutsu_tasks.operations.prune.history import SILENCE_SECONDS, PruneRecord, PruneState
+from ibutsu_tasks.ibutsu.doctor import prunes
+from ibutsu_tasks.ibutsu.operations.prune.history import SILENCE_SECONDS, PruneRecord, PruneState
+from ibutsu_tasks.ibutsu.schedule import period_seconds
 
 NOW = datetime(2026, 11, 21, 12)  # noqa: DTZ001 - records hold naive UTC
 
@@ -70,4 +71,4 @@ def test_every_rule_is_scheduled_with_an_age() -> None:
     for rule in prunes.RETENTION_RULES:
         row = prunes.SCHEDULED[rule.task]
         assert row.args[0] * rule.days_per_unit >= rule.minimum_age_days
-        assert row.period_seconds in {24 * 3600, 7 * 24 * 3600}
+        assert period_seconds(row) in {24 * 3600, 7 * 24 * 3600}

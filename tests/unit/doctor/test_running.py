@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ibutsu_tasks.doctor import CHECKS, choose, database_faults, redis_faults, running
+from ibutsu_tasks.doctor import NEEDS, choose, database_faults, redis_faults, running
+from ibutsu_tasks.doctor import names as all_names
+from ibutsu_tasks.doctor.codes import code_of
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.doctor.running import Check, Round
 from ibutsu_tasks.errors import UsageError
@@ -21,7 +24,7 @@ SETTINGS = load_settings({"broker_url": "redis://:hidden-pass@nowhere/0"}, envir
 
 
 def check(run: Callable[[Settings], list[Finding]], *needs: str) -> Check:
-    return Check(run, needs)
+    return Check(run, "", needs)
 
 
 def answers(code: str) -> Callable[[Settings], list[Finding]]:
@@ -38,8 +41,12 @@ def breaks(_: Settings) -> list[Finding]:
 
 
 def codes(checks: dict[str, Check], **obstacles: Finding) -> dict[str, str]:
-    found = Round(SETTINGS, checks, obstacles).run()
+    found = Round(SETTINGS, coded(checks), obstacles).run()
     return {name: items[0].code for name, items in found.items()}
+
+
+def coded(checks: dict[str, Check]) -> dict[str, Check]:
+    return {name: replace(check, code=code_of(name, "")) for name, check in checks.items()}
 
 
 def test_a_check_that_hangs_is_given_up_and_the_others_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +76,7 @@ def test_limits_leave_room_for_the_process() -> None:
 
 
 def test_a_check_that_breaks_is_one_finding_without_secrets() -> None:
-    found = Round(SETTINGS, {"beat": check(breaks)}, {}).run()["beat"]
+    found = Round(SETTINGS, coded({"beat": check(breaks)}), {}).run()["beat"]
     assert [item.code for item in found] == ["IBT-T99"]
     assert "hidden-pass" not in str(found)
     assert "ZeroDivisionError" in found[0].seen
@@ -87,14 +94,14 @@ def test_an_obstacle_skips_the_check_and_its_dependants() -> None:
 
 
 def test_every_dependency_is_a_check_shown_before() -> None:
-    names = list(CHECKS)
-    for name, needs in CHECKS.items():
+    names = list(NEEDS)
+    for name, needs in NEEDS.items():
         for need in needs(SETTINGS):
             assert names.index(need) < names.index(name)
 
 
 def test_choosing_by_commas_and_repetition() -> None:
-    assert choose([]) == tuple(CHECKS)
+    assert choose([]) == all_names()
     assert choose(["broker, Database", "broker"]) == ("broker", "database")
 
 

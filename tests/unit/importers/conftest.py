@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from ibutsu_tasks.importers import IMPORTERS
-from ibutsu_tasks.importers.parsed import (
+from ibutsu_tasks.ibutsu.importers import IMPORTERS
+from ibutsu_tasks.ibutsu.importers.parsed import (
     ImportLimits,
     ParsedArtifact,
     ParsedResult,

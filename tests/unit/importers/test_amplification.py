@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers import IMPORTERS, detect_format
-from ibutsu_tasks.importers.findings import Findings
-from ibutsu_tasks.importers.json_documents import MAX_VALUES, BrokenDocumentError, json_object
-from ibutsu_tasks.importers.parsed import ImportLimits, Upload
-from ibutsu_tasks.importers.values import INDEXED_BYTES
+from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
+from ibutsu_tasks.ibutsu.importers.findings import Findings
+from ibutsu_tasks.ibutsu.importers.json_documents import MAX_VALUES, BrokenDocumentError, json_object
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, Upload
+from ibutsu_tasks.ibutsu.importers.values import INDEXED_BYTES
 from tests.unit.importers.conftest import IMPORT_ID, RUN_ID
 
 if TYPE_CHECKING:

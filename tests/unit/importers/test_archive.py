@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedResult, SpooledContent
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, ParsedResult, SpooledContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

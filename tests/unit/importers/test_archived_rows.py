@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.archive.pruned_rows import (
+from ibutsu_tasks.ibutsu.importers.archive.pruned_rows import (
     artifact_comment,
     json_column,
     number_column,
     result_member,
     run_member,
 )
-from ibutsu_tasks.importers.parsed import ArchivedRun, JsonText
-from ibutsu_tasks.importers.values import indexed
+from ibutsu_tasks.ibutsu.importers.parsed import ArchivedRun, JsonText
+from ibutsu_tasks.ibutsu.importers.values import indexed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

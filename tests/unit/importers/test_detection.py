@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers import detect_format
+from ibutsu_tasks.ibutsu.importers import detect_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable

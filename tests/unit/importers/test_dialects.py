@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ibutsu_tasks.importers.junit.dialects import DIALECTS, UNKNOWN, dialect_of
+from ibutsu_tasks.ibutsu.importers.junit.dialects import DIALECTS, UNKNOWN, dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

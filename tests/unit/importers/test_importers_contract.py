@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers import IMPORTERS, detect_format
-from ibutsu_tasks.importers.parsed import ParsedResult
+from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
+from ibutsu_tasks.ibutsu.importers.parsed import ParsedResult
 
 if TYPE_CHECKING:
     from uuid import UUID

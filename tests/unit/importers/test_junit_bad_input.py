@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers import IMPORTERS
-from ibutsu_tasks.importers.parsed import ImportLimits, SpooledContent, Upload
+from ibutsu_tasks.ibutsu.importers import IMPORTERS
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, SpooledContent, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable

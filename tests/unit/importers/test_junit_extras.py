@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibutsu_tasks.importers.junit.extras import MAX_EXTRA_CHARACTERS, MAX_EXTRAS, MAX_FACT_CHARACTERS
+from ibutsu_tasks.ibutsu.importers.junit.extras import MAX_EXTRA_CHARACTERS, MAX_EXTRAS, MAX_FACT_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

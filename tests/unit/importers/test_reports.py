@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers import detect_format
-from ibutsu_tasks.importers.linting import lint
-from ibutsu_tasks.importers.packed import zstd
-from ibutsu_tasks.importers.parsed import ImportLimits
+from ibutsu_tasks.ibutsu.importers import detect_format
+from ibutsu_tasks.ibutsu.importers.linting import lint
+from ibutsu_tasks.ibutsu.importers.packed import zstd
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ibutsu_tasks.importers.values import (
+from ibutsu_tasks.ibutsu.importers.values import (
     INDEXED_BYTES,
     column_text,
     count,

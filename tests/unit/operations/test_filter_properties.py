@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sqlalchemy import create_mock_engine, select
 
-from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.errors import InvalidFilterError
-from ibutsu_tasks.operations.query.filters import build_clause, build_clauses
+from ibutsu_tasks.ibutsu.database.models import Base
+from ibutsu_tasks.ibutsu.operations.query.filters import build_clause, build_clauses
 from tests.wild_filters import MARK, WildFilter, marked_texts, wild_filters, wild_texts
 
 if TYPE_CHECKING:

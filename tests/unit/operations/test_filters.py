@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import create_mock_engine
 
-from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.errors import InvalidFilterError
-from ibutsu_tasks.operations.query.filters import build_clause, build_clauses
+from ibutsu_tasks.ibutsu.database.models import Base
+from ibutsu_tasks.ibutsu.operations.query.filters import build_clause, build_clauses
 
 if TYPE_CHECKING:
     from sqlalchemy import Table

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibutsu_tasks.database.models import Base
 from ibutsu_tasks.errors import RefusedError, SettingsError, UsageError
-from ibutsu_tasks.operations.prune.due import DueRows, cutoff_at
-from ibutsu_tasks.operations.prune.run_prune import PruneSummary
-from ibutsu_tasks.retention import (
+from ibutsu_tasks.ibutsu.database.models import Base
+from ibutsu_tasks.ibutsu.operations.prune.due import DueRows, cutoff_at
+from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
+from ibutsu_tasks.ibutsu.retention import (
     MAX_AGE_DAYS,
     RETENTION_RULES,
     RULES_BY_NAME,
@@ -24,7 +24,7 @@ from ibutsu_tasks.retention import (
     parse_project_ages,
     task_argument,
 )
-from ibutsu_tasks.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
 from ibutsu_tasks.settings import load_settings
 from ibutsu_tasks.text.quoting import cut
 

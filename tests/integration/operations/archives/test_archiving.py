@@ -20,19 +20,19 @@ from hypothesis import strategies as st
 from sqlalchemy import JSON, func, select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.copying import copy_rows, table_of
-from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.importers.parsed import AnyNumber, ImportLimits, JsonText
-from ibutsu_tasks.operations.archives import archiver as archives_archiver
-from ibutsu_tasks.operations.archives import check, reader
-from ibutsu_tasks.operations.archives.archiver import Archiver, Archives
-from ibutsu_tasks.operations.imports.run_import import run_import
-from ibutsu_tasks.operations.prune import run_prune
-from ibutsu_tasks.operations.prune.batches import BatchTuner
-from ibutsu_tasks.operations.prune.watch import PruneMonitor
-from ibutsu_tasks.operations.run_summary import complete
-from ibutsu_tasks.retention import RULES_BY_NAME, RetentionRule
+from ibutsu_tasks.ibutsu.database.copying import copy_rows, table_of
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, Result, Run
+from ibutsu_tasks.ibutsu.importers.parsed import AnyNumber, ImportLimits, JsonText
+from ibutsu_tasks.ibutsu.operations.archives import archiver as archives_archiver
+from ibutsu_tasks.ibutsu.operations.archives import check, reader
+from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver, Archives
+from ibutsu_tasks.ibutsu.operations.imports.run_import import run_import
+from ibutsu_tasks.ibutsu.operations.prune import run_prune
+from ibutsu_tasks.ibutsu.operations.prune.batches import BatchTuner
+from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor
+from ibutsu_tasks.ibutsu.operations.run_summary import complete
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, opener, utc_now
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from ibutsu_tasks.operations.prune.watch import PruneProgress
+    from ibutsu_tasks.ibutsu.operations.prune.watch import PruneProgress
 
 FILES, RESULTS, RUNS = (RULES_BY_NAME[name] for name in ("files", "results", "runs"))
 OLD = utc_now() - timedelta(days=500)

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from ibutsu_tasks.database import copying
-from ibutsu_tasks.database.models import ImportFile
-from ibutsu_tasks.operations.imports.content import clear_content, open_content
+from ibutsu_tasks.ibutsu.database import copying
+from ibutsu_tasks.ibutsu.database.models import ImportFile
+from ibutsu_tasks.ibutsu.operations.imports.content import clear_content, open_content
 from tests.factories import make_import
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ibutsu_tasks.operations.imports.uploads import store_upload
+from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ from pathlib import Path
 from uuid import UUID
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
-from ibutsu_tasks.importers.parsed import ImportLimits
-from ibutsu_tasks.operations.imports.run_import import run_import
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
+from ibutsu_tasks.ibutsu.operations.imports.run_import import run_import
 
 with Session(create_engine(sys.argv[1])) as session, session.begin():
     results = run_import(session, UUID(sys.argv[2]), "junit", ImportLimits()).results

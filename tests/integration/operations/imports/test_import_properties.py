@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
-from ibutsu_tasks.importers.parsed import ImportLimits
-from ibutsu_tasks.importers.summary_counts import STATUS_BY_COUNT
-from ibutsu_tasks.operations.imports.records import start
-from ibutsu_tasks.operations.imports.run_import import run_import
-from ibutsu_tasks.operations.run_summary import complete, refresh
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, ImportFile, Result, Run
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
+from ibutsu_tasks.ibutsu.importers.summary_counts import STATUS_BY_COUNT
+from ibutsu_tasks.ibutsu.operations.imports.records import start
+from ibutsu_tasks.ibutsu.operations.imports.run_import import run_import
+from ibutsu_tasks.ibutsu.operations.run_summary import complete, refresh
 from tests.factories import make_import
 from tests.junit_trees import SUITES, TEXT, Suite, as_xml
 from tests.sample_files import RESULT_IDS, RUN_ID, archive, result_json

@@ -19,16 +19,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.database import engine as database_engine
-from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import BusyError, InvalidImportError, RefusedError
-from ibutsu_tasks.importers.indexed_values import INDEXED_DATA, INDEXED_IN
-from ibutsu_tasks.importers.parsed import ImportLimits, ParsedFile, ParsedResult, ParsedRun
-from ibutsu_tasks.operations.imports.columns import References, RowTarget
-from ibutsu_tasks.operations.imports.content import clear_content, open_content
-from ibutsu_tasks.operations.imports.records import find_locked, mark_failed, parse_import_id, start
-from ibutsu_tasks.operations.imports.rows import RowWriter, WriteLimits
-from ibutsu_tasks.operations.imports.run_import import ImportSummary, run_import
-from ibutsu_tasks.operations.run_summary import complete, refresh
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, ImportFile, Result, Run
+from ibutsu_tasks.ibutsu.importers.indexed_values import INDEXED_DATA, INDEXED_IN
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, ParsedFile, ParsedResult, ParsedRun
+from ibutsu_tasks.ibutsu.operations.imports.columns import References, RowTarget
+from ibutsu_tasks.ibutsu.operations.imports.content import clear_content, open_content
+from ibutsu_tasks.ibutsu.operations.imports.records import find_locked, mark_failed, parse_import_id, start
+from ibutsu_tasks.ibutsu.operations.imports.rows import RowWriter, WriteLimits
+from ibutsu_tasks.ibutsu.operations.imports.run_import import ImportSummary, run_import
+from ibutsu_tasks.ibutsu.operations.run_summary import complete, refresh
 from ibutsu_tasks.temporary_errors import is_temporary
 from tests.commands import until
 from tests.factories import make_import, make_project, make_result, make_run, utc_now

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select
 
-from ibutsu_tasks.database.models import Artifact, Run
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.linting import lint
-from ibutsu_tasks.importers.parsed import ImportLimits
-from ibutsu_tasks.importers.reading import MAX_CONTENT_BYTES
-from ibutsu_tasks.operations.imports.records import PARTIAL, mark_failed, start
-from ibutsu_tasks.operations.imports.run_import import run_import
+from ibutsu_tasks.ibutsu.database.models import Artifact, Run
+from ibutsu_tasks.ibutsu.importers.linting import lint
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
+from ibutsu_tasks.ibutsu.importers.reading import MAX_CONTENT_BYTES
+from ibutsu_tasks.ibutsu.operations.imports.records import PARTIAL, mark_failed, start
+from ibutsu_tasks.ibutsu.operations.imports.run_import import run_import
 from tests.factories import make_import, make_project
 from tests.sample_files import JUNIT, RESULT_IDS, RUN_ID, archive, result_json
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.importers.linting import Lint
+    from ibutsu_tasks.ibutsu.importers.linting import Lint
 
 ROOT = Path(__file__).parents[4]
 FOLDERS = ("tests/data/reports", "tests/data/junit", "examples/results")

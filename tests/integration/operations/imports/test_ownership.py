@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Project, Result, Run
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.archive.pruned_rows import artifact_comment, result_member, run_member
-from ibutsu_tasks.importers.parsed import ArchivedRun, ImportLimits
-from ibutsu_tasks.importers.values import derived_id
-from ibutsu_tasks.operations.imports.run_import import ImportSummary, run_import
-from ibutsu_tasks.operations.run_summary import complete
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, ImportFile, Project, Result, Run
+from ibutsu_tasks.ibutsu.importers.archive.pruned_rows import artifact_comment, result_member, run_member
+from ibutsu_tasks.ibutsu.importers.parsed import ArchivedRun, ImportLimits
+from ibutsu_tasks.ibutsu.importers.values import derived_id
+from ibutsu_tasks.ibutsu.operations.imports.run_import import ImportSummary, run_import
+from ibutsu_tasks.ibutsu.operations.run_summary import complete
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
 from tests.sample_files import ARCHIVE, JUNIT, RESULT_IDS, RUN_ID, archive, result_json
 

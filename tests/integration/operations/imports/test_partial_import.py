@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from ibutsu_tasks.database.models import Artifact, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers.parsed import ImportLimits
-from ibutsu_tasks.operations.imports.records import mark_failed, start
-from ibutsu_tasks.operations.imports.run_import import ImportSummary, run_import
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, ImportFile, Result, Run
+from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
+from ibutsu_tasks.ibutsu.operations.imports.records import mark_failed, start
+from ibutsu_tasks.ibutsu.operations.imports.run_import import ImportSummary, run_import
 from tests.factories import make_import
 from tests.sample_files import ARCHIVE, JUNIT, RUN_ID, archive, result_json
 

@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import REQUEUE_LOCK_KEY, redis_lists
-from ibutsu_tasks.database.models import Import, ImportFile
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.errors import BusyError
-from ibutsu_tasks.operations.imports import whereabouts
-from ibutsu_tasks.operations.imports.reconciliation import MAX_TIMES, Fate, Reconciler
-from ibutsu_tasks.operations.imports.uploads import StoredUpload, message_of
-from ibutsu_tasks.operations.imports.whereabouts import Broker
-from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
+from ibutsu_tasks.ibutsu.database.models import Import, ImportFile
+from ibutsu_tasks.ibutsu.operations.imports import whereabouts
+from ibutsu_tasks.ibutsu.operations.imports.reconciliation import MAX_TIMES, Fate, Reconciler
+from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, message_of
+from ibutsu_tasks.ibutsu.operations.imports.whereabouts import Broker
+from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_run, utc_now
 from tests.sample_files import ARCHIVE, JUNIT
 from tests.worker_system import import_message, message_text

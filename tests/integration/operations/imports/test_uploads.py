@@ -11,13 +11,13 @@ import pytest
 from kombu.utils.json import dumps
 from sqlalchemy import func, select
 
-from ibutsu_tasks.database.models import Import, ImportFile
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.importers import IMPORTERS
-from ibutsu_tasks.importers.reading import MAX_CONTENT_BYTES
-from ibutsu_tasks.operations.imports.records import read_outcomes
-from ibutsu_tasks.operations.imports.uploads import WIRE_NAMES, message_of, store_upload
-from ibutsu_tasks.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
+from ibutsu_tasks.ibutsu.database.models import Import, ImportFile
+from ibutsu_tasks.ibutsu.importers import IMPORTERS
+from ibutsu_tasks.ibutsu.importers.reading import MAX_CONTENT_BYTES
+from ibutsu_tasks.ibutsu.operations.imports.records import read_outcomes
+from ibutsu_tasks.ibutsu.operations.imports.uploads import WIRE_NAMES, message_of, store_upload
+from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_project, make_run
 
 if TYPE_CHECKING:

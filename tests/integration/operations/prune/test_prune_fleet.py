@@ -11,13 +11,18 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.errors import BusyError, DatabaseUnreachableError, RefusedError
-from ibutsu_tasks.operations.prune import batches, run_prune, watch
-from ibutsu_tasks.operations.prune import plan as prune_plan
-from ibutsu_tasks.operations.prune.batches import BatchTuner
-from ibutsu_tasks.operations.prune.watch import PRUNE_LOCK, PruneMonitor, PruneProgress, take_prune_lock
-from ibutsu_tasks.retention import RULES_BY_NAME, parse_project_ages
+from ibutsu_tasks.ibutsu.database.models import Artifact, Import, Result, Run
+from ibutsu_tasks.ibutsu.operations.prune import batches, run_prune, watch
+from ibutsu_tasks.ibutsu.operations.prune import plan as prune_plan
+from ibutsu_tasks.ibutsu.operations.prune.batches import BatchTuner
+from ibutsu_tasks.ibutsu.operations.prune.watch import (
+    PRUNE_LOCK,
+    PruneMonitor,
+    PruneProgress,
+    take_prune_lock,
+)
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, parse_project_ages
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.database.models import Artifact, ImportFile, Result
-from ibutsu_tasks.operations.prune import sweep as sweeping_module
-from ibutsu_tasks.operations.prune.due import DueRows
-from ibutsu_tasks.operations.prune.sweep import Sweep, SweepConflictError, Sweeper
-from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
+from ibutsu_tasks.ibutsu.database.models import Artifact, ImportFile, Result
+from ibutsu_tasks.ibutsu.operations.prune import sweep as sweeping_module
+from ibutsu_tasks.ibutsu.operations.prune.due import DueRows
+from ibutsu_tasks.ibutsu.operations.prune.sweep import Sweep, SweepConflictError, Sweeper
+from ibutsu_tasks.ibutsu.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.commands import until
 from tests.factories import make_import, make_result, make_run, utc_now
 from tests.old_results import due_results, make_old_result, prune
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from ibutsu_tasks.operations.prune.rows import RowKey, Rows
+    from ibutsu_tasks.ibutsu.operations.prune.rows import RowKey, Rows
 
 RESULTS, IMPORTS = RULES_BY_NAME["results"], RULES_BY_NAME["imports"]
 

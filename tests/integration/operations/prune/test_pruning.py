@@ -18,16 +18,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
-from ibutsu_tasks.database.models import Artifact, Base, Import, ImportFile, Result, Run
 from ibutsu_tasks.errors import RefusedError, TaskArgumentsError
-from ibutsu_tasks.operations.archives.archiver import Archiver
-from ibutsu_tasks.operations.prune import plan as prune_plan
-from ibutsu_tasks.operations.prune import run_prune
-from ibutsu_tasks.operations.prune.batches import BatchTuner
-from ibutsu_tasks.operations.prune.due import DueRows
-from ibutsu_tasks.operations.prune.sweep import Sweeper
-from ibutsu_tasks.operations.prune.watch import PruneMonitor, PruneProgress
-from ibutsu_tasks.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
+from ibutsu_tasks.ibutsu.database.models import Artifact, Base, Import, ImportFile, Result, Run
+from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver
+from ibutsu_tasks.ibutsu.operations.prune import plan as prune_plan
+from ibutsu_tasks.ibutsu.operations.prune import run_prune
+from ibutsu_tasks.ibutsu.operations.prune.batches import BatchTuner
+from ibutsu_tasks.ibutsu.operations.prune.due import DueRows
+from ibutsu_tasks.ibutsu.operations.prune.sweep import Sweeper
+from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor, PruneProgress
+from ibutsu_tasks.ibutsu.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
 from tests.factories import make_artifact, make_import, make_result, make_run, opener, utc_now
 
 if TYPE_CHECKING:

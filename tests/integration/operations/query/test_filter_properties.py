@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from ibutsu_tasks.errors import InvalidFilterError
-from ibutsu_tasks.operations.query import paging
-from ibutsu_tasks.operations.query.paging import PageLimits, PageRequest, fetch_page
+from ibutsu_tasks.ibutsu.operations.query import paging
+from ibutsu_tasks.ibutsu.operations.query.paging import PageLimits, PageRequest, fetch_page
 from tests.factories import make_result, make_run
 from tests.wild_filters import MARK, marked_texts, path_keys, wild_texts
 

@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import event, select, text
 
-from ibutsu_tasks.database.models import Base, Result
 from ibutsu_tasks.errors import InvalidFilterError, RefusedError
-from ibutsu_tasks.operations.query import paging
-from ibutsu_tasks.operations.query.filters import build_clauses
-from ibutsu_tasks.operations.query.paging import PageLimits, PageRequest, fetch_page
+from ibutsu_tasks.ibutsu.database.models import Base, Result
+from ibutsu_tasks.ibutsu.operations.query import paging
+from ibutsu_tasks.ibutsu.operations.query.filters import build_clauses
+from ibutsu_tasks.ibutsu.operations.query.paging import PageLimits, PageRequest, fetch_page
 from tests.factories import make_project, make_result, make_run
 
 if TYPE_CHECKING:

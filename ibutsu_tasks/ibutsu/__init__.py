@@ -1,0 +1,1 @@
+"""Ibutsu: its tasks, tables, imports and rules, declared as a task package like any other."""

@@ -1,0 +1,1 @@
+"""The tables that the Ibutsu API server owns, and rows in bulk."""

@@ -1,0 +1,110 @@
+"""A suite while it is open: what its cases inherit, what it states, and what its cases show of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ibutsu_tasks.ibutsu.importers.junit.extras import MAX_FACT_CHARACTERS
+from ibutsu_tasks.ibutsu.importers.junit.properties import SuiteProperties
+from ibutsu_tasks.ibutsu.importers.junit.stated import stated_counts
+from ibutsu_tasks.ibutsu.importers.statuses import RED, red_claim
+from ibutsu_tasks.ibutsu.importers.summary_counts import STATUS_BY_COUNT
+from ibutsu_tasks.ibutsu.importers.values import seconds
+
+if TYPE_CHECKING:
+    from ibutsu_tasks.ibutsu.importers.junit.case import Case
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many cases there are, and how many of them say each outcome; a case may say several."""
+
+    tests: int = 0
+    said: dict[str, int] = field(default_factory=dict)
+    """By status."""
+
+    def add(self, case: Case) -> None:
+        """Count a case that ended; what a suite says of itself is an outcome without a case."""
+        self.tests += not case.is_suite_level
+        if case.statuses is not None or case.words:
+            for status in {case.status(), *(case.statuses or ())}:
+                self.said[status] = self.said.get(status, 0) + 1
+
+    def include(self, inner: Tally) -> None:
+        """Count what an inner suite counted."""
+        self.tests += inner.tests
+        for status, number in inner.said.items():
+            self.said[status] = self.said.get(status, 0) + number
+
+    def shown(self) -> dict[str, int]:
+        """Give the counts by the keys of a run's summary."""
+        return {
+            "tests": self.tests,
+            **{key: self.said.get(status, 0) for key, status in STATUS_BY_COUNT.items()},
+        }
+
+
+@dataclass(slots=True)
+class Suite:
+    """An open suite."""
+
+    path: tuple[str, ...] = ()
+    name: str | None = None
+    file: str | None = None
+    properties: SuiteProperties = field(default_factory=SuiteProperties)
+    has_cases: bool = False
+    stated: dict[str, int] = field(default_factory=dict)
+    """The counts it states of itself, by the keys of a run's summary."""
+    stated_seconds: float = 0.0
+    red_claim: str | None = None
+    """The attribute by which it says that it ended red."""
+    tally: Tally = field(default_factory=Tally)
+    own: Case | None = None
+    """What happened to the suite itself, as far as it was read."""
+
+    def child(self, attributes: dict[str, str]) -> Suite:
+        """Make the suite that begins inside this one."""
+        name, file = (attributes.get(key, "")[:MAX_FACT_CHARACTERS] for key in ("name", "file"))
+        return Suite(
+            path=(*self.path, name) if name else self.path,
+            name=name or self.name,
+            file=file or self.file,
+            properties=SuiteProperties(self.properties.snapshot()),
+            stated=stated_counts(attributes),
+            stated_seconds=seconds(attributes.get("time")) or 0.0,
+            red_claim=red_claim(attributes),
+        )
+
+    @property
+    def repeated_characters(self) -> int:
+        """How much of the suite the row of each of its cases repeats."""
+        return self.properties.characters + sum(map(len, self.path)) + len(self.file or "")
+
+    def set_property(self, key: str, value: str) -> None:
+        """Set a property for the cases that begin from now on; given twice, it keeps both values."""
+        self.properties.set(key, both(self.properties.latest.get(key), value), len(value))
+
+    @property
+    def unshown_claim(self) -> str | None:
+        """Give the attribute by which it says that it ended red, when nothing in it did."""
+        return None if RED & self.tally.said.keys() else self.red_claim
+
+    def unshown_status(self) -> str | None:
+        """Give the worst status that the suite states more of than its cases show, if that is red."""
+        shown = self.tally.shown()
+        red = ("errors", "failures")
+        return next((STATUS_BY_COUNT[key] for key in red if self.stated.get(key, 0) > shown[key]), None)
+
+
+def both(before: Any, value: str) -> Any:
+    """Give the values of a property that is stated once more: a list, unless they are the same."""
+    if before is None or before == value:
+        return value
+    values = before if isinstance(before, list) else [before]
+    return values if value in values else [*values, value]
+
+
+def latest(value: Any) -> Any:
+    """Give the value of a property for a column: the last one of several."""
+    return value[-1] if isinstance(value, list) and value else value

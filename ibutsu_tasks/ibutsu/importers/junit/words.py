@@ -1,0 +1,62 @@
+"""How a test case ended in the words of its attributes, and where its elements say otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.statuses import (
+    RED,
+    STATUS_ATTRIBUTES,
+    counted_statuses,
+    red_claim,
+    stated_statuses,
+    status_of_phrase,
+)
+
+if TYPE_CHECKING:
+    from ibutsu_tasks.ibutsu.importers.junit.case import Case
+    from ibutsu_tasks.ibutsu.importers.junit.xml_stream import XmlStream
+    from ibutsu_tasks.ibutsu.importers.parsed import Content
+
+MOST_WORD_BYTES = 200
+
+UNKNOWN_OUTCOME = (
+    "which is no known outcome; the test case counts as passed unless something else says how it ended"
+)
+
+
+def take_words(case: Case, attributes: dict[str, str], stream: XmlStream) -> None:
+    """Put what the attributes say of the outcome into `case`; note a word that is not known."""
+    words = list(counted_statuses(attributes))
+    for name, word, status in stated_statuses(attributes):
+        if status is not None:
+            words.append((name, word, status))
+        else:
+            what = f'has {name}="{shown(word)}", {UNKNOWN_OUTCOME}; it is in data.attributes'
+            stream.note("word", what)
+    case.words = words or None
+
+
+def take_element(
+    case: Case, name: str, attributes: dict[str, str], text: Content | None, stream: XmlStream
+) -> None:
+    """Take a red word of an element that JUnit does not know: `<status>FAIL</status>` is as the attribute.
+
+    Elsewhere in its attributes, as in `<assertion result="failed"/>`, it is noted.
+    """
+    said = text.decode(errors="ignore") if isinstance(text, bytes) and len(text) <= MOST_WORD_BYTES else ""
+    word = attributes.get("value", said).strip()
+    if name.lower() in STATUS_ATTRIBUTES and (status := status_of_phrase(word)) in RED and status:
+        case.words = [*(case.words or ()), (name, word, status)]
+    elif case.statuses is None and (claim := red_claim(attributes)):
+        what = f"holds <{shown(name)}> with {shown(claim)}, which is not said of the test case itself"
+        stream.note("red element", f"{what}; it counts as passed unless something else says how it ended")
+
+
+def note_contradiction(case: Case, stream: XmlStream) -> None:
+    """Tell of a case that an attribute calls red and an element does not; elements go first."""
+    red = next((f'{name}="{word}"' for name, word, status in case.words or () if status in RED), None)
+    if red is not None and (status := case.status()) not in RED:
+        what = f"ends a test case with {shown(red)} whose elements say {status}, which was taken"
+        stream.note("contradiction", f"{what}; the other is in the result's data")

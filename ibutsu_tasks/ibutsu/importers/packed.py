@@ -1,0 +1,135 @@
+"""Files packed by gzip, bzip2, xz or zstd, told by their first bytes and read as what they hold."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import sys
+import zlib
+from typing import IO, TYPE_CHECKING, Any
+
+from ibutsu_tasks.errors import InvalidImportError
+from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.parsed import CHUNK_BYTES
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
+
+_FOLLOWED_BY_OTHERS = "Not a gzipped file"
+"""Begins the error about bytes behind the end of a gzip file, which are no part of it."""
+
+
+class _Gzip(gzip.GzipFile):
+    """A gzip file that ends where it ends, whatever follows, and gives what it has before it fails."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(fileobj=file, mode="rb")
+
+    def read1(self, size: int = -1) -> bytes:
+        try:
+            return super().read1(size)
+        except gzip.BadGzipFile as error:
+            if str(error).startswith(_FOLLOWED_BY_OTHERS):
+                return b""
+            raise
+
+    def read(self, size: int | None = -1) -> bytes:
+        pieces, left = [], sys.maxsize if size is None or size < 0 else size
+        while left and (piece := self.read1(min(left, CHUNK_BYTES))):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+_OPENERS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": _Gzip,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+    b"\x28\xb5\x2f\xfd": zstd.ZstdFile,
+}
+"""What opens a packed file, by its first bytes."""
+
+DAMAGE = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstd.ZstdError, ValueError, OSError)
+"""What damage of a packed file raises; an OSError with a number is one of the machine."""
+
+
+def opener_of(content: IO[bytes]) -> Callable[[Any], Any] | None:
+    """Give what opens a packed file as a file of what it holds, leaving the position at the start.
+
+    None for a file that is not packed.
+    """
+    content.seek(0)
+    head = content.read(max(map(len, _OPENERS)))
+    content.seek(0)
+    return next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+
+
+def unpacked(content: IO[bytes], filename: str, limits: ImportLimits) -> IO[bytes]:
+    """Give a file of what a packed one holds, or the file itself, both at position 0.
+
+    Reading raises `InvalidImportError` where it is damaged, or unpacks to more than a file may.
+    """
+    opener = opener_of(content)
+    return content if opener is None else _Unpacked(opener(content), filename, limits.unpacked_bytes)  # type: ignore[return-value]
+
+
+class _Unpacked:
+    """What a packed file holds, for as much as it may."""
+
+    def __init__(self, file: IO[bytes], filename: str, max_bytes: int) -> None:
+        self._file = file
+        self._filename = shown(filename)
+        self._max_bytes = max_bytes
+        self._damage: InvalidImportError | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give what there is before damage; asked for more, raise that."""
+        pieces, left = [], sys.maxsize if size < 0 else size
+        while left and (piece := self._piece(min(left, CHUNK_BYTES))):
+            pieces.append(piece)
+            left -= len(piece)
+        if self._damage is not None and not pieces:
+            raise self._damage
+        self._refuse_too_much()
+        return b"".join(pieces)
+
+    def _piece(self, size: int) -> bytes:
+        if self._damage is not None:
+            return b""
+        try:
+            return self._file.read1(size)  # type: ignore[attr-defined, no-any-return]
+        except EOFError:
+            what = "cut off"
+        except DAMAGE as error:
+            if getattr(error, "errno", None) is not None:
+                raise
+            what = "damaged"
+        self._damage = InvalidImportError(f"{self._filename} is {what} in its packed form.")
+        return b""
+
+    def _refuse_too_much(self) -> None:
+        if self._file.tell() > self._max_bytes:
+            raise InvalidImportError(
+                f"{self._filename} unpacks to more than {self._max_bytes:,} bytes, the limit "
+                "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES."
+            )
+
+    def seek(self, offset: int, /) -> int:
+        self._damage = None
+        return self._file.seek(offset)
+
+    def tell(self) -> int:
+        return self._file.tell()

@@ -1,0 +1,100 @@
+"""The words by which reports say how a test ended, and the one status that several of them come to."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ibutsu_tasks.ibutsu.importers.values import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+WORST_FIRST = ("error", "failed", "xpassed", "xfailed", "skipped", "passed")
+"""Of several statuses of one case the first of these counts."""
+
+STATUS_ATTRIBUTES = ("status", "result", "outcome", "state", "verdict")
+"""The attributes that say how a case or a suite ended."""
+
+RED = frozenset({"error", "failed"})
+
+_WORDS = {
+    "error": "error errored errors err exception crash crashed abort aborted broken timeout timedout"
+    " hookerror cleanuperror disconnected passedbutrunaborted cancelled canceled interrupted killed"
+    " terminated segfault",
+    "failed": "failed fail failure failing failures regression ambiguous unsuccessful unstable ko notok"
+    " false",
+    "xpassed": "xpassed xpass xpassing unexpectedpass unexpectedsuccess bxpass",
+    "xfailed": "xfailed xfail xfailure expectedfail expectedfailure bfail bxfail",
+    "skipped": "skipped skip skips ignored ignore disabled suppressed notrun notexecuted notrunnable"
+    " notset untested undefined unexecuted pending todo blocked deselected excluded inconclusive omitted"
+    " inactive assumptionfailure filtered",
+    "passed": "passed pass passing success successful succeeded ok run ran completed complete executed done"
+    " finished fixed bpass true",
+}
+_STATUS_OF_WORD = {word: status for status, words in _WORDS.items() for word in words.split()}
+_TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
+_FLAGS = {
+    **dict.fromkeys(("success", "successful", "succeeded", "passed", "pass", "ok"), (_FALSE, "failed")),
+    **dict.fromkeys(("failed", "fail", "failure"), (_TRUE, "failed")),
+    "error": (_TRUE, "error"),
+    "executed": (_FALSE, "skipped"),
+    "skipped": (_TRUE, "skipped"),
+    "ignored": (_TRUE, "skipped"),
+    "disabled": (_TRUE, "skipped"),
+}
+"""What attributes that are true or false say of a case: the words that say it, and the status."""
+_COUNTS = {"failures": "failed", "errors": "error"}
+"""What a count of more than none says, on a case."""
+_SAYING = frozenset(STATUS_ATTRIBUTES) | frozenset(_FLAGS)
+_BETWEEN_WORDS = re.compile(r"[\s_\-.]+")
+_WORD = re.compile(r"[A-Za-z][a-z]+|[A-Z]+")
+
+
+def status_of_word(word: str) -> str | None:
+    """Give the status that a word such as `Not Run`, `xfail` or `ERROR` means; None when it is unknown."""
+    return _STATUS_OF_WORD.get(_BETWEEN_WORDS.sub("", word).lower())
+
+
+def status_of_phrase(phrase: str) -> str | None:
+    """Give the status a value such as `FAILED: timeout` means: a longer one by its first word, if red."""
+    if status := status_of_word(phrase):
+        return status
+    first = _WORD.match(phrase.strip())
+    status = status_of_word(first[0]) if first else None
+    return status if status in RED else None
+
+
+def names_red(name: str) -> bool:
+    """Whether the name of an element, such as `setup-failure`, holds a word that means red."""
+    return any(status_of_word(word) in RED for word in _WORD.findall(name))
+
+
+def red_claim(attributes: Mapping[str, str]) -> str | None:
+    """Give the first attribute by which a suite says that it ended red, as `status="failed"`."""
+    claims = stated_statuses(attributes)
+    return next((f'{name}="{word}"' for name, word, status in claims if status in RED), None)
+
+
+def stated_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, str | None]]:
+    """Give name, word and status of each attribute that says how a case ended; None for unknown words."""
+    if _SAYING.isdisjoint(attributes):
+        return
+    for name in STATUS_ATTRIBUTES:
+        if word := attributes.get(name, "").strip():
+            yield name, word, status_of_phrase(word)
+    for name, (words, status) in _FLAGS.items():
+        if attributes.get(name, "").strip().lower() in words:
+            yield name, attributes[name], status
+
+
+def counted_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Give name, value and status of each attribute by which a case counts failures of its own."""
+    for name, status in _COUNTS.items():
+        if count(attributes.get(name)):
+            yield name, attributes[name], status
+
+
+def worst(statuses: Iterable[str]) -> str:
+    """Give the one status of a case; one that says nothing passed."""
+    return min(statuses, key=WORST_FIRST.index, default="passed")

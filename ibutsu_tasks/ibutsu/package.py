@@ -1,0 +1,57 @@
+"""Ibutsu as a task package, and the model of every other."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
+from ibutsu_tasks.ibutsu.settings import SETTINGS
+from ibutsu_tasks.ibutsu.wire_names import (
+    ADD_RESULT_START_TIME,
+    CLEAR_IMPORT_FILE_CONTENT,
+    OWN_QUEUE,
+    RECONCILE_IMPORTS,
+    RUN_ARCHIVE_IMPORT,
+    RUN_JUNIT_IMPORT,
+    UPDATE_RUN,
+)
+from ibutsu_tasks.packages import Canary, Check, Queue, Route, Subject, TaskPackage
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
+
+_ROOM = "ibutsu_tasks.ibutsu"
+
+PACKAGE = TaskPackage(
+    name="ibutsu",
+    tasks=(
+        f"{_ROOM}.tasks.imports",
+        f"{_ROOM}.tasks.reconciliation",
+        f"{_ROOM}.tasks.revocations",
+        f"{_ROOM}.tasks.runs",
+        f"{_ROOM}.tasks.query",
+        f"{_ROOM}.tasks.db",
+    ),
+    signatures=f"{_ROOM}.signatures:STUBS",
+    # An unmodified API server publishes to the first and to no other.
+    queues=(Queue(DEFAULT_QUEUE, always=True), Queue(OWN_QUEUE, always=True)),
+    routes=(Route(RECONCILE_IMPORTS, OWN_QUEUE),),
+    schedule=SCHEDULE,
+    subjects=(
+        Subject("import_id", (RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT), field="id"),
+        Subject("import_id", (CLEAR_IMPORT_FILE_CONTENT,)),
+        Subject("run_id", (UPDATE_RUN, ADD_RESULT_START_TIME)),
+    ),
+    settings=SETTINGS,
+    checks=(
+        Check("prunes", "IBT-P", f"{_ROOM}.doctor.prunes:check_prunes", ("broker", "database")),
+        Check("imports", "IBT-I", f"{_ROOM}.doctor.imports:check_imports", ("broker", "database")),
+    ),
+    canary=Canary(UPDATE_RUN, lambda: (str(uuid4()),)),
+    tables=f"{_ROOM}.database.models:METADATA",
+    create_tables=f"{_ROOM}.database.models:create_tables",
+    migrate="Run the migrations of the Ibutsu API server on it.",
+    schema=f"{_ROOM}.doctor.indexes:judge_indexes",
+    sent_at=f"{_ROOM}.operations.imports.uploads:sent_at",
+    reopen=f"{_ROOM}.operations.imports.content:reopen_message",
+    broker_metrics=f"{_ROOM}.metrics:of_broker",
+    database_metrics=f"{_ROOM}.metrics:of_database",
+)

@@ -1,0 +1,31 @@
+"""Task packages: what one declares, and which are loaded."""
+
+from ibutsu_tasks.packages.declaration import (
+    Canary,
+    Check,
+    Missed,
+    Queue,
+    Route,
+    ScheduleRow,
+    Setting,
+    Subject,
+    TaskPackage,
+)
+from ibutsu_tasks.packages.loading import Packages, broker_priority, choose, loaded, resolve
+
+__all__ = [
+    "Canary",
+    "Check",
+    "Missed",
+    "Packages",
+    "Queue",
+    "Route",
+    "ScheduleRow",
+    "Setting",
+    "Subject",
+    "TaskPackage",
+    "broker_priority",
+    "choose",
+    "loaded",
+    "resolve",
+]

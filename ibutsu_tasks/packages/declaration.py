@@ -1,0 +1,180 @@
+"""What a task package declares: one object of names and values, which is read without loading its code.
+
+Where it says `module:name`, the module is imported when the name is first needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+HIGHEST_PRIORITY = 9
+
+
+def _check_priority(name: str, priority: int | None) -> None:
+    if priority is not None and not 0 <= priority <= HIGHEST_PRIORITY:
+        raise ValueError(f"{name} has the priority {priority}, which is not from 0 to {HIGHEST_PRIORITY}")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a setting is: where it is read from, what it means, how it is checked.
+
+    It is known by the first of `variables`. `parse` takes the text given and raises ValueError with the end
+    of a sentence (`must be …`), as those of `ibutsu_tasks.settings.values` do.
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    help: str
+    default: Any = None
+    parse: Callable[[str], Any] = str
+    unit: str = ""
+    secret: bool = False
+    default_text: str = ""
+    """How the default is shown where it does not speak for itself."""
+    flags: tuple[str, ...] = ()
+    """The spellings of the command-line option that sets it, where there is one."""
+    group: str = ""
+    """What several settings describe together, so that all are taken from one source; empty for most."""
+    is_port: bool = False
+    """Whether Kubernetes may put something of its own into the variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue. A worker that names no queues consumes all; `always`, whatever queues it names."""
+
+    name: str
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where messages go: `tasks` is a task's full name, or a pattern with `*`; the first that fits counts.
+
+    `priority` is 0 to 9, and 9 is first, whatever the broker's own order is; None says nothing of it, and
+    Redis' consumers take such messages first.
+    """
+
+    tasks: str
+    queue: str
+    priority: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a priority that is none."""
+        _check_priority(self.tasks, self.priority)
+
+
+class Missed(StrEnum):
+    """What becomes of runs that were missed while no beat led, or the broker was away."""
+
+    ONCE = "once"
+    """One run makes up for all of them."""
+    SKIP = "skip"
+    """They are left out; the next one comes when it is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """One periodic task; times are UTC.
+
+    `when` is a crontab (minute, hour, day of the month, month, day of the week), or a number of seconds.
+    The queue, and the priority unless it stands here, are those of the task's route.
+    """
+
+    name: str
+    when: str | float
+    task: str
+    args: tuple[Any, ...] = ()
+    missed: Missed = Missed.ONCE
+    priority: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a priority that is none."""
+        _check_priority(self.name, self.priority)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check of `doctor`: `run` is `module:name` of a function from settings to a list of findings.
+
+    Codes of its findings begin with `code`: `SHOP-R`. It is left out while a check that it `needs` (`broker`,
+    `database`) has found its service down.
+    """
+
+    name: str
+    code: str
+    run: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What messages of some tasks are about, one row of a table each, such as an import.
+
+    `key` names it in logs and traces (`import_id`). The id is the task's first argument, or the value that
+    an object there has as `field`.
+    """
+
+    key: str
+    tasks: tuple[str, ...]
+    field: str | None = None
+
+    def id_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+        """Give the id in a call's arguments, None where there is none."""
+        found = next(iter((*args, *kwargs.values())), None)
+        if self.field is not None:
+            found = found.get(self.field) if isinstance(found, dict) else None
+        return found if isinstance(found, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A task that changes nothing and proves, by coming back, that a worker of the package does its work.
+
+    `args` gives its arguments, new ones each time.
+    """
+
+    task: str
+    args: Callable[[], tuple[Any, ...]] = tuple
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskPackage:
+    """Everything one package brings.
+
+    `tasks` are the modules whose import registers its tasks; `signatures` is the name of a mapping from a
+    task's name to an empty function with its parameters, without which the modules themselves are asked.
+    `tables` names SQLAlchemy's `MetaData`; `migrate` is a sentence that says how the tables are altered,
+    where somebody does so.
+
+    The others name functions: `create_tables` (engine → number) makes the tables where not just the missing
+    ones are to be made. `schema` (connection → findings) adds to what `doctor` says of the tables. `sent_at`
+    (task, args → seconds since 1970, or None) knows when a message was sent that does not say so. `reopen`
+    (resources, task, id → obstacle, or None) prepares a message that was set aside for being sent again.
+    `broker_metrics` (Redis client) and `database_metrics` (session, settings) give metrics of Prometheus.
+    """
+
+    name: str
+    tasks: tuple[str, ...] = ()
+    signatures: str | None = None
+    queues: tuple[Queue, ...] = ()
+    routes: tuple[Route, ...] = ()
+    schedule: tuple[ScheduleRow, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    checks: tuple[Check, ...] = ()
+    canary: Canary | None = None
+    tables: str | None = None
+    create_tables: str | None = None
+    migrate: str | None = None
+    schema: str | None = None
+    sent_at: str | None = None
+    reopen: str | None = None
+    broker_metrics: str | None = None
+    database_metrics: str | None = None

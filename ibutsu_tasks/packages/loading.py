@@ -1,0 +1,208 @@
+"""Which task packages this process has: Ibutsu's own, those installed, and those that a setting names.
+
+A package is installed when its distribution has an entry point in the group `ibutsu_tasks.packages`. One that
+cannot be used is left out, and `problems` says why: who starts a role tells of it, or refuses.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ibutsu_tasks.packages.declaration import HIGHEST_PRIORITY, TaskPackage
+from ibutsu_tasks.text.quoting import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ibutsu_tasks.packages.declaration import Check, Route, ScheduleRow, Setting, Subject
+
+GROUP = "ibutsu_tasks.packages"
+
+OWN = "ibutsu_tasks.ibutsu.package"
+"""Ibutsu's own, which needs no entry point."""
+
+ATTRIBUTE = "PACKAGE"
+"""The name of the object in a module that is named without one."""
+
+
+class Source(NamedTuple):
+    """Where a package is declared, and who says so."""
+
+    place: str
+    """`module` or `module:name`."""
+    said_by: str
+
+
+@dataclass(frozen=True)
+class Packages:
+    """The packages of this process, and what they bring together."""
+
+    sources: Mapping[str, Source]
+    """By name, in the order in which they were found."""
+    packages: tuple[TaskPackage, ...]
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """By the place of a package that is left out, the sentence that says why."""
+
+    @cached_property
+    def queues(self) -> tuple[str, ...]:
+        """The names of all queues."""
+        return tuple(dict.fromkeys(queue.name for one in self.packages for queue in one.queues))
+
+    @cached_property
+    def always_consumed(self) -> tuple[str, ...]:
+        """The names of those that every worker consumes."""
+        queues = (queue for one in self.packages for queue in one.queues)
+        return tuple(dict.fromkeys(queue.name for queue in queues if queue.always))
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """All routes in the order in which they are tried."""
+        return tuple(route for one in self.packages for route in one.routes)
+
+    @cached_property
+    def schedule(self) -> tuple[ScheduleRow, ...]:
+        """What beat sends."""
+        return tuple(row for one in self.packages for row in one.schedule)
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """The rows of their settings."""
+        return tuple(row for one in self.packages for row in one.settings)
+
+    @cached_property
+    def checks(self) -> dict[str, Check]:
+        """The checks of `doctor` by name."""
+        return {check.name: check for one in self.packages for check in one.checks}
+
+    @cached_property
+    def subjects(self) -> dict[str, Subject]:
+        """What a message is about, by the full name of its task."""
+        subjects = (subject for one in self.packages for subject in one.subjects)
+        return {task: subject for subject in subjects for task in subject.tasks}
+
+    def owner_of(self, module: str) -> str | None:
+        """Name the package that a task's module belongs to."""
+        return next((one.name for one in self.packages if module in one.tasks), None)
+
+    def each(self, part: str) -> Iterator[tuple[TaskPackage, Any]]:
+        """Give the packages that name an object for `part`, with the object. Raises what imports raise."""
+        for one in self.packages:
+            if named := getattr(one, part):
+                yield one, resolve(named)
+
+    def import_tasks(self) -> dict[str, str]:
+        """Import the modules of all tasks; give, by module, the sentence that says why one cannot be."""
+        problems = {}
+        for package in self.packages:
+            for module in package.tasks:
+                try:
+                    importlib.import_module(module)
+                except Exception as error:  # noqa: BLE001 - whatever a module does when it is imported
+                    problems[module] = f"{module} of the package {package.name} {_why(error)}"
+        return problems
+
+
+def route_of(routes: Iterable[Route], task: str) -> Route | None:
+    """Give the first route whose pattern fits the full name of a task."""
+    return next((route for route in routes if fnmatch.fnmatchcase(task, route.tasks)), None)
+
+
+def broker_priority(priority: int | None) -> int | None:
+    """Give the number that Redis' transport takes for a priority: there, 0 is first."""
+    return None if priority is None else HIGHEST_PRIORITY - priority
+
+
+def resolve(named: str) -> Any:
+    """Import what `module:name` names. Raises what that import raises, and AttributeError."""
+    module, _, name = named.partition(":")
+    return getattr(importlib.import_module(module), name or ATTRIBUTE)
+
+
+def load(sources: Iterable[Source], without: Sequence[str] = ()) -> Packages:
+    """Load the packages of these sources but those in `without`; of two that collide the first stays."""
+    found: dict[str, Source] = {}
+    packages: list[TaskPackage] = []
+    problems: dict[str, str] = {}
+    for source in dict.fromkeys(sources):
+        try:
+            package = resolve(source.place)
+        except Exception as error:  # noqa: BLE001 - whatever a package does when it is imported
+            problems[source.place] = f"{_named(source)} {_why(error)}"
+            continue
+        if not isinstance(package, TaskPackage):
+            problems[source.place] = f"{_named(source)} is no TaskPackage but {type(package).__name__}."
+        elif package.name in without or package in packages:
+            continue
+        elif problem := _problem_of(package, packages):
+            problems[source.place] = f"{_named(source)} {problem}."
+        else:
+            found[package.name] = source
+            packages.append(package)
+    return Packages(found, tuple(packages), problems)
+
+
+def _why(error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    return f"cannot be imported: {type(error).__name__}{f': {cut(reason, 200)}' if reason else ''}."
+
+
+def _named(source: Source) -> str:
+    return f"{source.place} ({source.said_by})"
+
+
+def _names_of(package: TaskPackage) -> Iterator[tuple[str, str]]:
+    """Give every name of which there may be one alone, with what it is."""
+    yield "package", package.name
+    yield from (("schedule entry", row.name) for row in package.schedule)
+    yield from (("check", check.name) for check in package.checks)
+    yield from (("setting", row.name) for row in package.settings)
+    yield from (("variable", variable) for row in package.settings for variable in row.variables)
+    yield from (("task module", module) for module in package.tasks)
+
+
+def _problem_of(package: TaskPackage, others: Iterable[TaskPackage]) -> str:
+    own = list(_names_of(package))
+    for other in others:
+        theirs = set(_names_of(other))
+        if same := [f"{what} {name}" for what, name in own if (what, name) in theirs]:
+            return f"collides with the package {other.name}: both have the {same[0]}"
+    return ""
+
+
+def _installed() -> Iterator[Source]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes longer than all the rest
+
+    for point in entry_points(group=GROUP):
+        owner = f"installed with {point.dist.name} {point.dist.version}" if point.dist else "installed"
+        yield Source(point.value, owner)
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What was chosen for this process; packages are like modules: a process has one set of them."""
+
+    modules: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    loaded: Packages | None = None
+
+
+_choice = _Choice()
+
+
+def choose(modules: tuple[str, ...], without: tuple[str, ...]) -> None:
+    """Say which modules declare packages beside those that are installed, and which packages are left out."""
+    if (modules, without) != (_choice.modules, _choice.without):
+        _choice.modules, _choice.without, _choice.loaded = modules, without, None
+
+
+def loaded() -> Packages:
+    """Give the packages of this process; they are loaded when they are first asked for."""
+    if _choice.loaded is None:
+        named = (Source(module, "named in IBUTSU_TASKS_PACKAGES") for module in _choice.modules)
+        sources = (Source(OWN, "built in"), *_installed(), *named)
+        _choice.loaded = load(sources, _choice.without)
+    return _choice.loaded

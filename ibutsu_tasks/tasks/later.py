@@ -1,0 +1,74 @@
+"""What the worker's own process could not do, broker or database being away: done when it can be."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from ibutsu_tasks.resources import Resources
+from ibutsu_tasks.tasks.base import DatabaseCelery
+from ibutsu_tasks.temporary_errors import is_temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ibutsu_tasks.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 5.0
+GOODBYE_SECONDS = 2.0
+
+later: deque[Callable[[], object]] = deque()
+"""What is to be done once, in this order."""
+
+rounds: list[Callable[[Resources], object]] = []
+"""What is done in each round, such as writing down what any worker has kept in Redis."""
+
+
+class Writer(threading.Thread):
+    """Does it, in the worker's own process, on connections of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="later", daemon=True)
+        self._resources = Resources(settings, "worker")
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Look again and again until `stop`; what fails is tried again."""
+        while not self._over.wait(PAUSE_SECONDS):
+            try:
+                for one in rounds:
+                    one(self._resources)
+                while later:
+                    later[0]()
+                    later.popleft()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next round may do better
+                if not is_temporary(error):
+                    logger.warning("what was kept could not be written: %s", error)
+        self._resources.close()
+
+    def stop(self) -> None:
+        """End the thread, unless a service keeps it waiting."""
+        self._over.set()
+        self.join(GOODBYE_SECONDS)
+
+
+_writers: list[Writer] = []
+
+
+@signals.worker_ready.connect(dispatch_uid="ibutsu-tasks-later")
+def _start(sender: Any, **_: Any) -> None:
+    if isinstance(sender.app, DatabaseCelery) and not _writers:
+        _writers.append(Writer(sender.app.resources.settings))
+        _writers[0].start()
+
+
+@signals.worker_shutdown.connect(dispatch_uid="ibutsu-tasks-later")
+def _stop(**_: Any) -> None:
+    while _writers:
+        _writers.pop().stop()
