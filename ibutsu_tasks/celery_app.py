@@ -27,6 +27,7 @@ from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.settings import Settings, load_settings
 from ibutsu_tasks.settings.scratch import use_scratch
 from ibutsu_tasks.tasks.base import DatabaseCelery, DatabaseTask
+from ibutsu_tasks.tasks.endings import tell_tasks
 from ibutsu_tasks.traces import trace_if_asked
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
@@ -156,6 +157,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         app = create_celery_app(WORKER_NAME, settings)
         app.steps["consumer"].update(WORKER_STEPS)
         app.events.dispatcher_cls = "ibutsu_tasks.delivery.events:Dispatcher"
+        tell_tasks()
         worker_health.install(app)
         trace_if_asked(settings.mask, has_database=True)
         return app

@@ -1,4 +1,4 @@
-"""Progress of running imports on the Redis channel `job_updates`: publishing it, and listening to it.
+"""Progress of running tasks on the Redis channel `job_updates`: publishing it, and listening to it.
 
 Whoever misses an update misses nothing: the rows of `imports` say how an import ended.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from redis import Redis
 
@@ -36,9 +36,9 @@ class JobUpdate:
     """Node name of the worker, such as `celery@host`; empty when its process was killed."""
 
 
-def publish(client: Redis, update: JobUpdate) -> None:
-    """Publish an update. Raises what the client raises."""
-    client.publish(CHANNEL, json.dumps(asdict(update)))
+def publish(client: Redis, update: Mapping[str, Any]) -> None:
+    """Publish an update: of an import the fields of `JobUpdate`. Raises what the client raises."""
+    client.publish(CHANNEL, json.dumps(update))
 
 
 def parse(data: object) -> JobUpdate | None:

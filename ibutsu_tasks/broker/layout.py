@@ -107,6 +107,10 @@ LOSSES_PREFIX = "ibutsu-tasks:losses:"
 """Before a task and the id of what it is about: a hash with the number of processes that were lost over it in
 a row (`losses`), and the times of the first and the last; expires a week after that."""
 
+ONCE_PREFIX = "ibutsu-tasks:once:"
+"""Before a task and the key of a piece of work: a string, JSON with the `task_id` of the message that has it,
+and its `result` once it succeeded; expires."""
+
 UNWRITTEN = "ibutsu-tasks:unwritten"
 """Hash of import id to the sentence of its failure, which the database, being away, did not take."""
 

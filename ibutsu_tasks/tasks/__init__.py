@@ -1,5 +1,6 @@
 """What tasks are made of: a session, follow-up messages after its commit, and trying again."""
 
 from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
+from ibutsu_tasks.tasks.policy import Policy
 
-__all__ = ["DatabaseTask", "FollowUps"]
+__all__ = ["DatabaseTask", "FollowUps", "Policy"]

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery, Task, current_app, signals
+from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
 
 from ibutsu_tasks.delivery.dead.content import about_call
-from ibutsu_tasks.errors import IbutsuTasksError
+from ibutsu_tasks.errors import IbutsuTasksError, SettingsError
 from ibutsu_tasks.logs.lines import RunningTask, current_task
+from ibutsu_tasks.packages import loaded
+from ibutsu_tasks.tasks.once import run_once
 from ibutsu_tasks.tasks.outages import DATABASE, outages
-from ibutsu_tasks.tasks.retries import try_again
+from ibutsu_tasks.tasks.policy import Policy
+from ibutsu_tasks.tasks.progress import Reporter
+from ibutsu_tasks.tasks.retries import FAILURES_HEADER, count_in, send_again, try_again
 from ibutsu_tasks.temporary_errors import is_temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -29,6 +35,18 @@ class DatabaseCelery(Celery):
     def __init__(self, *args: Any, resources: Resources, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.resources = resources
+
+    def _task_from_fun(self, fun: Any, name: str | None = None, **options: Any) -> Any:  # type: ignore[override]
+        """Register a task. Raises SettingsError when another package has one of the same name."""
+        name = name or self.gen_task_name(fun.__name__, fun.__module__)
+        known = cast("Any", self)._tasks.get(name)  # noqa: SLF001 - `tasks` would register them all first
+        owners = [known and loaded().owner_of(known.__module__), loaded().owner_of(fun.__module__)]
+        if None not in owners and owners[0] != owners[1]:
+            raise SettingsError(
+                f"The task packages {owners[0]} and {owners[1]} both have the task {name}.",
+                "Rename one, or leave a package out with IBUTSU_TASKS_WITHOUT_PACKAGES.",
+            )
+        return super()._task_from_fun(fun, name, **options)
 
 
 @dataclass(slots=True)
@@ -52,14 +70,57 @@ class DatabaseTask(Task[Any, Any]):
     # What was foreseen has its sentence: one line in the log, no traceback.
     throws = (IbutsuTasksError,)
 
+    policy = Policy()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give Celery the time limits of the policy."""
+        super().__init_subclass__(**kwargs)
+        if "policy" in cls.__dict__:
+            # The stubs know whole seconds alone.
+            cls.soft_time_limit = cast("int | None", cls.policy.soft_time_limit_seconds)
+            cls.time_limit = cast("int | None", cls.policy.time_limit_seconds)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; send it again for later when a second try may cure what went wrong."""
-        try:
+        if self.request.is_eager or self.request.called_directly:
             return self.run(*args, **kwargs)
+        try:
+            return self._run_once(args, kwargs)
         except Exception as error:
-            if self.request.is_eager or self.request.called_directly or not is_temporary(error):
-                raise
-            try_again(self, error)
+            if is_temporary(error):
+                try_again(self, error)
+            self._retry(error)
+            raise
+
+    def _run_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.policy.key is None:
+            return self.run(*args, **kwargs)
+        name = f"{self.name}:{self.policy.key(*args, **kwargs)}"
+        run = partial(self.run, *args, **kwargs)
+        return run_once(self.resources.redis, name, str(self.request.id), run, self.policy.key_seconds)
+
+    def _retry(self, error: Exception) -> None:
+        policy, failures = self.policy, count_in(self, FAILURES_HEADER) + 1
+        # What Celery itself raises in a task (Retry, Reject, Ignore) decides already.
+        if failures > policy.retries or isinstance(error, TaskPredicate | SoftTimeLimitExceeded):
+            return
+        if isinstance(error, policy.retry_on):
+            send_again(self, error, policy.pause_after(failures), {FAILURES_HEADER: failures})
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how far the running task is: in its state, and on the channel `job_updates`."""
+        request: Any = self.request
+        if not hasattr(request, "reporter"):
+            about = about_call(self.name, request.args, request.kwargs)
+            request.reporter = Reporter(self, request.id, {"task": self.name, **about})
+        request.reporter(done, total)
+
+    def gave_up(self, session: Session, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str) -> None:
+        """Write down, in a transaction of the worker's own process, that a message will not be carried out.
+
+        Called when a time limit or the loss of too many processes ended the task, or when it was revoked:
+        what the task itself could not write. Tasks with rows that wait for it override this.
+        """
 
     @property
     def resources(self) -> Resources:

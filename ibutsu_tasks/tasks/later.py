@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS = 5.0
 GOODBYE_SECONDS = 2.0
 
-later: deque[Callable[[], object]] = deque()
+later: deque[Callable[[Resources], object]] = deque()
 """What is to be done once, in this order."""
 
 rounds: list[Callable[[Resources], object]] = []
@@ -41,16 +41,21 @@ class Writer(threading.Thread):
     def run(self) -> None:
         """Look again and again until `stop`; what fails is tried again."""
         while not self._over.wait(PAUSE_SECONDS):
-            try:
-                for one in rounds:
-                    one(self._resources)
-                while later:
-                    later[0]()
-                    later.popleft()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next round may do better
-                if not is_temporary(error):
-                    logger.warning("what was kept could not be written: %s", error)
+            for one in rounds:
+                self._try(one)
+            while later and self._try(later[0]):
+                later.popleft()
         self._resources.close()
+
+    def _try(self, action: Callable[[Resources], object]) -> bool:
+        """Do it; say whether it is over, which what a second try may cure is not."""
+        try:
+            action(self._resources)
+        except Exception as error:
+            if is_temporary(error):
+                return False
+            logger.exception("what was kept could not be written")
+        return True
 
     def stop(self) -> None:
         """End the thread, unless a service keeps it waiting."""

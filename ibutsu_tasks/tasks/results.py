@@ -35,7 +35,7 @@ class Backend(RedisBackend):
                 raise
             outages.note(RESULTS, error)
             if is_end:
-                later.append(store)
+                later.append(lambda _: store())
         else:
             outages.end(RESULTS)
         return result

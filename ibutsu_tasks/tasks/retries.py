@@ -14,7 +14,7 @@ from ibutsu_tasks.tasks.shutdown import wait_in_task
 from ibutsu_tasks.temporary_errors import is_temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from celery import Task
 
@@ -26,6 +26,9 @@ MAX_WAIT_SECONDS = 15.0
 
 TRIES_HEADER = "ibutsu_tasks_tries"
 """How often a message was sent again after a temporary error."""
+
+FAILURES_HEADER = "ibutsu_tasks_failures"
+"""How often it was after another error, which the policy of its task counts."""
 
 
 def pause_seconds(tries: int, longest_seconds: float = MAX_PAUSE_SECONDS) -> float:
@@ -40,14 +43,24 @@ def try_again(task: Task[Any, Any], error: Exception) -> NoReturn:
     """
     if service := service_of(error):
         outages.note(service, error)
-    headers = dict(task.request.headers or {})
-    tries = int(headers.get(TRIES_HEADER, 0))
-    countdown_seconds = pause_seconds(tries)
+    tries = count_in(task, TRIES_HEADER)
+    send_again(task, error, pause_seconds(tries), {TRIES_HEADER: tries + 1})
+
+
+def count_in(task: Task[Any, Any], header: str) -> int:
+    """Give the number that a header of the running message has, 0 without."""
+    return int((task.request.headers or {}).get(header, 0))
+
+
+def send_again(
+    task: Task[Any, Any], error: Exception, countdown_seconds: float, counts: Mapping[str, int]
+) -> NoReturn:
+    """Send the message of a running task again, with `counts` in its headers. Raises as `try_again`."""
     again = task.signature_from_request(
         task.request,
         countdown=countdown_seconds,
         retries=task.request.retries,
-        headers=headers | {TRIES_HEADER: tries + 1, PAUSE_HEADER: countdown_seconds},
+        headers={**(task.request.headers or {}), **counts, PAUSE_HEADER: countdown_seconds},
     )
     do_patiently(again.apply_async, BROKER)
     raise Retry(exc=error, when=countdown_seconds) from error  # type: ignore[arg-type]  # Real stands for float

@@ -55,6 +55,7 @@ ATTRIBUTES = {
     "celery.bootsteps": "RUN CLOSE TERMINATE StartStopStep",
     "celery.concurrency.solo": "TaskPool",
     "billiard.pool": "GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT",
+    "celery.app.base:Celery": "_task_from_fun gen_task_name",
     "celery.app.backends": "BACKEND_ALIASES by_url",
     "celery.app.trace": "LOG_RETRY LOG_RECEIVED",
     "celery.backends.redis:RedisBackend": "store_result on_connection_error get_key_for_task encode",
@@ -95,6 +96,7 @@ SPOKEN = {
     "celery.beat:Service.start": ["self.scheduler.tick()"],
     "celery.bin.worker:worker.callback": ["ctx.obj.app", "ctx.obj.no_color", "ctx.obj.quiet"],
     "flower.command": ["ctx.parent.command.params", "ctx.obj.app"],
+    "celery.app.base:Celery._task_from_fun": ["self._tasks"],
     "flower.events": ["EventReceiver("],
     "billiard.process": [f"'{MAIN_PROCESS}'"],
 }

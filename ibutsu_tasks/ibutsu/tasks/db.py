@@ -19,7 +19,6 @@ from ibutsu_tasks.ibutsu.operations.prune.history import PruneHistory, Recording
 from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor, PruneProgress
 from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
 from ibutsu_tasks.ibutsu.settings import RETENTION
-from ibutsu_tasks.ibutsu.tasks.progress import store
 from ibutsu_tasks.ibutsu.wire_names import (
     CLEAR_IMPORT_FILE_CONTENT,
     PRUNE_OLD_FILES,
@@ -29,6 +28,7 @@ from ibutsu_tasks.ibutsu.wire_names import (
     SEED_USERS,
 )
 from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.tasks.progress import store
 from ibutsu_tasks.tasks.shutdown import is_shutting_down
 
 logger = logging.getLogger(__name__)

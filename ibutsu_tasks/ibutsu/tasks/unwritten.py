@@ -41,7 +41,7 @@ def write_or_keep(task: DatabaseTask, import_id: UUID, sentence: str, warnings: 
         except Exception as second_error:
             if not is_temporary(second_error):
                 raise
-            later.append(keep)
+            later.append(lambda _: keep())
 
 
 class _Keeping:

@@ -134,7 +134,7 @@ def news(settings: Settings) -> Iterator[ImportReporter]:
 def test_at_most_five_times_a_second(news: ImportReporter, broker_url: str) -> None:
     milliseconds = itertools.count(1_000)
     # Read twice when something is told, else once: so a call takes a millisecond, or two.
-    news = ImportReporter(news._task, "some-task", IMPORT_ID, lambda: next(milliseconds) / 1000)
+    news = ImportReporter(news._reporter._task, "some-task", IMPORT_ID, lambda: next(milliseconds) / 1000)
     with subscription(broker_url) as channel:
         for call in range(700):
             news(call, call, 10**9)

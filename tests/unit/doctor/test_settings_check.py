@@ -32,7 +32,9 @@ def test_nothing_set_names_every_variable() -> None:
     assert "CELERY_BROKER_URL" in told
     assert "POSTGRESQL_HOST" in told
     assert "ibutsu-tasks up" in told
-    assert {item.severity for item in report.findings if item.check not in {"settings", "packages"}} == {"skipped"}
+    assert {item.severity for item in report.findings if item.check not in {"settings", "packages"}} == {
+        "skipped"
+    }
 
 
 def test_only_what_the_chosen_check_needs_is_missed() -> None:
