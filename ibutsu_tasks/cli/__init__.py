@@ -59,12 +59,18 @@ COMMANDS = (
     CommandRow("dead", "dead", "List messages that no worker could carry out, and send them again.", "Work"),
     CommandRow("doctor", "doctor", "Check every service and say how to fix what is wrong.", "Look"),
     CommandRow("deploy", "deploy", "Say whether a system that was deployed is as it should be.", "Look"),
+    CommandRow(
+        "queues", "queues", "Show what waits in each queue, by priority, and who consumes it.", "Look"
+    ),
     CommandRow("schedule", "schedule", "Show what beat sends, when it last did, and which leads.", "Look"),
     CommandRow("probe", "probe", "Ask a worker, beat or Flower on this host whether it is well.", "Look"),
     CommandRow(
         "metrics", "metrics", "Show the numbers of the whole fleet, or serve them to Prometheus.", "Look"
     ),
     CommandRow("lint", "lint", "Show what an import of files would store, and where.", "Look"),
+    CommandRow(
+        "packages", "packages", "Show the task packages that are loaded and what each brings.", "Look"
+    ),
     CommandRow("config", "config", "Show every setting with its value and where it came from.", "Look"),
     CommandRow("db", "db", "Create the tables in an empty database.", "Set up"),
 )

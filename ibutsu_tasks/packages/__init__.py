@@ -1,6 +1,7 @@
 """Task packages: what one declares, and which are loaded."""
 
 from ibutsu_tasks.packages.declaration import (
+    HIGHEST_PRIORITY,
     Canary,
     Check,
     Missed,
@@ -14,6 +15,7 @@ from ibutsu_tasks.packages.declaration import (
 from ibutsu_tasks.packages.loading import Packages, broker_priority, choose, loaded, resolve
 
 __all__ = [
+    "HIGHEST_PRIORITY",
     "Canary",
     "Check",
     "Missed",

@@ -43,19 +43,20 @@ class TaskSignature:
 
 def task_names() -> list[str]:
     """Name all tasks in full."""
-    return [name for one in loaded().packages for name in _stubs_of(one)]
+    return [name for one in loaded().packages for name in tasks_in(one)]
 
 
 def list_tasks() -> list[TaskSignature]:
     """Give all tasks by name; where a package has no signatures, the modules of its tasks are imported."""
-    stubs = {name: stub for one in loaded().packages for name, stub in _stubs_of(one).items()}
+    stubs = {name: stub for one in loaded().packages for name, stub in tasks_in(one).items()}
     return [
         TaskSignature(name, inspect.signature(stub, eval_str=True).parameters, inspect.getdoc(stub) or "")
         for name, stub in stubs.items()
     ]
 
 
-def _stubs_of(package: TaskPackage) -> Mapping[str, Callable[..., Any]]:
+def tasks_in(package: TaskPackage) -> Mapping[str, Callable[..., Any]]:
+    """Give a package's tasks by name, as functions with their parameters. Raises what an import raises."""
     if package.signatures:
         stubs: Mapping[str, Callable[..., Any]] = resolve(package.signatures)
         return stubs
