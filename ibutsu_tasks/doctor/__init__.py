@@ -86,6 +86,8 @@ def _load(name: str, settings: Settings) -> Check:
     """Import a check: what it needs of libraries is loaded when it is chosen, and before its time begins."""
     if name in NEEDS:
         module = importlib.import_module(f"{__name__}.checks.{name}")
+        if name == "packages":
+            loaded().import_tasks()
         return Check(getattr(module, f"check_{name}"), code_of(name, ""), _needs(name, settings))
     declared = loaded().checks[name]
     try:

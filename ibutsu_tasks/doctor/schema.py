@@ -75,7 +75,11 @@ def judge_schema(
         return
     hint = "Run `ibutsu-tasks db create`."
     if package.migrate:
-        hint = package.migrate if "alembic_version" in names else f"Name the right database in {variable}."
+        hint = (
+            package.migrate
+            if "alembic_version" in names
+            else f"Name the database that has them in {variable}."
+        )
     yield finding("IBT-D21", f"{place} lacks {_listed(missing, 'table')} of {package.name}.", hint)
 
 

@@ -60,12 +60,13 @@ def test_all_good(broker_url: str, database_url: str) -> None:
     assert (table.returncode, document.returncode) == (0, 0)
     assert table.stderr == ""
     assert max(map(len, table.stdout.splitlines())) <= TERMINAL_WIDTH
-    assert table.stdout.splitlines()[-1].startswith("1 skipped, 9 in order in")
+    assert table.stdout.splitlines()[-1].startswith("1 skipped, 10 in order in")
     assert "Try:" not in table.stdout
     assert json.loads(document.stdout)["verdict"] == "good"
     assert set(codes(document).values()) == {
         *(
             "IBT-S00",
+            "IBT-K00",
             "IBT-B00",
             "IBT-R00",
             "IBT-D00",
@@ -85,7 +86,7 @@ def test_bad_news_come_with_the_command_that_mends_them(broker_url: str, empty_d
     for command in ("db create", "worker", "beat"):
         assert f"`ibutsu-tasks {command}`" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= TERMINAL_WIDTH
-    assert done.stdout.splitlines()[-1].startswith("3 failed, 1 skipped, 6 in order in")
+    assert done.stdout.splitlines()[-1].startswith("3 failed, 1 skipped, 7 in order in")
 
 
 def test_dead_services() -> None:
@@ -97,6 +98,7 @@ def test_dead_services() -> None:
     assert done.returncode == 4
     assert codes(done) == {
         "settings": "IBT-S00",
+        "packages": "IBT-K00",
         "broker": "IBT-B01",
         "backend": "IBT-R80",
         "database": "IBT-D01",

@@ -109,7 +109,7 @@ def test_roles_live_on_and_work_once_the_keys_are_gone(
         time.sleep(5)
         assert worker.process.poll() is None, worker.output
         assert beat.process.poll() is None, beat.output
-        for garbled in find_garbled(resources.redis):
+        for garbled in find_garbled(resources.redis, resources.settings.consumed_queues):
             resources.redis.delete(garbled.key)
         done = run("enqueue", "update_run", f"run_id={uuid4()}", "--wait", "100", env=env)
         assert done.returncode == 0, worker.output
@@ -117,4 +117,4 @@ def test_roles_live_on_and_work_once_the_keys_are_gone(
         assert (worker.stop(), beat.stop()) == (0, 0)
     for text in (worker.output, beat.output):
         assert "Traceback" not in text
-    until(lambda: not find_garbled(resources.redis), 5)
+    until(lambda: not find_garbled(resources.redis, resources.settings.consumed_queues), 5)

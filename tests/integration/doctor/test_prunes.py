@@ -45,12 +45,16 @@ def test_rows_that_heap_up_and_a_prune_that_failed(settings: Settings, session: 
     assert report.verdict is Verdict.BAD_NEWS
 
 
+def with_ages(settings: Settings, ages: str) -> Settings:
+    return replace(settings, of_packages={"retention": parse_project_ages(ages)})
+
+
 def test_projects_with_ages_of_their_own(settings: Settings, session: Session) -> None:
     project = make_project(session, "kept")
     make_run(session, project_id=project.id, start_time=utc_now() - timedelta(days=400))
     session.commit()
     assert codes(settings) == ["IBT-P10"]
-    assert codes(replace(settings, retention=parse_project_ages("kept:runs=never"))) == ["IBT-P00"]
-    report = examine(replace(settings, retention=parse_project_ages("gone:runs=never")), ["prunes"])
+    assert codes(with_ages(settings, "kept:runs=never")) == ["IBT-P00"]
+    report = examine(with_ages(settings, "gone:runs=never"), ["prunes"])
     assert [item.code for item in report.findings] == ["IBT-P03"]
     assert "'gone'" in report.findings[0].seen

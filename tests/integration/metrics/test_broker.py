@@ -42,7 +42,7 @@ def client(broker_url: str) -> Iterator[Redis]:
 
 
 def samples(client: Redis, *queues: str) -> dict[str, float]:
-    metrics = page.of_broker(BrokerReader(client, queues).read())
+    metrics = page.of_broker(BrokerReader(client, ("celery", "ibutsu-tasks", *queues)).read())
     return {
         "".join(
             [one.name.removeprefix("ibutsu_tasks_"), *(f" {value}" for value in one.labels.values())]
@@ -90,7 +90,7 @@ def test_a_queue_is_found_by_its_binding_or_by_its_workers(client: Redis) -> Non
     client.lpush("nobody", "{}")
     client.lpush("somebody", "{}")
     add_worker(client, "one@here:1", slots=1, busy=0, queues=["somebody"])
-    reader = BrokerReader(client, ())
+    reader = BrokerReader(client, ("celery",))
     assert reader.read().depths["nobody", 0] == 1
     assert reader.read().depths["somebody", 0] == 1
 
@@ -125,7 +125,7 @@ def test_the_age_of_other_messages_is_since_they_were_first_seen_to_be_next(clie
     )
     # Of one that is too large to be read, too.
     client.lpush("large", message_text("runs.update_run", f'"{"x" * 100_000}"')[1])
-    reader = BrokerReader(client, ("large",))
+    reader = BrokerReader(client, ("celery", "large"))
     first = reader.read()
     assert first.waiting_since["large"] == first.now
     assert first.waiting_since["celery"] == first.now
@@ -157,7 +157,7 @@ def test_keys_of_other_kinds_and_garbage_end_no_scrape(client: Redis, kind: str)
 def test_a_scrape_is_few_commands(client: Redis, broker_url: str) -> None:
     for number in range(20):
         add_worker(client, f"w{number}@here:1", slots=1, busy=0, queues=["celery", f"queue-{number}"])
-    reader = BrokerReader(client, ())
+    reader = BrokerReader(client, ("celery",))
     reader.read()
     lines: list[str] = []
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from ibutsu_tasks.clock import utc_now
+from ibutsu_tasks.ibutsu import metrics as of_ibutsu
 from ibutsu_tasks.metrics import database
-from ibutsu_tasks.metrics.database import DatabaseNumbers, DatabaseReader
+from ibutsu_tasks.metrics.database import DatabaseReader
 from ibutsu_tasks.metrics.fleet import Fleet
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.settings import load_settings
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-def read(reader: DatabaseReader) -> DatabaseNumbers:
-    numbers = reader.read()
-    assert numbers is not None
-    return numbers
+IMPORTS = "ibutsu_tasks_imports"
+
+
+def read(reader: DatabaseReader) -> dict[str, float]:
+    samples = [sample for metric in reader.read() for sample in metric.samples]
+    return {" ".join((sample.name, *sample.labels.values())): sample.value for sample in samples}
 
 
 def test_imports_are_counted_by_status(resources: Resources, session: Session) -> None:
@@ -34,23 +37,24 @@ def test_imports_are_counted_by_status(resources: Resources, session: Session) -
         make_import(session, b"", status=status, created=created)
     session.commit()
     numbers = read(DatabaseReader(resources))
-    assert numbers.imports == {"pending": 2, "running": 1, "done": 1, "error": 0}
-    assert numbers.stuck == 2
-    assert numbers.size_bytes > 1_000_000
+    for status, number in {"pending": 2, "running": 1, "done": 1, "error": 0}.items():
+        assert numbers[f"{IMPORTS} {status}"] == number
+    assert numbers[f"{IMPORTS}_stuck"] == 2
+    assert numbers["ibutsu_tasks_database_size_bytes"] > 1_000_000
 
 
 def test_what_is_counted_is_kept_and_bounded(
     resources: Resources, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "MOST_IMPORTS", 3)
+    monkeypatch.setattr(of_ibutsu, "MOST_IMPORTS", 3)
     reader = DatabaseReader(resources)
     for number in range(5):
         make_import(session, b"", status="done")
         session.commit()
         if not number:
-            assert read(reader).imports["done"] == 1
-    assert read(reader).imports["done"] == 1
-    assert read(DatabaseReader(resources)).imports["done"] == 3
+            assert read(reader)[f"{IMPORTS} done"] == 1
+    assert read(reader)[f"{IMPORTS} done"] == 1
+    assert read(DatabaseReader(resources))[f"{IMPORTS} done"] == 3
 
 
 def test_a_count_that_takes_too_long_is_missing_and_the_database_is_there(

@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,8 +19,8 @@ from ibutsu_tasks.broker.job_updates import CHANNEL, JobUpdate, Listener, parse,
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app, create_broker_celery_app
 from ibutsu_tasks.ibutsu.database.models import Import
 from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, store_upload
-from ibutsu_tasks.ibutsu.tasks import progress
 from ibutsu_tasks.ibutsu.tasks.progress import ImportReporter
+from ibutsu_tasks.tasks import progress
 from tests.commands import role, services, until
 from tests.doors import dead_port, silence
 from tests.sample_files import JUNIT
@@ -154,7 +154,7 @@ def test_redis_away_costs_one_time_limit(
     monkeypatch.setattr(progress, "publish", lambda *told: tries.append(1) or publish(*told))
     with silence() as silent_port:
         port = silent_port if away == "silent" else dead_port()
-        resources = news._task.resources
+        resources = news._reporter._task.resources
         resources.settings = replace(settings, broker_url=f"redis://127.0.0.1:{port}/0")
         for call in range(1000):
             news(call, call, 1000)
@@ -168,7 +168,7 @@ def test_what_is_no_update_is_not_heard(broker_url: str) -> None:
         for junk in (b"", b"{", b"[]", b"3", b'{"task_id": 1}', b"\xff"):
             client.publish(CHANNEL, junk)
         client.publish(CHANNEL, json.dumps({**json.loads('{"task_id": "t", "import_id": "i"}'), "status": 3}))
-        publish(client, update)
+        publish(client, asdict(update))
         assert next(iter(listener.wait(30))) == update
     assert parse(None) is None
     wrong = {"task_id": "t", "import_id": "i", "status": "s", "done": "1", "total": 2, "worker": "w"}

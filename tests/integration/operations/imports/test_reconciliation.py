@@ -70,7 +70,7 @@ def desk(resources: Resources, client: Redis, session: Session, monkeypatch: pyt
     # What the pause is for, messages on their way, does not happen here.
     monkeypatch.setattr(whereabouts, "PAUSE_SECONDS", 0.0)
     sent: list[StoredUpload] = []
-    broker = Broker(client, resources.settings.require_broker(), ("other",))
+    broker = Broker(client, resources.settings.require_broker(), ("celery", "other"))
     return Desk(Reconciler(resources.session, broker, sent.append), sent, session)
 
 
