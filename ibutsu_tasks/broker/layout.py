@@ -65,11 +65,11 @@ MOST_SCANS = 50
 KEYS_PER_SCAN = 1000
 """A broker with a million results is looked through in part: a look must not become a load."""
 
-REQUEUE_LOCK_KEY = "ibutsu-tasks:imports:requeue-lock"
-"""Lock, a string that expires: one process at a time decides on lost imports."""
+REQUEUE_LOCK = "ibutsu-tasks:{}:requeue-lock"
+"""Lock, a string that expires: one process at a time decides on lost work, such as `imports`."""
 
-LAST_RECONCILIATION_KEY = "ibutsu-tasks:imports:last-reconciliation"
-"""ISO time in UTC, a string, when lost imports were last looked for."""
+LAST_RECONCILIATION = "ibutsu-tasks:{}:last-reconciliation"
+"""ISO time in UTC, a string, when lost work was last looked for."""
 
 BEAT_LEADER_KEY = "ibutsu-tasks:beat:leader"
 """String, the lease of the beat that leads: JSON with its host, pid and fence, with since when (Redis' clock,

@@ -2,5 +2,6 @@
 
 from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
 from ibutsu_tasks.tasks.policy import Policy
+from ibutsu_tasks.tasks.reconciliation import reconcile
 
-__all__ = ["DatabaseTask", "FollowUps", "Policy"]
+__all__ = ["DatabaseTask", "FollowUps", "Policy", "reconcile"]

@@ -14,8 +14,8 @@ import pytest
 import ibutsu_tasks.delivery
 from ibutsu_tasks.beat.scheduler import REMOTE_CONTROL_OUTAGES
 from ibutsu_tasks.broker import layout
-from ibutsu_tasks.ibutsu.tasks.reconciliation import MAIN_PROCESS
 from ibutsu_tasks.tasks.outages import Said
+from ibutsu_tasks.tasks.reconciliation import MAIN_PROCESS
 
 ROOM = Path(ibutsu_tasks.delivery.__file__).parent
 

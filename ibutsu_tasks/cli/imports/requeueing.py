@@ -10,12 +10,13 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker.connection import unreachable
+from ibutsu_tasks.broker.reconciliation import Fate, Reconciler
+from ibutsu_tasks.broker.whereabouts import Broker
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Note, Result, Table
-from ibutsu_tasks.ibutsu.operations.imports.reconciliation import Fate, Reconciler
-from ibutsu_tasks.ibutsu.operations.imports.whereabouts import Broker
+from ibutsu_tasks.ibutsu.operations.imports.reconciliation import ImportRows
 from ibutsu_tasks.ibutsu.settings import IMPORT_STUCK_SECONDS
 from ibutsu_tasks.sending import messages
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from ibutsu_tasks.broker.reconciliation import Decision
     from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.cli.state import CliState
-    from ibutsu_tasks.ibutsu.operations.imports.reconciliation import Decision
 
 COLOURS = {Fate.SENT: "green", Fate.ENDED: "bold red", Fate.LEFT: "yellow"}
 
@@ -41,9 +42,10 @@ def requeue(state: CliState, import_ids: Sequence[UUID], *, dry_run: bool) -> Re
     with closing(app.resources) as resources:
         broker = Broker(resources.redis, settings.require_broker(), settings.consumed_queues)
         reconciler = Reconciler(
+            ImportRows(),
             resources.session,
             broker,
-            lambda upload: messages.send(app, upload.wire_name, (upload.message,)),
+            lambda one: messages.send(app, one.task, one.args),
             dry_run=dry_run,
         )
         try:
@@ -73,8 +75,6 @@ def _result(decisions: Sequence[Decision], *, dry_run: bool, named: bool) -> Res
 def _blocks(decisions: Sequence[Decision], *, dry_run: bool) -> list[Block]:
     if not decisions:
         return [Note("No import is stuck.")]
-    rows = [
-        [str(one.import_id), f"[{COLOURS[one.fate]}]{one.fate}[/]", plain(one.reason)] for one in decisions
-    ]
+    rows = [[str(one.id), f"[{COLOURS[one.fate]}]{one.fate}[/]", plain(one.reason)] for one in decisions]
     heading = "would be" if dry_run else "was"
     return [Table(["import", heading, "why"], rows, fold=["why"], heads=2)]

@@ -12,13 +12,13 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.broker.layout import LAST_RECONCILIATION_KEY
+from ibutsu_tasks.broker.layout import LAST_RECONCILIATION
+from ibutsu_tasks.broker.whereabouts import Broker, Whereabouts
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.doctor.checks.database import open_engine
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.ibutsu.operations.imports.reconciliation import open_imports
-from ibutsu_tasks.ibutsu.operations.imports.whereabouts import Broker, Whereabouts
 from ibutsu_tasks.ibutsu.settings import IMPORT_STUCK_SECONDS
 from ibutsu_tasks.text.words import counted
 
@@ -100,7 +100,7 @@ def _old_imports(settings: Settings) -> list[OpenImport]:
 
 
 def _last_reconciliation(client: Redis) -> datetime | None:
-    written = cast("bytes | None", client.get(LAST_RECONCILIATION_KEY))
+    written = cast("bytes | None", client.get(LAST_RECONCILIATION.format("imports")))
     try:
         return datetime.fromisoformat(written.decode()).replace(tzinfo=None) if written else None
     except ValueError:

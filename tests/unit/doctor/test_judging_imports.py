@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from ibutsu_tasks.broker.whereabouts import Whereabouts
 from ibutsu_tasks.ibutsu.doctor.imports import PERIOD_MINUTES, judge
 from ibutsu_tasks.ibutsu.operations.imports.reconciliation import OpenImport
-from ibutsu_tasks.ibutsu.operations.imports.whereabouts import Whereabouts
 from ibutsu_tasks.ibutsu.schedule import SCHEDULE
 from ibutsu_tasks.ibutsu.wire_names import RECONCILE_IMPORTS
 

@@ -1,24 +1,16 @@
-"""Imports that are lost: neither ended nor anywhere. Each is sent again, or ended when its content is gone.
-
-A queue that was purged or a broker that came back empty takes messages along, and a worker that acknowledges
-early takes one along when it is killed.
-"""
+"""Imports that are lost: neither ended nor anywhere. Each is sent again, or ended if its content is gone."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import LockError
 from sqlalchemy import func, select
 
-from ibutsu_tasks.broker.layout import LAST_RECONCILIATION_KEY, REQUEUE_LOCK_KEY
+from ibutsu_tasks.broker.reconciliation import Decision, Fate, Message
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import limit_lock_wait
-from ibutsu_tasks.errors import BusyError
 from ibutsu_tasks.ibutsu.database.models import Import, ImportFile, Run
 from ibutsu_tasks.ibutsu.importers.findings import shown
 from ibutsu_tasks.ibutsu.operations.imports.records import SENT_AGAIN, data_of, run_id_of
@@ -26,32 +18,17 @@ from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, stored_
 from ibutsu_tasks.text.storable import storable_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Collection
     from uuid import UUID
 
-    from redis import Redis
-    from redis.lock import Lock
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.ibutsu.operations.imports.whereabouts import Broker
 
 MAX_TIMES = 3
 """How often a lost import is sent again by itself: what takes its worker along would do so for ever."""
 
-LOCK_SECONDS = 60.0
-"""Life of the lock, renewed before each import: far longer than two looks take."""
-
 OPEN = ("pending", "running")
-
-
-class Fate(StrEnum):
-    """What became of one import."""
-
-    SENT = "sent again"
-    ENDED = "ended"
-    LEFT = "left alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,67 +41,20 @@ class OpenImport:
     created: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What was done about one import, and why, as a sentence."""
+class ImportRows:
+    """The rows of imports, as the reconciliation of any lost work sees them."""
 
-    import_id: UUID
-    fate: Fate
-    reason: str
+    name = "imports"
 
-    def as_json(self) -> dict[str, str]:
-        """Give it as JSON values."""
-        return {"id": str(self.import_id), "fate": self.fate.value, "reason": self.reason}
+    def open_ids(self, session: Session, age_seconds: float) -> list[UUID]:
+        """Find the imports that have not ended and are older than that, the oldest first."""
+        return [one.import_id for one in open_imports(session, age_seconds)]
 
-
-@dataclass(frozen=True, slots=True)
-class Reconciler:
-    """Sends lost imports again. `session` begins a transaction, `send` publishes a message."""
-
-    session: Callable[[], AbstractContextManager[Session]]
-    broker: Broker
-    send: Callable[[StoredUpload], object]
-    dry_run: bool = False
-
-    def requeue_stuck(self, age_seconds: float) -> list[Decision]:
-        """Decide on every import that has not ended and is older than `age_seconds`.
-
-        Raises BusyError while another does so, and what the broker's and the database's drivers raise.
-        """
-        with self.session() as session:
-            stuck = [one.import_id for one in open_imports(session, age_seconds)]
-        decisions = self._decide(stuck, OPEN, most_times=MAX_TIMES) if stuck else []
-        self.broker.client.set(LAST_RECONCILIATION_KEY, utc_now().isoformat())
-        return decisions
-
-    def requeue(self, import_ids: Sequence[UUID]) -> list[Decision]:
-        """Decide on these imports, also on those that ended in `error`. Raises as `requeue_stuck` does."""
-        return self._decide(import_ids, (*OPEN, "error"), most_times=None)
-
-    def _decide(
-        self, import_ids: Sequence[UUID], statuses: Collection[str], most_times: int | None
-    ) -> list[Decision]:
-        with _one_at_a_time(self.broker.client) as lock:
-            where = self.broker.find(import_ids)
-            decisions = []
-            for import_id in import_ids:
-                if import_id in where.found:
-                    decisions.append(Decision(import_id, Fate.LEFT, f"{where.found[import_id]}."))
-                elif where.silent_workers:
-                    decisions.append(Decision(import_id, Fate.LEFT, _silence(where.silent_workers)))
-                else:
-                    lock.reacquire()
-                    decisions.append(self._settle(import_id, statuses, most_times))
-        return decisions
-
-    def _settle(self, import_id: UUID, statuses: Collection[str], most_times: int | None) -> Decision:
-        with self.session() as session:
-            decision, upload = settle(session, import_id, statuses, most_times)
-            if self.dry_run:
-                session.rollback()
-        if upload is not None and not self.dry_run:
-            self.send(upload)
-        return decision
+    def settle(self, session: Session, row_id: UUID, *, by_hand: bool) -> tuple[Decision, Message | None]:
+        """Make the row of a lost import say what happens to it, and give the message to send."""
+        statuses = (*OPEN, "error") if by_hand else OPEN
+        decision, upload = settle(session, row_id, statuses, None if by_hand else MAX_TIMES)
+        return decision, Message(upload.wire_name, (upload.message,)) if upload else None
 
 
 def open_imports(session: Session, age_seconds: float) -> list[OpenImport]:
@@ -205,25 +135,6 @@ def _lost_too_often(times: int) -> str:
     )
 
 
-def _silence(workers: int) -> str:
-    who = "a worker does" if workers == 1 else f"{workers} workers do"
-    return f"{who} not answer, and may be at it."
-
-
 def _times_sent(row: Import) -> int:
     times = data_of(row).get(SENT_AGAIN)
     return times if isinstance(times, int) else 0
-
-
-@contextmanager
-def _one_at_a_time(client: Redis) -> Iterator[Lock]:
-    lock = client.lock(REQUEUE_LOCK_KEY, timeout=LOCK_SECONDS, blocking=False)
-    if not lock.acquire():
-        raise BusyError("Lost imports are being looked for right now.", "Try again in a moment.")
-    try:
-        yield lock
-    except LockError:
-        raise BusyError("The lock was lost while imports were sent again.", "Try again.") from None
-    finally:
-        if lock.owned():
-            lock.release()

@@ -12,15 +12,16 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from ibutsu_tasks.broker import whereabouts
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.broker.layout import REQUEUE_LOCK_KEY, redis_lists
+from ibutsu_tasks.broker.layout import REQUEUE_LOCK, redis_lists
+from ibutsu_tasks.broker.reconciliation import Fate, Message, Reconciler
+from ibutsu_tasks.broker.whereabouts import Broker
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.errors import BusyError
 from ibutsu_tasks.ibutsu.database.models import Import, ImportFile
-from ibutsu_tasks.ibutsu.operations.imports import whereabouts
-from ibutsu_tasks.ibutsu.operations.imports.reconciliation import MAX_TIMES, Fate, Reconciler
-from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, message_of
-from ibutsu_tasks.ibutsu.operations.imports.whereabouts import Broker
+from ibutsu_tasks.ibutsu.operations.imports.reconciliation import MAX_TIMES, ImportRows
+from ibutsu_tasks.ibutsu.operations.imports.uploads import message_of
 from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_run, utc_now
 from tests.sample_files import ARCHIVE, JUNIT
@@ -41,7 +42,7 @@ AGE_SECONDS = 600
 class Desk:
     """A reconciler whose messages are kept in a list, and the rows it decides on."""
 
-    def __init__(self, reconciler: Reconciler, sent: list[StoredUpload], session: Session) -> None:
+    def __init__(self, reconciler: Reconciler, sent: list[Message], session: Session) -> None:
         self.reconciler, self.sent, self.session = reconciler, sent, session
 
     def make(self, content: bytes | None = JUNIT, **columns: Any) -> Import:
@@ -69,9 +70,9 @@ def client(broker_url: str) -> Iterator[Redis]:
 def desk(resources: Resources, client: Redis, session: Session, monkeypatch: pytest.MonkeyPatch) -> Desk:
     # What the pause is for, messages on their way, does not happen here.
     monkeypatch.setattr(whereabouts, "PAUSE_SECONDS", 0.0)
-    sent: list[StoredUpload] = []
+    sent: list[Message] = []
     broker = Broker(client, resources.settings.require_broker(), ("celery", "other"))
-    return Desk(Reconciler(resources.session, broker, sent.append), sent, session)
+    return Desk(Reconciler(ImportRows(), resources.session, broker, sent.append), sent, session)
 
 
 def message(row: Import) -> str:
@@ -83,8 +84,8 @@ def test_a_lost_import_is_sent_again_as_the_api_server_sends_it(desk: Desk, stat
     junit, archive = desk.make(status=status), desk.make(ARCHIVE, filename="a.tar.gz", status=status)
     assert desk.reconcile() == [(Fate.SENT, "its message was nowhere.")] * 2
     assert desk.state(junit) == desk.state(archive) == ("pending", {"sent_again": 1})
-    assert [one.wire_name for one in desk.sent] == [RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT]
-    assert [one.message for one in desk.sent] == [message_of(junit), message_of(archive)]
+    assert [one.task for one in desk.sent] == [RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT]
+    assert [one.args for one in desk.sent] == [(message_of(junit),), (message_of(archive),)]
 
 
 def test_young_and_ended_imports_are_not_looked_at(desk: Desk) -> None:
@@ -168,11 +169,11 @@ def test_what_is_lost_again_and_again_ends_as_error(desk: Desk) -> None:
 
 def test_two_at_once_do_not_double(desk: Desk, client: Redis) -> None:
     desk.make()
-    with client.lock(REQUEUE_LOCK_KEY, timeout=10), pytest.raises(BusyError):
+    with client.lock(REQUEUE_LOCK.format("imports"), timeout=10), pytest.raises(BusyError):
         desk.reconcile()
     assert desk.sent == []
     assert [fate for fate, _ in desk.reconcile()] == [Fate.SENT]
-    assert not client.exists(REQUEUE_LOCK_KEY)
+    assert not client.exists(REQUEUE_LOCK.format("imports"))
 
 
 def test_a_dry_run_changes_nothing(desk: Desk) -> None:

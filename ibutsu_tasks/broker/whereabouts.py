@@ -1,7 +1,7 @@
-"""Where the imports are that have not ended: in a queue, held by a consumer, at work, or nowhere.
+"""Where the messages about some rows are: in a queue, held by a consumer, at work, or nowhere.
 
-Workers of an unmodified Ibutsu server acknowledge a message when they begin with it. So no message says that
-they run an import; they are asked, and one that does not answer may run any.
+Stock workers acknowledge a message when they begin with it. So no message says that they are at it; they are
+asked, and one that does not answer may be at any.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WAITING, HELD, AT_WORK = "it waits in a queue", "a worker holds its message", "a
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """What was found of the imports asked for."""
+    """What was found of the rows asked for."""
 
     found: dict[UUID, str] = field(default_factory=dict)
     """Where each of those is that are somewhere, as a clause of a sentence."""
@@ -59,19 +59,19 @@ class Broker:
         depths = (queue_depth(self.client, queue) for queue in self._all_queues())
         return sum(depths) + int(self.client.hlen(UNACKED))
 
-    def look(self, import_ids: Collection[UUID]) -> Whereabouts:
+    def look(self, row_ids: Collection[UUID]) -> Whereabouts:
         """Look once. Raises what kombu and the Redis client raise."""
         # A message moves from a queue to a holder and from there to work: looked at in this order, it is met.
         waiting = waiting_ids(self.client, self._all_queues())
         held = held_ids(self.client)
         answers = ask_workers(self.url, QUESTIONS, self.reply_seconds, self.asking_node)
         at_work = ids_in(json.dumps(answers.replies, default=str)) | self.asking_has
-        found = _where(import_ids, ((WAITING, waiting), (HELD, held), (AT_WORK, at_work)))
-        return Whereabouts(found, frozenset(import_ids) - found.keys(), answers.silent)
+        found = _where(row_ids, ((WAITING, waiting), (HELD, held), (AT_WORK, at_work)))
+        return Whereabouts(found, frozenset(row_ids) - found.keys(), answers.silent)
 
-    def find(self, import_ids: Collection[UUID]) -> Whereabouts:
+    def find(self, row_ids: Collection[UUID]) -> Whereabouts:
         """Look twice before anything is called lost. Raises what kombu and the Redis client raise."""
-        first = self.look(import_ids) if import_ids else Whereabouts()
+        first = self.look(row_ids) if row_ids else Whereabouts()
         if not first.lost or first.silent_workers:
             return first
         time.sleep(PAUSE_SECONDS)
@@ -82,7 +82,7 @@ class Broker:
         return sorted({*self.queues, *declared_queues(self.client)})
 
 
-def _where(import_ids: Iterable[UUID], places: Iterable[tuple[str, Collection[UUID]]]) -> dict[UUID, str]:
+def _where(row_ids: Iterable[UUID], places: Iterable[tuple[str, Collection[UUID]]]) -> dict[UUID, str]:
     places = tuple(places)
-    found = {one: next((where for where, ids in places if one in ids), None) for one in import_ids}
+    found = {one: next((where for where, ids in places if one in ids), None) for one in row_ids}
     return {one: where for one, where in found.items() if where is not None}
