@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from ibutsu_tasks.broker.run_lock import LONGEST_WAIT_SECONDS, QUIET_SECONDS
+from ibutsu_tasks.ibutsu.run_lock import LONGEST_WAIT_SECONDS, QUIET_SECONDS
 
 if TYPE_CHECKING:
     from uuid import UUID

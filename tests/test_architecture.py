@@ -138,7 +138,7 @@ INSIDE_IBUTSU = (
     ("operations",),
     ("database",),
     ("importers",),
-    ("settings", "schedule"),
+    ("settings", "schedule", "run_lock"),
     ("retention", "signatures"),
     ("wire_names",),
 )

@@ -151,7 +151,7 @@ def schema_fault(error: BaseException, database_url: str) -> DatabaseSchemaError
     if getattr(original, "pgcode", None) not in SCHEMA_SQLSTATES:
         return None
     reason = str(original).partition("\n")[0]
-    return DatabaseSchemaError(f"The database at {place_of(database_url)} is not Ibutsu's: {reason}.")
+    return DatabaseSchemaError(f"The database at {place_of(database_url)} is not as it should be: {reason}.")
 
 
 def place_of(database_url: str | URL) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from ibutsu_tasks.broker.run_lock import LONGEST_WAIT_SECONDS, QUIET_SECONDS
 from ibutsu_tasks.ibutsu.database.models import Run
 from ibutsu_tasks.ibutsu.operations.run_summary import complete, count_results
+from ibutsu_tasks.ibutsu.run_lock import LONGEST_WAIT_SECONDS, QUIET_SECONDS
 from tests.benchmarks.measuring import Figure, single
 from tests.benchmarks.stored_runs import add_results, store_runs
 from tests.commands import until

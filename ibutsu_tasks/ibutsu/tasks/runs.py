@@ -6,9 +6,9 @@ from typing import Any
 
 from celery import shared_task
 
-from ibutsu_tasks.broker.run_lock import QUIET_SECONDS, RunLock
 from ibutsu_tasks.errors import BusyError
 from ibutsu_tasks.ibutsu.operations import run_summary
+from ibutsu_tasks.ibutsu.run_lock import QUIET_SECONDS, RunLock
 from ibutsu_tasks.ibutsu.wire_names import ADD_RESULT_START_TIME, SYNC_ABORTED_RUNS, UPDATE_RUN
 from ibutsu_tasks.tasks.base import DatabaseTask
 

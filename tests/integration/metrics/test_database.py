@@ -75,4 +75,4 @@ def test_a_database_without_the_tables_is_down_in_one_sentence(
     with closing(Resources(settings, "test")) as resources:
         fleet = Fleet(resources)
         for _ in range(2):
-            assert "is not Ibutsu's" in fleet.scrape().failures["database"]
+            assert "is not as it should be" in fleet.scrape().failures["database"]

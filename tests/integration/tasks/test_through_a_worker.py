@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from ibutsu_tasks.broker.run_lock import RunLock
 from ibutsu_tasks.ibutsu.database.models import Artifact, ImportFile, Membership, Result, Run, User
+from ibutsu_tasks.ibutsu.run_lock import RunLock
 from tests.commands import until
 from tests.factories import (
     make_artifact,

@@ -15,9 +15,9 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.broker.run_lock import LOCK_TTL_SECONDS
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.ibutsu.database.models import Result, Run
+from ibutsu_tasks.ibutsu.run_lock import LOCK_TTL_SECONDS
 from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
 from tests.factories import make_result, make_run
 

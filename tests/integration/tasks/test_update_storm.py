@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.broker.run_lock import LONGEST_WAIT_SECONDS, QUIET_SECONDS
 from ibutsu_tasks.ibutsu.database.models import Run
+from ibutsu_tasks.ibutsu.run_lock import LONGEST_WAIT_SECONDS, QUIET_SECONDS
 from tests.commands import until
 from tests.factories import make_result, make_run
 from tests.pass_counting import COUNT_PASSES, FORGET_PASSES, bursts_in, passes_of
