@@ -9,10 +9,9 @@ from ibutsu_tasks.ibutsu.settings import SETTINGS
 from ibutsu_tasks.ibutsu.wire_names import (
     ADD_RESULT_START_TIME,
     CLEAR_IMPORT_FILE_CONTENT,
+    IMPORT_TASKS,
     OWN_QUEUE,
     RECONCILE_IMPORTS,
-    RUN_ARCHIVE_IMPORT,
-    RUN_JUNIT_IMPORT,
     UPDATE_RUN,
 )
 from ibutsu_tasks.packages import Canary, Check, Queue, Route, Subject, TaskPackage
@@ -36,7 +35,7 @@ PACKAGE = TaskPackage(
     routes=(Route(RECONCILE_IMPORTS, OWN_QUEUE),),
     schedule=SCHEDULE,
     subjects=(
-        Subject("import_id", (RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT), field="id"),
+        Subject("import_id", tuple(IMPORT_TASKS), field="id"),
         Subject("import_id", (CLEAR_IMPORT_FILE_CONTENT,)),
         Subject("run_id", (UPDATE_RUN, ADD_RESULT_START_TIME)),
     ),

@@ -14,7 +14,7 @@ from ibutsu_tasks.ibutsu.operations.imports.run_import import run_import
 from ibutsu_tasks.ibutsu.settings import IMPORT_MAX_UNPACKED_BYTES
 from ibutsu_tasks.ibutsu.tasks.progress import ImportReporter
 from ibutsu_tasks.ibutsu.tasks.unwritten import write_or_keep
-from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT, UPDATE_RUN
+from ibutsu_tasks.ibutsu.wire_names import IMPORT_TASKS, RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT, UPDATE_RUN
 from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.temporary_errors import is_temporary
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.ibutsu.operations.imports.content import OnProgress
 
-
-IMPORT_TASKS = frozenset({RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT})
 
 UNFORESEEN = "The import failed for an unforeseen reason; the worker's log says more."
 

@@ -14,9 +14,9 @@ from celery import signals
 
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.ibutsu.operations.imports import records
-from ibutsu_tasks.ibutsu.tasks.imports import IMPORT_TASKS
 from ibutsu_tasks.ibutsu.tasks.progress import ImportReporter
 from ibutsu_tasks.ibutsu.tasks.unwritten import write_or_keep
+from ibutsu_tasks.ibutsu.wire_names import IMPORT_TASKS
 
 if TYPE_CHECKING:
     from uuid import UUID

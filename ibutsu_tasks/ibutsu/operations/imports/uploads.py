@@ -20,7 +20,7 @@ from ibutsu_tasks.ibutsu.importers.findings import shown
 from ibutsu_tasks.ibutsu.importers.parsed import SpooledContent
 from ibutsu_tasks.ibutsu.importers.reading import refuse_large_upload
 from ibutsu_tasks.ibutsu.operations.imports.records import PARTIAL
-from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
+from ibutsu_tasks.ibutsu.wire_names import IMPORT_TASKS, RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from ibutsu_tasks.text.storable import storable_json, storable_text
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _format_of(file: IO[bytes], filename: str) -> str:
 
 def sent_at(task: str | None, args: Sequence[Any]) -> float | None:
     """Give when an API server sent an import's message, in seconds since 1970: when the file was uploaded."""
-    if task not in WIRE_NAMES.values() or not args:
+    if task not in IMPORT_TASKS or not args:
         return None
     try:
         moment = datetime.fromisoformat(args[0]["created"]["__value__"])
