@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -201,10 +201,10 @@ def test_a_terminal_shows_how_far_a_large_file_is(
         until(lambda: session.rollback() or session.scalars(select(Import)).first())
         row = session.scalars(select(Import)).one()
         update = JobUpdate("a-task", str(row.id), "running", 50_000_000, 400_000_000, "celery@here")
-        until(lambda: publish(client, update) or "50.0 MB" in command.output)
+        until(lambda: publish(client, asdict(update)) or "50.0 MB" in command.output)
         row.status, row.data = "error", {"error": "shop.xml is a test."}
         session.commit()
-        publish(client, replace(update, status="error"))
+        publish(client, asdict(replace(update, status="error")))
         assert command.process.wait(60) == 1
         command.wait_for("shop.xml is a test.")
     output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", command.output)
