@@ -26,7 +26,7 @@ README = PACKAGE.parent / "README.md"
 
 LAYERS = (
     ("__main__",),
-    ("cli", "__init__"),
+    ("cli", "__init__", "testing"),
     ("ibutsu",),
     ("deployment",),
     ("roles", "local", "doctor", "sending", "metrics"),

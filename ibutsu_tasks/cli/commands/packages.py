@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from ibutsu_tasks.cli.options import JsonOption, command_app
+from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 
@@ -27,3 +31,21 @@ def list_packages(context: typer.Context, json_wanted: JsonOption = False) -> Re
 
     before = context.parent.params.get("json_wanted") if context.parent else None
     return view.show(state_of(context, json_wanted=json_wanted or bool(before)))
+
+
+@app.command()
+def new(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the package, such as `gold-rates`.")],
+    into: Annotated[
+        Path, typer.Option("--into", metavar="DIR", help="Where its directory is made.")
+    ] = Path(),
+    json_wanted: JsonOption = False,
+) -> Result:
+    """Write a new task package that works: a task, a schedule row, a check, and a test that passes."""
+    from ibutsu_tasks.packages.new import write_package
+
+    state_of(context, json_wanted=json_wanted)
+    written = [str(path) for path in write_package(name, into)]
+    hint = f"cd {into / name} && pip install -e '.[test]' && pytest"
+    return Result({"written": written}, [*map(plain, written), "", f"[bold]Try:[/] {plain(hint)}"])
