@@ -30,13 +30,18 @@ HOLDERS = "ibutsu-tasks:holders"
 connection of a worker that takes messages: `<node name>:<random>`. Stock workers have none."""
 
 HELD_PREFIX = "ibutsu-tasks:held:"
-"""Before a holder: the key of the hash of what it holds, delivery tag → `<since> <slots> <list>`: when it was
-taken (seconds since 1970), how many tasks its holder runs at a time, and from which list."""
+"""Before a holder: the key of the hash of what it holds, delivery tag → `<since> <list>`: when it was taken
+(seconds since 1970) and from which list."""
+
+SLOTS_PREFIX = "ibutsu-tasks:slots:"
+"""Before a holder: the key of a string, how many tasks it runs at a time, which lasts for a day at most after
+it was renewed."""
 
 TAKEN_OVER_PREFIX = "ibutsu-tasks:taken-over:"
 """Before a holder: the key that says, for a day, that others were given what it held."""
 
-TAKEN_OVER_SECONDS = 86_400
+GONE_HOLDER_SECONDS = 86_400
+"""How long keys about a holder last that nobody may be left to remove."""
 
 WORKER_PREFIX = "ibutsu-tasks:worker:"
 """Before a holder: the key of a string that ends with its lease, JSON of what the worker reports of itself:
@@ -211,7 +216,8 @@ def holder_names(client: redis.Redis) -> list[str]:
 def forget_holders(client: redis.Redis) -> None:
     """Remove what says who holds which message, when nobody holds any."""
     holders = holder_names(client)
-    client.delete(HOLDERS, *(HELD_PREFIX + holder for holder in holders))
+    kinds = (HELD_PREFIX, SLOTS_PREFIX)
+    client.delete(HOLDERS, *(kind + holder for holder in holders for kind in kinds))
 
 
 def _bindings(client: redis.Redis, key: str) -> list[tuple[str, str]]:

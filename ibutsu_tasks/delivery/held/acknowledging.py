@@ -12,6 +12,7 @@ from kombu.transport import redis, virtual
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from ibutsu_tasks.delivery.held.lease import leave
 from ibutsu_tasks.delivery.held.taking import give_up, look_up, put_back
 
 if TYPE_CHECKING:
@@ -80,4 +81,4 @@ class QoS(redis.QoS):
         lease = self.channel.lease
         if lease is not None and lease.pid == os.getpid():
             with self.channel.conn_or_acquire() as client:
-                lease.leave(client)
+                leave(client, lease.holder)

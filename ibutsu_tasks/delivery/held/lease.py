@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.layout import HOLDERS, TAKEN_OVER_PREFIX, UNACKED_INDEX
-from ibutsu_tasks.delivery.held.taking import NOW, Script, give_up, held_key, look_up, put_back
+from ibutsu_tasks.broker.layout import GONE_HOLDER_SECONDS, HOLDERS, TAKEN_OVER_PREFIX, UNACKED_INDEX
+from ibutsu_tasks.delivery.held.taking import NOW, Script, give_up, held_key, look_up, put_back, slots_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -24,22 +24,30 @@ logger = logging.getLogger(__name__)
 
 RENEWALS_PER_LEASE = 4
 
-# KEYS: holders, held of the holder, index of unacked, taken-over. ARGV: holder, seconds of the lease.
+# KEYS: holders, held of the holder, index of unacked, taken-over, slots of the holder.
+# ARGV: holder, seconds of the lease, slots, seconds they last.
 RENEW = Script(f"""
 {NOW}
 if redis.call('EXISTS', KEYS[4]) == 1 then return false end
 local till = string.format('%.6f', now + tonumber(ARGV[2]))
+redis.call('SET', KEYS[5], ARGV[3], 'EX', ARGV[4])
 redis.call('ZADD', KEYS[1], till, ARGV[1])
 local tags = redis.call('HKEYS', KEYS[2])
 for _, tag in ipairs(tags) do redis.call('ZADD', KEYS[3], 'XX', till, tag) end
 return tags
 """)
 
-# KEYS: holders, held of the holder. ARGV: holder.
+# KEYS: holders, held of the holder, slots of the holder. ARGV: holder.
 LEAVE = Script("""
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('DEL', KEYS[3])
 return redis.call('ZREM', KEYS[1], ARGV[1])
 """)
+
+
+def leave(client: redis.Redis, holder: str) -> None:
+    """End a lease when nothing is held; else it runs out, and others are given what is."""
+    LEAVE(client, (HOLDERS, held_key(holder), slots_key(holder)), holder)
 
 
 class Lease:
@@ -68,8 +76,8 @@ class Lease:
 
         `known` are the tags the worker knows that it holds. Raises what the client raises.
         """
-        keys = (HOLDERS, held_key(self.holder), UNACKED_INDEX, TAKEN_OVER_PREFIX + self.holder)
-        tags = RENEW(client, keys, self.holder, self.seconds)
+        own = (held_key(self.holder), UNACKED_INDEX, TAKEN_OVER_PREFIX + self.holder, slots_key(self.holder))
+        tags = RENEW(client, (HOLDERS, *own), self.holder, self.seconds, self.slots(), GONE_HOLDER_SECONDS)
         if tags is None:
             self._lose()
             return
@@ -81,10 +89,6 @@ class Lease:
         for tag in tuple(self.done):
             give_up(client, self.holder, tag)
             self.done.discard(tag)
-
-    def leave(self, client: redis.Redis) -> None:
-        """End it when nothing is held; else it runs out, and others are given what is."""
-        LEAVE(client, (HOLDERS, held_key(self.holder)), self.holder)
 
     def _lose(self) -> None:
         if not self.is_lost:

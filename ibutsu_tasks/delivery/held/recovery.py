@@ -8,10 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from ibutsu_tasks.broker.layout import HOLDERS, SEPARATOR, TAKEN_OVER_PREFIX, TAKEN_OVER_SECONDS, holder_names
+from ibutsu_tasks.broker.layout import (
+    GONE_HOLDER_SECONDS,
+    HOLDERS,
+    SEPARATOR,
+    TAKEN_OVER_PREFIX,
+    holder_names,
+)
 from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, count_loss, is_waiting
 from ibutsu_tasks.delivery.dead.poison import BY_WORKER, end_poisonous
-from ibutsu_tasks.delivery.held.taking import NOW, Held, Script, give_up, held_key, look_up, put_back
+from ibutsu_tasks.delivery.held.lease import leave
+from ibutsu_tasks.delivery.held.taking import (
+    NOW,
+    Held,
+    Script,
+    give_up,
+    held_key,
+    look_up,
+    put_back,
+    slots_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +39,7 @@ logger = logging.getLogger(__name__)
 CLIENT_NAME_PREFIX = "ibutsu-tasks-holder-"
 """The name of the connection on which a holder takes messages, before the random part of its name."""
 
-# KEYS: holders, held of the holder, held of who recovers, taken-over of the holder.
+# KEYS: holders, held of the holder, held of who recovers, taken-over of the holder, slots of both.
 # ARGV: holder, who recovers, seconds of a lease, seconds for taken-over, 1 to claim before its lease is over.
 CLAIM = Script(f"""
 {NOW}
@@ -33,6 +49,9 @@ redis.call('SET', KEYS[4], 1, 'EX', ARGV[4])
 if redis.call('EXISTS', KEYS[2]) == 1 then
   redis.call('ZADD', KEYS[1], string.format('%.6f', now + tonumber(ARGV[3])), ARGV[2])
   redis.call('RENAME', KEYS[2], KEYS[3])
+  if redis.call('EXISTS', KEYS[5]) == 1 then redis.call('RENAME', KEYS[5], KEYS[6]) end
+else
+  redis.call('DEL', KEYS[5])
 end
 redis.call('ZREM', KEYS[1], ARGV[1])
 return till
@@ -73,30 +92,31 @@ def recover(
     goes on.
     """
     claimant = f"{holder.rpartition(':')[0]}:{secrets.token_hex(8)}"
-    keys = (HOLDERS, held_key(holder), held_key(claimant), TAKEN_OVER_PREFIX + holder)
-    till = CLAIM(client, keys, holder, claimant, lease_seconds, TAKEN_OVER_SECONDS, int(at_once))
+    held_keys, slots_keys = (held_key(holder), held_key(claimant)), (slots_key(holder), slots_key(claimant))
+    keys = (HOLDERS, *held_keys, TAKEN_OVER_PREFIX + holder, *slots_keys)
+    till = CLAIM(client, keys, holder, claimant, lease_seconds, GONE_HOLDER_SECONDS, int(at_once))
     if till is None:
         return 0
     count = 0
     found = look_up(client, claimant)
-    begun = _begun(found) if is_loss else frozenset()
+    slots = int(client.get(slots_key(claimant)) or max((one.slots for one in found), default=0))
+    begun = _begun(found, slots) if is_loss else frozenset()
     for held in found:
         # A score beyond any of its own: a stock worker was given it meanwhile, and holds it now.
         is_others = held.visible_from > float(till) + 2 * lease_seconds
         count += not is_others and _restore(client, claimant, held, is_loss=held.tag in begun)
         if is_others:
             client.hdel(held_key(claimant), held.tag)
-    client.zrem(HOLDERS, claimant)
+    leave(client, claimant)
     if count:
         messages = "1 message is" if count == 1 else f"{count} messages are"
         logger.warning("%s back in the queue: the worker that held them, %s, is gone.", messages, holder)
     return count
 
 
-def _begun(found: Sequence[Held]) -> frozenset[str]:
+def _begun(found: Sequence[Held], slots: int) -> frozenset[str]:
     """Give the tags of what had begun: it begins in the order in which it was taken, the others waited."""
     at_once = [one for one in found if not is_waiting(one.message() or {})]
-    slots = max((one.slots for one in found), default=0)
     return frozenset(one.tag for one in sorted(at_once, key=lambda one: one.since)[:slots])
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis.exceptions import NoScriptError
 
-from ibutsu_tasks.broker.layout import HELD_PREFIX, UNACKED, UNACKED_INDEX
+from ibutsu_tasks.broker.layout import HELD_PREFIX, SLOTS_PREFIX, UNACKED, UNACKED_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 """
 
 # KEYS: unacked, its index, holders, held of the holder, lists in the order of taking.
-# ARGV: holder, seconds of the lease, how many tasks the holder runs at a time.
+# ARGV: holder, seconds of the lease.
 TAKE = Script(f"""
 {NOW}
 local function text(value, default) return type(value) == 'string' and value or default end
@@ -68,7 +69,8 @@ for i = 5, #KEYS do
     local entry = {{'[', raw, ', ', cjson.encode(exchange), ', ', cjson.encode(routing_key), ']'}}
     redis.call('HSET', KEYS[1], tag, table.concat(entry))
     redis.call('ZADD', KEYS[2], string.format('%.6f', now + tonumber(ARGV[2])), tag)
-    redis.call('HSET', KEYS[4], tag, string.format('%.6f %d ', now, tonumber(ARGV[3])) .. KEYS[i])
+    -- Seven decimals tell it from what builds of before wrote: `_place` below.
+    redis.call('HSET', KEYS[4], tag, string.format('%.7f ', now) .. KEYS[i])
     redis.call('RPOP', KEYS[i])
     return {{KEYS[i], raw, tag}}
   end
@@ -87,6 +89,9 @@ return 1
 """)
 
 
+_NOTED_SLOTS = re.compile(rb"(?P<slots>\d+) (?P<list>.+)", re.DOTALL)
+
+
 class Held(NamedTuple):
     """One message that a holder holds, as it lies in Redis."""
 
@@ -94,7 +99,7 @@ class Held(NamedTuple):
     since: float
     """Seconds since 1970, by Redis' clock."""
     slots: int
-    """How many tasks its holder ran at a time."""
+    """How many tasks its holder ran at a time, where a build of before noted it here; else 1."""
     place: bytes
     """The list it was taken from."""
     entry: bytes | None
@@ -121,6 +126,11 @@ class Held(NamedTuple):
 def held_key(holder: str) -> str:
     """Name the hash of what `holder` holds."""
     return HELD_PREFIX + holder
+
+
+def slots_key(holder: str) -> str:
+    """Name the string of how many tasks `holder` runs at a time."""
+    return SLOTS_PREFIX + holder
 
 
 def look_up(client: redis.Redis, holder: str, tags: list[str] | None = None) -> list[Held]:
@@ -151,9 +161,10 @@ def _places(client: redis.Redis, holder: str, tags: list[str] | None) -> dict[st
 
 def _place(value: bytes) -> tuple[float, int, bytes]:
     since, rest = value.split(b" ", 1)
-    slots, _, place = rest.partition(b" ")
-    # Workers of before wrote no slots: of what such a one held, one message counts as begun.
-    return (float(since), int(slots), place) if place else (float(since), 1, rest)
+    # Builds of before wrote six decimals, and some of them the slots before the list.
+    if since[-7:-6] == b"." and (noted := _NOTED_SLOTS.fullmatch(rest)):
+        return float(since), int(noted["slots"]), noted["list"]
+    return float(since), 1, rest
 
 
 def give_up(client: redis.Redis, holder: str, tag: str) -> bool:

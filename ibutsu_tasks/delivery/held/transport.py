@@ -110,7 +110,7 @@ class Channel(redis.Channel):
         command = ("EVALSHA", TAKE.digest) if self._has_script else ("EVAL", TAKE.text)
         self._in_poll = connection
         self._brpop_sent_at = time.monotonic()
-        connection.send_command(*command, len(keys), *keys, lease.holder, lease.seconds, lease.slots())
+        connection.send_command(*command, len(keys), *keys, lease.holder, lease.seconds)
 
     def _prepare(self, connection: Any, lease: Lease) -> None:
         """Have Redis tell this connection of changes, and know it by its holder's name."""

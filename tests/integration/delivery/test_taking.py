@@ -13,9 +13,9 @@ from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.delivery.dead.losses import count_loss, history_of
 from ibutsu_tasks.delivery.dead.quarantine import QUARANTINE
 from ibutsu_tasks.delivery.held import recovery
-from ibutsu_tasks.delivery.held.lease import Lease
-from ibutsu_tasks.delivery.held.taking import TAKE, give_up, held_key, look_up, put_back
 from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
+from ibutsu_tasks.delivery.held.lease import Lease, leave
+from ibutsu_tasks.delivery.held.taking import TAKE, give_up, held_key, look_up, put_back, slots_key
 from ibutsu_tasks.logs.lines import JsonFormatter
 from tests.worker_system import message_text
 
@@ -46,7 +46,7 @@ def renew(lease: Lease, client: Redis, *known: str) -> None:
 
 def take(client: Redis, lease: Lease, *lists: str) -> list[bytes] | None:
     keys = (UNACKED, UNACKED_INDEX, HOLDERS, held_key(lease.holder), *(lists or ("celery",)))
-    answer: list[bytes] | None = TAKE(client, keys, lease.holder, LEASE_SECONDS, lease.slots())
+    answer: list[bytes] | None = TAKE(client, keys, lease.holder, LEASE_SECONDS)
     return answer
 
 
@@ -134,18 +134,47 @@ def test_what_is_put_back_is_next_and_marked(client: Redis, lease: Lease) -> Non
     assert back["headers"]["redelivered"] is back["properties"]["delivery_info"]["redelivered"] is True
 
 
-@pytest.mark.parametrize("place", ["celery", "celery\x06\x163"])
-def test_what_a_worker_of_before_holds_comes_back_to_its_queue(
+@pytest.mark.parametrize("form", ["{since:.6f} {place}", "{since:.6f} 4 {place}", "{since:.7f} {place}"])
+@pytest.mark.parametrize("place", ["celery", "celery\x06\x163", "two words"])
+def test_what_a_worker_holds_comes_back_to_its_queue_in_each_form_there_was(
+    client: Redis, lease: Lease, place: str, form: str
+) -> None:
+    tag, text = message()
+    client.lpush(place, text)
+    take(client, lease, place)
+    since = float(client.hget(held_key(lease.holder), tag).split()[0])
+    client.hset(held_key(lease.holder), tag, form.format(since=since, place=place))
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 1
+    assert client.llen(place) == 1
+    assert not client.exists(UNACKED, UNACKED_INDEX)
+
+
+@pytest.mark.parametrize("place", ["celery", "4 words\nin lines"])
+def test_builds_of_before_and_this_one_find_the_list_a_message_was_taken_from(
     client: Redis, lease: Lease, place: str
 ) -> None:
     tag, text = message()
     client.lpush(place, text)
     take(client, lease, place)
-    since = client.hget(held_key(lease.holder), tag).split()[0].decode()
-    client.hset(held_key(lease.holder), tag, f"{since} {place}")
-    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 1
-    assert client.llen(place) == 1
-    assert not client.exists(UNACKED, UNACKED_INDEX)
+    since, found = client.hget(held_key(lease.holder), tag).split(b" ", 1)
+    (held,) = look_up(client, lease.holder)
+    assert found == held.place == place.encode()
+    assert abs(float(since) - client.time()[0]) < 60
+
+
+def test_the_slots_of_a_holder_go_with_it(client: Redis, lease: Lease) -> None:
+    leave(client, lease.holder)
+    assert not client.keys("ibutsu-tasks:*")
+    others = [Lease(name, LEASE_SECONDS) for name in ("b@here", "c@here")]
+    for other in others:
+        renew(other, client)
+    client.lpush("celery", message()[1])
+    take(client, others[0])
+    leave(client, others[0].holder)
+    assert client.exists(slots_key(others[0].holder))
+    assert [recovery.recover(client, one.holder, LEASE_SECONDS, at_once=True) for one in others] == [1, 0]
+    assert not client.keys("ibutsu-tasks:slots:*")
+    assert not client.exists(HOLDERS)
 
 
 def test_who_lost_its_lease_gives_up_nothing_of_who_has_it_now(client: Redis, lease: Lease) -> None:
@@ -211,6 +240,7 @@ def test_what_was_done_while_the_broker_was_away_is_given_up_later(client: Redis
 
 def test_only_what_had_begun_counts_a_loss(client: Redis, lease: Lease) -> None:
     lease.slots = lambda: 2
+    renew(lease, client)
     texts = [message_text("runs.update_run", json.dumps(str(uuid4())))[1] for _ in range(4)]
     later = json.loads(texts[0])
     later["headers"]["eta"] = "2999-01-01T00:00:00+00:00"
