@@ -17,13 +17,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import address_of, build_client
-from ibutsu_tasks.broker.layout import QUARANTINE, UNACKED, queue_depth
+from ibutsu_tasks.broker.layout import HOLDERS, QUARANTINE, UNACKED, queue_depth
 from ibutsu_tasks.ibutsu.database.models import Import, Result
 from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
 from ibutsu_tasks.ibutsu.signatures import STUBS
 from ibutsu_tasks.ibutsu.wire_names import OWN_QUEUE
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
-from tests.commands import CELERY, Running, role, run, services, until
+from tests.chaos.conftest import kill_all
+from tests.commands import CELERY, Running, environment, role, run, services, until
 from tests.documentation import ROOT
 from tests.worker_system import import_message, message_text
 
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from tests.chaos.conftest import Fleet
+
 REPORT = b'<testsuite><testcase name="a" time="1"/><testcase name="b" time="1"/></testsuite>'
 CASES = 2
 PAUSE_SECONDS = 0.1
 
-COMMITS_AGO = 50
-"""The code of so many commits ago stands in for the previous release until there is one."""
+PREVIOUS = "cef00aba3c91c1fb42bc49aabe026d7c5e1dec3e"
+"""The commit whose code stands in for the previous release until there is one: its workers have leases, and
+count each message of a lost worker as begun."""
 
 
 class Load:
@@ -79,20 +83,24 @@ def stock_worker(number: int, env: dict[str, str]) -> Running:
 
 def previous_worker(number: int, env: dict[str, str]) -> Running:
     """A worker of the previous release, from its own code."""
-    options = ("--hostname", f"previous{number}@here")
-    return Running(sys.executable, "-m", "ibutsu_tasks", "worker", *options, env=env)
+    return role("worker", "--hostname", f"previous{number}@here", env=env)
 
 
 @pytest.fixture
-def previous_code(tmp_path: Path) -> Path:
-    """The package of the previous release, which runs with the dependencies of today."""
-    command = f"git archive HEAD~{COMMITS_AGO} ibutsu_tasks | tar --extract --directory {tmp_path}"
+def previous(tmp_path: Path) -> dict[str, str]:
+    """Variables with which a role runs the code of the previous release, on the dependencies of today."""
+    command = f"git archive {PREVIOUS} ibutsu_tasks | tar --extract --directory {tmp_path}"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, check=False, capture_output=True
     )
     if done.returncode:
-        pytest.skip(f"the history does not reach {COMMITS_AGO} commits back: {done.stderr.decode()}")
-    return tmp_path
+        pytest.skip(f"the history does not reach back to {PREVIOUS}: {done.stderr.decode()}")
+    variables = {"PYTHONPATH": str(tmp_path)}
+    code = "import ibutsu_tasks; print(ibutsu_tasks.__file__)"
+    # Python would look in the working directory first, if the role were not a command.
+    found = subprocess.check_output([sys.executable, "-P", "-c", code], env=environment(**variables))
+    assert Path(found.decode()).is_relative_to(tmp_path)
+    return variables
 
 
 def replace_one_by_one(leaving: list[Running], env: dict[str, str], stack: ExitStack) -> list[Running]:
@@ -156,11 +164,35 @@ def test_from_an_unmodified_server(
 
 @pytest.mark.soak
 def test_from_the_previous_release(
-    broker_url: str, database_url: str, engine: Engine, session: Session, previous_code: Path
+    broker_url: str, database_url: str, engine: Engine, session: Session, previous: dict[str, str]
 ) -> None:
     env = services(broker_url, database_url)
-    start_old = partial(previous_worker, env=env | {"PYTHONPATH": str(previous_code)})
+    start_old = partial(previous_worker, env=env | previous)
     sent, said = roll(start_old, env, engine)
     assert imports_done(session) == sent
     ended = re.findall(r"run_junit_import\[([0-9a-f-]+)\] succeeded", said)
     assert len(ended) == len(set(ended)) == len(sent)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("killed", ["previous@here", "new@here"])
+def test_workers_of_either_build_are_killed_in_mid_task(
+    fleet: Fleet, previous: dict[str, str], killed: str
+) -> None:
+    env = {"previous@here": previous, "new@here": {}}
+    options = ("--concurrency=2", "--", "--prefetch-multiplier=2")
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(fleet.worker(name, *options, **env[name])) for name in env}
+        with fleet.holding_up("results"):
+            # Both run as many as they can and hold as many more.
+            rows = [fleet.send_import() for _ in range(8)]
+            fleet.wait_until_writing(4)
+            until(lambda: fleet.held_by(killed) == 4)
+            assert fleet.held_by(killed) == 4
+            kill_all(workers[killed])
+            until(lambda: not fleet.held_by(killed), 30)
+            fleet.release()
+            fleet.wait_until_ended(*rows, timeout_seconds=60)
+    assert fleet.count_results() == CASES * len(rows)
+    assert not fleet.client.exists(UNACKED, QUARANTINE, HOLDERS, DEFAULT_QUEUE)
+    assert not fleet.client.keys("ibutsu-tasks:held:*")
