@@ -21,7 +21,7 @@ from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, clear, count_loss, pa
 from ibutsu_tasks.delivery.dead.poison import end_poisonous
 from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.delivery.grace import stopping
-from ibutsu_tasks.delivery.held.message import client_of, put_back, queue_of, raw_of
+from ibutsu_tasks.delivery.held.message import client_of, held_as, put_back, queue_of, raw_of
 from ibutsu_tasks.delivery.named_request import NamedRequest
 from ibutsu_tasks.delivery.pauses import limited_eta
 
@@ -86,7 +86,8 @@ class Request(NamedRequest):
         """Count a loss and do what follows from it; say whether the message was given up."""
         raw = raw_of(self._message)
         with client_of(self._message) as client:
-            losses = 0 if _is_stopping() else count_loss(client, raw)
+            held = None if _is_stopping() else held_as(client, self._message)
+            losses = count_loss(client, raw, held.delivery) if held else 0
             if losses >= MOST_LOSSES:
                 facts = {"memory_at_most_bytes": _most_memory_bytes()}
                 tag = self._message.delivery_tag

@@ -126,8 +126,8 @@ def test_a_message_goes_back_to_its_queue_and_its_count_begins_anew(
     run_id = json.dumps(str(uuid4()))
     message = json.loads(message_text(UPDATE, run_id)[1])
     message["properties"]["priority"] = 6
-    for _ in range(3):
-        count_loss(client, message)
+    for number in range(3):
+        count_loss(client, message, str(number))
     key = bury(client, json.dumps(message))
     failure = f"{RESULT_PREFIX}{message['headers']['id']}"
     client.set(failure, '{"status": "FAILURE"}')

@@ -28,21 +28,25 @@ _PAUSES_SECONDS = (2, 10)
 """What a message waits after its first and its second loss: what killed the process may pass."""
 
 
-def count_loss(client: Redis, message: Mapping[str, Any]) -> int:
-    """Count a process lost over a message as it lies in Redis; give how many its subject has lost.
+# Who counts may be killed before the message is put back, and who comes after it counts again.
+_COUNT = """
+if redis.call('HGET', KEYS[1], 'delivery') ~= ARGV[1] then
+  redis.call('HINCRBY', KEYS[1], 'losses', 1)
+  redis.call('HSETNX', KEYS[1], 'first_at', ARGV[2])
+  redis.call('HSET', KEYS[1], 'last_at', ARGV[2], 'delivery', ARGV[1])
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
+return tonumber(redis.call('HGET', KEYS[1], 'losses'))
+"""
 
-    A message whose time has not come was waiting in its process and not running there: it loses nothing.
+
+def count_loss(client: Redis, message: Mapping[str, Any], delivery: str) -> int:
+    """Count a process lost over a message as it lies in Redis, once for each `delivery` of it.
+
+    Give how many processes its subject has lost.
     """
-    key = key_of(message)
-    if is_waiting(message):
-        return int(client.hget(key, "losses") or 0)
     now = str(iso_utc(utc_now()))
-    pipeline = client.pipeline()
-    pipeline.hincrby(key, "losses", 1)
-    pipeline.hsetnx(key, "first_at", now)
-    pipeline.hset(key, "last_at", now)
-    pipeline.expire(key, LOSSES_TTL_SECONDS)
-    return int(pipeline.execute()[0])
+    return int(client.eval(_COUNT, 1, key_of(message), delivery, now, LOSSES_TTL_SECONDS))
 
 
 def history_of(client: Redis, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ibutsu_tasks.broker.layout import UNACKED, UNACKED_INDEX
-from ibutsu_tasks.delivery.held.taking import GIVE_UP, held_key
+from ibutsu_tasks.delivery.held.taking import GIVE_UP, Held, held_key, look_up
 from ibutsu_tasks.delivery.pauses import PAUSE_HEADER
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def client_of(message: Any) -> Iterator[Redis]:
     """Give a client of the Redis that it came from."""
     with message.channel.conn_or_acquire() as client:
         yield client
+
+
+def held_as(client: Redis, message: Any) -> Held | None:
+    """Give the message as this process holds it in Redis; None when others were given it."""
+    return next(iter(look_up(client, message.channel.lease.holder, [message.delivery_tag])), None)
 
 
 def put_back(client: Redis, message: Any, wait_seconds: float) -> None:

@@ -101,7 +101,9 @@ def recover(
     found = look_up(client, claimant)
     slots = int(client.get(slots_key(claimant)) or max((one.slots for one in found), default=0))
     begun = _begun(found, slots) if is_loss else frozenset()
-    for held in found:
+    # The last one first: at any moment, what is still held are those that were taken first, of which the same
+    # ones had begun, and what is back comes in its old order.
+    for held in sorted(found, key=lambda one: one.since, reverse=True):
         # A score beyond any of its own: a stock worker was given it meanwhile, and holds it now.
         is_others = held.visible_from > float(till) + 2 * lease_seconds
         count += not is_others and _restore(client, claimant, held, is_loss=held.tag in begun)
@@ -122,7 +124,7 @@ def _begun(found: Sequence[Held], slots: int) -> frozenset[str]:
 
 def _restore(client: redis.Redis, holder: str, held: Held, *, is_loss: bool) -> bool:
     message = held.message()
-    if message is not None and is_loss and count_loss(client, message) >= MOST_LOSSES:
+    if message is not None and is_loss and count_loss(client, message, held.delivery) >= MOST_LOSSES:
         queue = held.place.decode("utf-8", "replace").rsplit(SEPARATOR, 1)[0]
         end_poisonous(client, message, queue, BY_WORKER, key=held.tag)
         return give_up(client, holder, held.tag)

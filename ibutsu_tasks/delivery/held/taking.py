@@ -107,6 +107,11 @@ class Held(NamedTuple):
     visible_from: float
     """The score of kombu's index; 0 when it has none."""
 
+    @property
+    def delivery(self) -> str:
+        """Tell this taking of the message from others: its tag may come again."""
+        return f"{self.tag} {self.since}"
+
     def message(self) -> dict[str, Any] | None:
         """Give the message marked as delivered before; None when it is none."""
         try:

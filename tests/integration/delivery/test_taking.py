@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX
+from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX, holder_names
 from ibutsu_tasks.delivery.dead.losses import count_loss, history_of
 from ibutsu_tasks.delivery.dead.quarantine import QUARANTINE
 from ibutsu_tasks.delivery.held import recovery
@@ -252,14 +254,61 @@ def test_only_what_had_begun_counts_a_loss(client: Redis, lease: Lease) -> None:
     assert [history_of(client, json.loads(text)).get("deliveries", 0) for text in texts] == [0, 1, 1, 0]
 
 
+class KilledError(Exception):
+    """Stands for the end of a process."""
+
+
+@contextmanager
+def killed_after(client: Redis, commands: int) -> Iterator[None]:
+    """Have whoever uses a client come to its end before it sends one more command than these."""
+    execute, left = client.execute_command, iter(range(commands))
+
+    def execute_or_end(*arguments: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            raise KilledError
+        return execute(*arguments, **options)
+
+    with patch.object(client, "execute_command", execute_or_end), suppress(KilledError):
+        yield
+
+
+@pytest.mark.parametrize("commands", range(20))
+def test_a_recovery_that_is_killed_is_ended_by_the_next_as_if_it_were_one(
+    client: Redis, lease: Lease, commands: int
+) -> None:
+    lease.slots = lambda: 2
+    renew(lease, client)
+    texts = [message_text("runs.update_run", json.dumps(f"run-{number}"))[1] for number in range(4)]
+    poison = json.loads(texts[1])
+    for delivery in ("first", "second"):
+        count_loss(client, poison, delivery)
+    for text in texts:
+        client.lpush("celery", text)
+        take(client, lease)
+    # The worker itself had lost a process, and was killed before it put the message back.
+    (held,) = look_up(client, lease.holder, [json.loads(texts[0])["properties"]["delivery_tag"]])
+    count_loss(client, json.loads(texts[0]), held.delivery)
+    with killed_after(client, commands):
+        recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True)
+    for holder in holder_names(client):
+        recovery.recover(client, holder, LEASE_SECONDS, at_once=True)
+    back = [json.loads(one)["headers"]["id"] for one in reversed(client.lrange("celery", 0, -1))]
+    assert back == [json.loads(text)["headers"]["id"] for text in (texts[0], *texts[2:])]
+    losses = [history_of(client, json.loads(text)).get("deliveries", 0) for text in texts]
+    assert losses == [1, 3, 0, 0]
+    assert client.hkeys(QUARANTINE) == [poison["properties"]["delivery_tag"].encode()]
+    assert not client.exists(HOLDERS, UNACKED, UNACKED_INDEX)
+    assert not client.keys("ibutsu-tasks:held:*") + client.keys("ibutsu-tasks:slots:*")
+
+
 def test_the_third_loss_sends_a_message_to_quarantine(
     client: Redis, lease: Lease, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.handler.setFormatter(JsonFormatter(str, "worker"))
     task_id, text = message_text("runs.update_run", '"a-run"')
     tag = json.loads(text)["properties"]["delivery_tag"]
-    for _ in range(2):
-        count_loss(client, json.loads(text))
+    for number in range(2):
+        count_loss(client, json.loads(text), str(number))
     client.lpush("celery", text)
     take(client, lease)
     assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 1
