@@ -23,7 +23,7 @@ from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.delivery.grace import stopping
 from ibutsu_tasks.delivery.held.message import client_of, held_as, put_back, queue_of, raw_of
 from ibutsu_tasks.delivery.named_request import NamedRequest
-from ibutsu_tasks.delivery.pauses import limited_eta
+from ibutsu_tasks.delivery.pauses import broker_now, eta_here, has_pause
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,9 @@ class Request(NamedRequest):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._eta = limited_eta(self.request_dict, self.eta)
+        if self.eta and has_pause(self.request_dict):
+            with client_of(self._message) as client:
+                self._eta = eta_here(self.request_dict, self.eta, broker_now(client))
 
     def acknowledge(self) -> None:
         """Acknowledge the message: a process has ended its work, and what was lost before counts no more."""

@@ -11,6 +11,7 @@ from celery import Celery, Task, current_app, signals
 from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
 
 from ibutsu_tasks.delivery.dead.content import about_call
+from ibutsu_tasks.delivery.pauses import after
 from ibutsu_tasks.errors import IbutsuTasksError, SettingsError
 from ibutsu_tasks.logs.lines import RunningTask, current_task
 from ibutsu_tasks.packages import loaded
@@ -56,7 +57,7 @@ class FollowUps:
     messages: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
 
     def send(self, task_name: str, *args: Any, **options: Any) -> None:
-        """Send `task_name` with `args` after the commit; `options` are those of `apply_async`."""
+        """Send `task_name` with `args` after the commit; `options` are those of `send_now`."""
         self.messages.append((task_name, args, options))
 
 
@@ -143,12 +144,15 @@ class DatabaseTask(Task[Any, Any]):
         for name, args, options in follow_ups.messages:
             self.send_now(name, *args, **options)
 
-    def send_now(self, task_name: str, *args: Any, **options: Any) -> None:
-        """Send a message; run the task right here when this one itself runs without a worker."""
+    def send_now(
+        self, task_name: str, *args: Any, pause_seconds: float = 0, headers: Mapping[str, Any] | None = None
+    ) -> None:
+        """Send a message, for later; run the task right here when this one itself runs without a worker."""
         if self.request.is_eager:
             self.app.tasks[task_name].apply(args, throw=True)
         else:
-            self.app.send_task(task_name, args, **options)
+            eta, pause = after(self.resources.redis, pause_seconds) if pause_seconds else (None, {})
+            self.app.send_task(task_name, args, eta=eta, headers={**(headers or {}), **pause})
 
 
 @signals.task_prerun.connect(dispatch_uid="ibutsu-tasks-task-prerun")

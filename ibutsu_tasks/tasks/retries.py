@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import random
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from celery.exceptions import Retry
 
-from ibutsu_tasks.delivery.pauses import PAUSE_HEADER
+from ibutsu_tasks.delivery.pauses import after
 from ibutsu_tasks.tasks.outages import BROKER, outages, service_of
 from ibutsu_tasks.tasks.shutdown import wait_in_task
 from ibutsu_tasks.temporary_errors import is_temporary
@@ -16,7 +16,7 @@ from ibutsu_tasks.temporary_errors import is_temporary
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from celery import Task
+    from ibutsu_tasks.tasks.base import DatabaseTask
 
 MAX_PAUSE_SECONDS = 600.0
 """Below the broker's default visibility time-out of an hour, so a waiting message is never taken for lost."""
@@ -36,7 +36,7 @@ def pause_seconds(tries: int, longest_seconds: float = MAX_PAUSE_SECONDS) -> flo
     return random.uniform(0, min(2.0 ** min(tries, 32), longest_seconds))  # noqa: S311 - not a secret
 
 
-def try_again(task: Task[Any, Any], error: Exception) -> NoReturn:
+def try_again(task: DatabaseTask, error: Exception) -> NoReturn:
     """Send the message of a running task again for later. Raises Retry; Reject when the worker shuts down.
 
     There is no last time: an outage ends some day, and its messages are still there.
@@ -47,22 +47,26 @@ def try_again(task: Task[Any, Any], error: Exception) -> NoReturn:
     send_again(task, error, pause_seconds(tries), {TRIES_HEADER: tries + 1})
 
 
-def count_in(task: Task[Any, Any], header: str) -> int:
+def count_in(task: DatabaseTask, header: str) -> int:
     """Give the number that a header of the running message has, 0 without."""
     return int((task.request.headers or {}).get(header, 0))
 
 
 def send_again(
-    task: Task[Any, Any], error: Exception, countdown_seconds: float, counts: Mapping[str, int]
+    task: DatabaseTask, error: Exception, countdown_seconds: float, counts: Mapping[str, int]
 ) -> NoReturn:
     """Send the message of a running task again, with `counts` in its headers. Raises as `try_again`."""
     again = task.signature_from_request(
         task.request,
-        countdown=countdown_seconds,
         retries=task.request.retries,
-        headers={**(task.request.headers or {}), **counts, PAUSE_HEADER: countdown_seconds},
+        headers={**(task.request.headers or {}), **counts},
     )
-    do_patiently(again.apply_async, BROKER)
+
+    def send() -> None:
+        eta, pause = after(task.resources.redis, countdown_seconds)
+        again.apply_async(eta=eta, headers=again.options["headers"] | pause)
+
+    do_patiently(send, BROKER)
     raise Retry(exc=error, when=countdown_seconds) from error  # type: ignore[arg-type]  # Real stands for float
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
+from ibutsu_tasks.broker.layout import UNACKED
+from ibutsu_tasks.delivery.pauses import broker_now
 from tests.chaos.conftest import LEASE_SECONDS, kill_all
 from tests.chaos.wrong_clocks import an_hour, needs_wrong_clocks
 from tests.commands import run, until
@@ -37,12 +41,20 @@ def test_leases(fleet: Fleet, way: str) -> None:
     assert fleet.count_results() == 2 * len(rows)
 
 
-def test_what_is_tried_again_waits_by_no_clock_of_others(fleet: Fleet) -> None:
-    with fleet.worker("wrong@here", "--concurrency=1", **an_hour("+")) as wrong, fleet.holding_up("results"):
+@pytest.mark.parametrize("way", ["+", "-"])
+def test_what_is_tried_again_waits_by_no_clock_of_others(fleet: Fleet, way: str) -> None:
+    with fleet.worker("wrong@here", "--concurrency=1", **an_hour(way)) as wrong, fleet.holding_up("results"):
         row = fleet.send_import()
         fleet.wait_until_writing()
+        before = broker_now(fleet.client)
         fleet.end_writers()
         wrong.wait_for("] retry:")
+        fleet.wait_until_writing()
+        ((message, *_),) = map(json.loads, fleet.client.hvals(UNACKED))
+        assert before < datetime.fromisoformat(message["headers"]["eta"]) < broker_now(fleet.client)
+        # One process of the pool less, and a pause for it.
+        psutil.Process(wrong.process.pid).children()[0].kill()
+        wrong.wait_for("it runs again in 2 s")
         fleet.wait_until_writing()
         kill_all(wrong)
     with fleet.worker("right@here"):

@@ -6,7 +6,6 @@ stop, a task that is revoked, and a time limit lose nothing.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.broker.layout import LOSSES_PREFIX
@@ -72,12 +71,3 @@ def key_of(message: Mapping[str, Any]) -> str:
 def pause_seconds(losses: int) -> int:
     """Give what a message waits before it runs again after so many losses."""
     return _PAUSES_SECONDS[min(losses, len(_PAUSES_SECONDS)) - 1] if losses else 0
-
-
-def is_waiting(message: Mapping[str, Any]) -> bool:
-    """Say whether a message is for later."""
-    try:
-        eta = datetime.fromisoformat(message["headers"]["eta"])
-    except (LookupError, TypeError, ValueError):
-        return False
-    return (eta if eta.tzinfo else eta.replace(tzinfo=UTC)) > datetime.now(UTC)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ibutsu_tasks.broker.layout import UNACKED, UNACKED_INDEX
 from ibutsu_tasks.delivery.held.taking import GIVE_UP, Held, held_key, look_up
-from ibutsu_tasks.delivery.pauses import PAUSE_HEADER
+from ibutsu_tasks.delivery.pauses import after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,18 +50,18 @@ def put_back(client: Redis, message: Any, wait_seconds: float) -> None:
     raw = raw_of(message)
     (queue,) = channel._lookup(delivery["exchange"], delivery["routing_key"])
     waiting = channel._q_for_pri(queue, channel._get_message_priority(raw))
-    again = json.dumps(_redelivered(raw, wait_seconds))
+    again = json.dumps(_redelivered(client, raw, wait_seconds))
     # Only who still holds the message puts it back: it may have been taken for lost meanwhile.
     keys = (UNACKED, UNACKED_INDEX, held_key(channel.lease.holder), waiting)
     GIVE_UP(client, keys, message.delivery_tag, "RPUSH", again)
 
 
-def _redelivered(message: dict[str, Any], wait_seconds: float) -> dict[str, Any]:
+def _redelivered(client: Redis, message: dict[str, Any], wait_seconds: float) -> dict[str, Any]:
     """Give the message as kombu marks one that comes again, for a time from now."""
     headers, properties = message["headers"] | {"redelivered": True}, message["properties"]
     if wait_seconds and "task" in headers:
-        headers["eta"] = (datetime.now(UTC) + timedelta(seconds=wait_seconds)).isoformat()
-        headers[PAUSE_HEADER] = wait_seconds
+        eta, pause = after(client, wait_seconds)
+        headers |= {"eta": eta.isoformat()} | pause
     delivery_info = properties["delivery_info"] | {"redelivered": True}
     # By its old tag, the acknowledgement that is still to come would remove whoever holds it next.
     delivery = {"delivery_info": delivery_info, "delivery_tag": str(uuid4())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
@@ -15,9 +16,9 @@ from ibutsu_tasks.broker.layout import (
     TAKEN_OVER_PREFIX,
     holder_names,
 )
-from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, count_loss, is_waiting
+from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, count_loss
 from ibutsu_tasks.delivery.dead.poison import BY_WORKER, end_poisonous
-from ibutsu_tasks.delivery.held.lease import leave
+from ibutsu_tasks.delivery.held.lease import RENEWALS_PER_LEASE, leave
 from ibutsu_tasks.delivery.held.taking import (
     NOW,
     Held,
@@ -28,6 +29,7 @@ from ibutsu_tasks.delivery.held.taking import (
     put_back,
     slots_key,
 )
+from ibutsu_tasks.delivery.pauses import broker_now, is_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +102,9 @@ def recover(
     count = 0
     found = look_up(client, claimant)
     slots = int(client.get(slots_key(claimant)) or max((one.slots for one in found), default=0))
-    begun = _begun(found, slots) if is_loss else frozenset()
+    # It lived until it was to renew again at most.
+    ended = datetime.fromtimestamp(float(till) - lease_seconds * (1 - 1 / RENEWALS_PER_LEASE), UTC)
+    begun = _begun(found, slots, min(ended, broker_now(client))) if is_loss else frozenset()
     # The last one first: at any moment, what is still held are those that were taken first, of which the same
     # ones had begun, and what is back comes in its old order.
     for held in sorted(found, key=lambda one: one.since, reverse=True):
@@ -116,9 +120,9 @@ def recover(
     return count
 
 
-def _begun(found: Sequence[Held], slots: int) -> frozenset[str]:
+def _begun(found: Sequence[Held], slots: int, ended: datetime) -> frozenset[str]:
     """Give the tags of what had begun: it begins in the order in which it was taken, the others waited."""
-    at_once = [one for one in found if not is_waiting(one.message() or {})]
+    at_once = [one for one in found if not is_waiting(one.message() or {}, ended)]
     return frozenset(one.tag for one in sorted(at_once, key=lambda one: one.since)[:slots])
 
 

@@ -70,7 +70,7 @@ def _look_again_later(task: DatabaseTask, lock: RunLock, run_id: str) -> None:
 
 
 def _send_recheck(task: DatabaseTask, run_id: str) -> None:
-    task.send_now(UPDATE_RUN, run_id, countdown=QUIET_SECONDS, headers={RECHECK_HEADER: True})
+    task.send_now(UPDATE_RUN, run_id, pause_seconds=QUIET_SECONDS, headers={RECHECK_HEADER: True})
 
 
 @shared_task(name=SYNC_ABORTED_RUNS, bind=True, base=DatabaseTask)
@@ -79,7 +79,7 @@ def sync_aborted_runs(self: DatabaseTask) -> dict[str, int]:
     with self.transaction() as (session, follow_ups):
         run_ids = run_summary.find_out_of_step(session)
         for run_id in run_ids:
-            follow_ups.send(UPDATE_RUN, str(run_id), countdown=SYNC_COUNTDOWN_SECONDS)
+            follow_ups.send(UPDATE_RUN, str(run_id), pause_seconds=SYNC_COUNTDOWN_SECONDS)
     return {"runs": len(run_ids)}
 
 

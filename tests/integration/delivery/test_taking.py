@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -18,6 +19,7 @@ from ibutsu_tasks.delivery.held import recovery
 from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
 from ibutsu_tasks.delivery.held.lease import Lease, leave
 from ibutsu_tasks.delivery.held.taking import TAKE, give_up, held_key, look_up, put_back, slots_key
+from ibutsu_tasks.delivery.pauses import broker_now
 from ibutsu_tasks.logs.lines import JsonFormatter
 from tests.worker_system import message_text
 
@@ -252,6 +254,20 @@ def test_only_what_had_begun_counts_a_loss(client: Redis, lease: Lease) -> None:
         take(client, lease)
     assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 4
     assert [history_of(client, json.loads(text)).get("deliveries", 0) for text in texts] == [0, 1, 1, 0]
+
+
+def test_what_was_for_later_when_its_worker_was_lost_had_not_begun(client: Redis, lease: Lease) -> None:
+    texts = [message_text("runs.update_run", json.dumps(str(uuid4())))[1] for _ in range(2)]
+    later = json.loads(texts[0])
+    later["headers"]["eta"] = (broker_now(client) - timedelta(seconds=1)).isoformat()
+    texts[0] = json.dumps(later)
+    for text in texts:
+        client.lpush("celery", text)
+        take(client, lease)
+    # It was to renew its lease again 450 s ago.
+    client.zadd(HOLDERS, {lease.holder: client.time()[0]})
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 2
+    assert [history_of(client, json.loads(text)).get("deliveries", 0) for text in texts] == [0, 1]
 
 
 class KilledError(Exception):
