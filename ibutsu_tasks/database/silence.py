@@ -2,6 +2,9 @@
 
 What takes long is no silence: a second connection is opened, and whatever comes of it is an answer. TCP alone
 sees only hosts that are gone, no server that is frozen and no proxy that hangs.
+
+A pooler answers in the place of a server that is frozen. To ask it for a query would not tell: where all of
+its connections are busy, that waits too, for minutes, and long statements would be cut for nothing.
 """
 
 from __future__ import annotations
