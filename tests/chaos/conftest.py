@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -17,18 +20,22 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HELD_PREFIX, HOLDERS, UNACKED, UNACKED_INDEX
 from ibutsu_tasks.ibutsu.database.models import Import, Result
 from tests.chaos.stage import Stage, data_directory, open_stage
-from tests.commands import Running, role, services, until
+from tests.commands import Running, environment, role, services, until
+from tests.documentation import ROOT
 from tests.factories import make_import
 from tests.worker_system import import_message, message_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from redis import Redis
     from sqlalchemy.orm import Session
 
 LEASE_SECONDS = 2.0
+
+PREVIOUS = "cef00aba3c91c1fb42bc49aabe026d7c5e1dec3e"
+"""The commit whose code stands in for the previous release until there is one: its workers have leases, and
+count each message of a lost worker as begun."""
 
 JUNIT = b'<testsuite><testcase name="a" time="1"/><testcase name="b" time="1"/></testsuite>'
 
@@ -150,6 +157,23 @@ def fleet(broker_url: str, database_url: str, session: Session, engine: Engine) 
     fleet = Fleet(broker_url, database_url, session, engine)
     yield fleet
     fleet.client.close()
+
+
+@pytest.fixture
+def previous(tmp_path: Path) -> dict[str, str]:
+    """Variables with which a role runs the code of the previous release, on the dependencies of today."""
+    command = f"git archive {PREVIOUS} ibutsu_tasks | tar --extract --directory {tmp_path}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, check=False, capture_output=True
+    )
+    if done.returncode:
+        pytest.skip(f"the history does not reach back to {PREVIOUS}: {done.stderr.decode()}")
+    variables = {"PYTHONPATH": str(tmp_path)}
+    code = "import ibutsu_tasks; print(ibutsu_tasks.__file__)"
+    # Python would look in the working directory first, if the role were not a command.
+    found = subprocess.check_output([sys.executable, "-P", "-c", code], env=environment(**variables))
+    assert Path(found.decode()).is_relative_to(tmp_path)
+    return variables
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
 from tests.chaos.wrong_clocks import an_hour, needs_wrong_clocks
 from tests.commands import Running, role, until
+from tests.documentation import ROOT
 from tests.doors import dead_port, forwarding, listener, own_valkey
 from tests.fast_beat import ENTRY, TASK
 
@@ -246,6 +247,37 @@ def test_leaders_frozen_and_woken_again_and_again_double_nothing(client: Redis, 
             os.kill(frozen, signal.SIGCONT)
         wait_for_messages(client, 2)
         assert sum(beat.output.count(LEADS) for beat in running) == 4
+    assert_each_once(client)
+
+
+@pytest.mark.soak
+def test_beats_of_two_releases_follow_each_other_and_double_nothing(
+    client: Redis, broker_url: str, previous: dict[str, str]
+) -> None:
+    words = (sys.executable, "-P", "-m", "tests.fast_beat")
+    # Of the current directory, only this package.
+    path = {"PYTHONPATH": f"{previous['PYTHONPATH']}:{ROOT}"}
+    env = {"CELERY_BROKER_URL": broker_url}
+    with ExitStack() as stack:
+        old = stack.enter_context(Running(*words, env=env | path))
+        old.wait_for(LEADS)
+        new = stack.enter_context(fast_beat(broker_url))
+        until(lambda: read_state(client).standbys)
+        wait_for_messages(client, 2)
+        assert old.stop() == 0
+        new.wait_for(LEADS)
+        again = stack.enter_context(Running(*words, env=env | path))
+        until(lambda: read_state(client).standbys)
+        wait_for_messages(client, 2)
+        os.kill(new.process.pid, signal.SIGSTOP)
+        again.wait_for(LEADS)
+        os.kill(new.process.pid, signal.SIGCONT)
+        new.wait_for("stands by")
+        wait_for_messages(client, 2)
+        again.process.kill()
+        until(lambda: leader_pid(client) == new.process.pid)
+        wait_for_messages(client, 2)
+        assert [one.output.count(LEADS) for one in (old, new, again)] == [1, 2, 1]
     assert_each_once(client)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -24,8 +22,7 @@ from ibutsu_tasks.ibutsu.signatures import STUBS
 from ibutsu_tasks.ibutsu.wire_names import OWN_QUEUE
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 from tests.chaos.conftest import kill_all
-from tests.commands import CELERY, Running, environment, role, run, services, until
-from tests.documentation import ROOT
+from tests.commands import CELERY, Running, role, run, services, until
 from tests.worker_system import import_message, message_text
 
 if TYPE_CHECKING:
@@ -38,10 +35,6 @@ if TYPE_CHECKING:
 REPORT = b'<testsuite><testcase name="a" time="1"/><testcase name="b" time="1"/></testsuite>'
 CASES = 2
 PAUSE_SECONDS = 0.1
-
-PREVIOUS = "cef00aba3c91c1fb42bc49aabe026d7c5e1dec3e"
-"""The commit whose code stands in for the previous release until there is one: its workers have leases, and
-count each message of a lost worker as begun."""
 
 
 class Load:
@@ -84,23 +77,6 @@ def stock_worker(number: int, env: dict[str, str]) -> Running:
 def previous_worker(number: int, env: dict[str, str]) -> Running:
     """A worker of the previous release, from its own code."""
     return role("worker", "--hostname", f"previous{number}@here", env=env)
-
-
-@pytest.fixture
-def previous(tmp_path: Path) -> dict[str, str]:
-    """Variables with which a role runs the code of the previous release, on the dependencies of today."""
-    command = f"git archive {PREVIOUS} ibutsu_tasks | tar --extract --directory {tmp_path}"
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, check=False, capture_output=True
-    )
-    if done.returncode:
-        pytest.skip(f"the history does not reach back to {PREVIOUS}: {done.stderr.decode()}")
-    variables = {"PYTHONPATH": str(tmp_path)}
-    code = "import ibutsu_tasks; print(ibutsu_tasks.__file__)"
-    # Python would look in the working directory first, if the role were not a command.
-    found = subprocess.check_output([sys.executable, "-P", "-c", code], env=environment(**variables))
-    assert Path(found.decode()).is_relative_to(tmp_path)
-    return variables
 
 
 def replace_one_by_one(leaving: list[Running], env: dict[str, str], stack: ExitStack) -> list[Running]:
