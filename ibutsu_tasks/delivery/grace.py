@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, platforms, signals
+from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.exceptions import WorkerTerminate
 from celery.worker import control
@@ -27,6 +28,7 @@ from celery.worker import state as worker_state
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.delivery.held.transport import Channel
+from ibutsu_tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +61,7 @@ class Grace(bootsteps.StartStopStep):
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
+        _refuse_other_pools(consumer.pool)
         self._pid = os.getpid()
         self._consumer = consumer
         self._exit_code: int | None = None
@@ -175,6 +178,16 @@ class Grace(bootsteps.StartStopStep):
             for request in {*state.reserved_requests, *state.active_requests}
             if request in state.active_requests or request._apply_result is not None  # noqa: SLF001
         ]
+
+
+def _refuse_other_pools(pool: Any) -> None:
+    """Refuse threads and green threads. Raises UsageError."""
+    if not isinstance(pool, (PreforkPool, SoloPool)):
+        raise UsageError(
+            f"The pool {pool.__module__} does not work here: a process runs one task at a time, and a thread"
+            " cannot be ended when its worker is.",
+            "Leave --pool out for processes, or set it to solo.",
+        )
 
 
 def shut_down(state: Any, msg: str = "Got shutdown from remote", **_: Any) -> dict[str, str]:  # noqa: ARG001

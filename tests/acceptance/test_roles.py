@@ -136,6 +136,14 @@ def test_a_worker_without_settings_says_what_to_set() -> None:
     assert done.stdout == ""
 
 
+def test_a_worker_of_threads_is_refused() -> None:
+    env = services("redis://127.0.0.1:1/0", "postgresql://nobody@127.0.0.1:1/nothing")
+    refused = run("worker", "--", "--pool", "threads", env=env, timeout_seconds=30)
+    assert refused.returncode == 2
+    assert "The pool celery.concurrency.thread does not work here" in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+
+
 def test_of_two_beats_one_leads_and_the_other_takes_over(env: dict[str, str], resources: Resources) -> None:
     with role("beat", env=env) as first:
         first.wait_for("this beat leads now")
