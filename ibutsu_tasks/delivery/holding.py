@@ -11,6 +11,7 @@ from celery.bootsteps import RUN  # type: ignore[attr-defined]  # not in its stu
 from celery.concurrency.solo import TaskPool as SoloPool
 from redis.exceptions import ResponseError
 
+from ibutsu_tasks.delivery.grace import stopping
 from ibutsu_tasks.delivery.held.lease import Lease, Renewer
 from ibutsu_tasks.delivery.held.recovery import recover, recover_gone, recover_lapsed
 from ibutsu_tasks.delivery.held.transport import Channel
@@ -42,11 +43,7 @@ class Holding(bootsteps.StartStopStep):
         channel = consumer.task_consumer.channel
         if not isinstance(channel, Channel) or channel.global_keyprefix:
             return
-        lease = Lease(
-            consumer.hostname,
-            consumer.app.conf.ibutsu_tasks_lease_seconds,
-            lambda: consumer.pool.num_processes,
-        )
+        lease = Lease(consumer.hostname, consumer.app.conf.ibutsu_tasks_lease_seconds)
         channel.take_under(lease)
         try:
             self._recover_own(channel, lease)
@@ -83,6 +80,9 @@ class Holding(bootsteps.StartStopStep):
         self._previous = lease
 
         def renew() -> None:
+            # A pool that was ended can no more be asked.
+            if not stopping.is_set():
+                lease.slots = consumer.pool.num_processes
             with channel.conn_or_acquire() as client:
                 lease.renew(client, channel.qos.delivered, channel.is_taking)
                 recover_lapsed(client, lease.seconds)

@@ -123,6 +123,7 @@ def test_ctrl_c_asks_and_a_second_one_hurries(fleet: Fleet) -> None:
         worker.process.send_signal(signal.SIGINT)
         worker.process.wait(20)
         assert fleet.client.llen("celery") == 1
+    assert "Traceback" not in worker.output
 
 
 def test_the_lease_lasts_through_a_long_grace(fleet: Fleet) -> None:

@@ -53,14 +53,14 @@ def leave(client: redis.Redis, holder: str) -> None:
 class Lease:
     """The lease of one holder. It is lost for good once others were given what it held."""
 
-    def __init__(self, node_name: str, seconds: float, slots: Callable[[], int] = lambda: 1) -> None:
+    def __init__(self, node_name: str, seconds: float) -> None:
         self.pid = os.getpid()
         self.token = secrets.token_hex(8)
         self.node_name = node_name
         self.holder = f"{node_name}:{self.token}"
         self.seconds = seconds
-        self.slots = slots
-        """Gives how many tasks its worker runs at a time."""
+        self.slots = 1
+        """How many tasks its worker runs at a time."""
         self.is_lost = False
         self.done: set[str] = set()
         """Tags of messages that are done and could not be given up: the broker did not answer."""
@@ -77,7 +77,7 @@ class Lease:
         `known` are the tags the worker knows that it holds. Raises what the client raises.
         """
         own = (held_key(self.holder), UNACKED_INDEX, TAKEN_OVER_PREFIX + self.holder, slots_key(self.holder))
-        tags = RENEW(client, (HOLDERS, *own), self.holder, self.seconds, self.slots(), GONE_HOLDER_SECONDS)
+        tags = RENEW(client, (HOLDERS, *own), self.holder, self.seconds, self.slots, GONE_HOLDER_SECONDS)
         if tags is None:
             self._lose()
             return

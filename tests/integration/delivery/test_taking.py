@@ -243,7 +243,7 @@ def test_what_was_done_while_the_broker_was_away_is_given_up_later(client: Redis
 
 
 def test_only_what_had_begun_counts_a_loss(client: Redis, lease: Lease) -> None:
-    lease.slots = lambda: 2
+    lease.slots = 2
     renew(lease, client)
     texts = [message_text("runs.update_run", json.dumps(str(uuid4())))[1] for _ in range(4)]
     later = json.loads(texts[0])
@@ -292,7 +292,7 @@ def killed_after(client: Redis, commands: int) -> Iterator[None]:
 def test_a_recovery_that_is_killed_is_ended_by_the_next_as_if_it_were_one(
     client: Redis, lease: Lease, commands: int
 ) -> None:
-    lease.slots = lambda: 2
+    lease.slots = 2
     renew(lease, client)
     texts = [message_text("runs.update_run", json.dumps(f"run-{number}"))[1] for number in range(4)]
     poison = json.loads(texts[1])
