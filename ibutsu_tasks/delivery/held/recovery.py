@@ -18,7 +18,7 @@ from ibutsu_tasks.broker.layout import (
 )
 from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, count_loss
 from ibutsu_tasks.delivery.dead.poison import BY_WORKER, end_poisonous
-from ibutsu_tasks.delivery.held.lease import RENEWALS_PER_LEASE, leave
+from ibutsu_tasks.delivery.held.lease import RENEWALS_PER_LEASE
 from ibutsu_tasks.delivery.held.taking import (
     NOW,
     Held,
@@ -94,14 +94,14 @@ def recover(
     goes on.
     """
     claimant = f"{holder.rpartition(':')[0]}:{secrets.token_hex(8)}"
-    held_keys, slots_keys = (held_key(holder), held_key(claimant)), (slots_key(holder), slots_key(claimant))
-    keys = (HOLDERS, *held_keys, TAKEN_OVER_PREFIX + holder, *slots_keys)
+    own_held, own_slots = held_key(claimant), slots_key(claimant)
+    keys = (HOLDERS, held_key(holder), own_held, TAKEN_OVER_PREFIX + holder, slots_key(holder), own_slots)
     till = CLAIM(client, keys, holder, claimant, lease_seconds, GONE_HOLDER_SECONDS, int(at_once))
     if till is None:
         return 0
     count = 0
     found = look_up(client, claimant)
-    slots = int(client.get(slots_key(claimant)) or max((one.slots for one in found), default=0))
+    slots = int(client.get(own_slots) or max((one.slots for one in found), default=0))
     # It lived until it was to renew again at most.
     ended = datetime.fromtimestamp(float(till) - lease_seconds * (1 - 1 / RENEWALS_PER_LEASE), UTC)
     begun = _begun(found, slots, min(ended, broker_now(client))) if is_loss else frozenset()
@@ -112,8 +112,10 @@ def recover(
         is_others = held.visible_from > float(till) + 2 * lease_seconds
         count += not is_others and _restore(client, claimant, held, is_loss=held.tag in begun)
         if is_others:
-            client.hdel(held_key(claimant), held.tag)
-    leave(client, claimant)
+            client.hdel(own_held, held.tag)
+    # All that could be given back is: what still lies there, no worker wrote.
+    pipeline: Any = client.pipeline()
+    pipeline.delete(own_held, own_slots).zrem(HOLDERS, claimant).execute()
     if count:
         messages = "1 message is" if count == 1 else f"{count} messages are"
         logger.warning("%s back in the queue: the worker that held them, %s, is gone.", messages, holder)
