@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from ibutsu_tasks.broker.garbled import HASH, LIST, SET, SORTED_SET, STRING, TYPES, find_garbled
-from ibutsu_tasks.broker.layout import BINDING_PREFIX, QUARANTINE, redis_lists
+from ibutsu_tasks.broker.layout import BINDING_PREFIX, HELD_PREFIX, HOLDERS, QUARANTINE, redis_lists
 from ibutsu_tasks.delivery.dead.quarantine import read_set_aside
 from ibutsu_tasks.text.control_characters import visible
 from tests.commands import role, run, run_here, services, until
@@ -70,6 +70,15 @@ def test_the_doctor_names_each(form: str, env: dict[str, str], resources: Resour
     for key in keys:
         assert any(f" {visible(key)} is a {form}, " in sentence for sentence in named)
     assert not any(one["code"].endswith("99") for one in findings)
+
+
+def test_the_doctor_reads_what_is_held_among_other_things(env: dict[str, str], resources: Resources) -> None:
+    client = resources.redis
+    client.zadd(HOLDERS, {"celery@a:1": 1, b"\xff": 1})
+    client.hset(f"{HELD_PREFIX}celery@a:1", mapping={"a": "", b"\xff": b"\xff", "b": "1795747668.0 1 celery"})
+    done = run_here("doctor", "--only", "held", env=env)
+    assert "3 messages are held by workers that are gone: celery@a (3)" in " ".join(done.stdout.split())
+    assert "IBT-H01" in done.stdout
 
 
 def test_what_is_no_record_can_be_looked_at_and_dropped(env: dict[str, str], resources: Resources) -> None:

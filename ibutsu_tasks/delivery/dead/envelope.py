@@ -39,7 +39,7 @@ def _is_text_or_none(value: Any) -> bool:
 
 
 def _is_id(value: Any) -> bool:
-    return _is_text(value) and len(value) <= MAX_ID_CHARACTERS
+    return _is_text(value) and 0 < len(value) <= MAX_ID_CHARACTERS
 
 
 def _are_texts_or_none(value: Any) -> bool:
@@ -48,6 +48,18 @@ def _are_texts_or_none(value: Any) -> bool:
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
+
+
+def _is_signature_or_none(value: Any) -> bool:
+    return not value or (
+        isinstance(value, dict)
+        and _is_text(value.get("task"))
+        and [type(value.get(name)) for name in ("args", "kwargs", "options")] == [list, dict, dict]
+    )
+
+
+def _are_signatures_or_none(value: Any) -> bool:
+    return not value or (isinstance(value, list) and all(one and _is_signature_or_none(one) for one in value))
 
 
 def _is_whole_or_none(value: Any) -> bool:
@@ -81,12 +93,9 @@ PROPERTIES: tuple[Check, ...] = (
     ("correlation_id", _is_text_or_none, "text"),
     ("reply_to", _is_text_or_none, "text"),
 )
-IDENTITY: tuple[Check, ...] = (
-    ("task", _is_text, "text"),
-    ("id", _is_id, f"text of at most {MAX_ID_CHARACTERS:,} characters"),
-)
 HEADERS: tuple[Check, ...] = (
-    *IDENTITY,
+    ("task", _is_text, "text"),
+    ("id", _is_id, f"text of 1 to {MAX_ID_CHARACTERS:,} characters"),
     ("shadow", _is_text_or_none, "text"),
     ("origin", _is_text_or_none, "text"),
     ("group_index", _is_whole_or_none, "a whole number"),
@@ -102,6 +111,12 @@ HEADERS: tuple[Check, ...] = (
     ("argsrepr", _is_text_or_none, "text"),
     ("kwargsrepr", _is_text_or_none, "text"),
     ("compression", _is_text_or_none, "text"),
+)
+OPTIONS: tuple[Check, ...] = (
+    ("callbacks", _are_signatures_or_none, "a list of tasks to call"),
+    ("errbacks", _are_signatures_or_none, "a list of tasks to call"),
+    ("chain", _are_signatures_or_none, "a list of tasks to call"),
+    ("chord", _is_signature_or_none, "a task to call"),
 )
 
 
@@ -153,10 +168,12 @@ def _problem_of_body(message: Mapping[str, Any]) -> str | None:
 
 def _problem_of_content(headers: Mapping[str, Any], content: Any) -> str | None:
     if "task" in headers:
-        return None if _are_arguments(content) else "its body is not [arguments, keyword arguments, options]"
-    # Of protocol 1; Celery looks at its arguments alone.
+        if not _are_arguments(content):
+            return "its body is not [arguments, keyword arguments, options]"
+        return _first_problem(OPTIONS, content[2] or {}, "options.")
+    # Of protocol 1, which has them all in one object; Celery looks at its arguments alone.
     is_task = isinstance(content, dict) and "task" in content
-    return _first_problem(IDENTITY, content, "body.") if is_task else None
+    return _first_problem((*HEADERS, *OPTIONS), content, "body.") if is_task else None
 
 
 def _are_arguments(value: Any) -> bool:

@@ -82,7 +82,7 @@ class Lease:
             self._lose()
             return
         self.give_up_done(client)
-        self._put_back_unknown(client, {tag.decode() for tag in tags}, known, is_taking)
+        self._put_back_unknown(client, {tag.decode("utf-8", "replace") for tag in tags}, known, is_taking)
 
     def give_up_done(self, client: redis.Redis) -> None:
         """Remove the messages that were done while the broker did not answer."""

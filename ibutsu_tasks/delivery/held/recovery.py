@@ -67,7 +67,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
 
 def recover_lapsed(client: redis.Redis, lease_seconds: float) -> int:
     """Give what holders held whose lease is over to others; give the number of messages."""
-    lapsed = [holder.decode() for holder in OVER(client, (HOLDERS,))]
+    lapsed = [holder.decode("utf-8", "replace") for holder in OVER(client, (HOLDERS,))]
     # After a restart of the server every lease is over, and who held it is about to come back.
     if not lapsed or client.info("server")["uptime_in_seconds"] < lease_seconds:
         return 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from redis.exceptions import NoScriptError
 
 from ibutsu_tasks.broker.layout import HELD_PREFIX, SLOTS_PREFIX, UNACKED, UNACKED_INDEX
+from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,8 @@ for i = 5, #KEYS do
     local properties = table_of(table_of(is_json and message).properties)
     local delivery = table_of(properties.delivery_info)
     local tag = text(properties.delivery_tag, '')
+    -- Nobody could name it again: Lua takes bytes for text that are none.
+    if string.find(tag, '[^%w%p]') then tag = '' end
     -- What is no message has none; and a message in two queues has the same twice.
     if tag == '' or redis.call('HEXISTS', KEYS[1], tag) == 1 then
       tag = tag .. ':' .. redis.sha1hex(raw .. time[1] .. time[2])
@@ -158,18 +161,24 @@ def _places(client: redis.Redis, holder: str, tags: list[str] | None) -> dict[st
     key = held_key(holder)
     found: dict[str, Any]
     if tags is None:
-        found = {cast("bytes", tag).decode(): value for tag, value in client.hgetall(key).items()}
+        held = client.hgetall(key).items()
+        found = {cast("bytes", tag).decode("utf-8", "replace"): value for tag, value in held}
     else:
         found = dict(zip(tags, client.hmget(key, tags), strict=True)) if tags else {}
     return {tag: _place(value) for tag, value in found.items() if value is not None}
 
 
 def _place(value: bytes) -> tuple[float, int, bytes]:
-    since, rest = value.split(b" ", 1)
+    try:
+        since, rest = value.split(b" ", 1)
+        taken = float(since)
+    except ValueError:
+        # Some other program wrote it; the message is as good as any.
+        return 0.0, 1, DEFAULT_QUEUE.encode()
     # Builds of before wrote six decimals, and some of them the slots before the list.
     if since[-7:-6] == b"." and (noted := _NOTED_SLOTS.fullmatch(rest)):
-        return float(since), int(noted["slots"]), noted["list"]
-    return float(since), 1, rest
+        return taken, int(noted["slots"]), noted["list"]
+    return taken, 1, rest
 
 
 def give_up(client: redis.Redis, holder: str, tag: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,9 +88,16 @@ def _held(client: Redis, leases: dict[str, float]) -> list[Message]:
     for holder, till in leases.items():
         for tag, value in client.hgetall(HELD_PREFIX + holder).items():
             index.pop(_text(tag), None)
-            messages.append(Message(holder, float(_text(value).partition(" ")[0]), till))
+            messages.append(Message(holder, _since(_text(value)), till))
     lone = [Message(None, score, score + VISIBILITY_SECONDS) for score in index.values()]
     return messages + lone
+
+
+def _since(value: str) -> float:
+    try:
+        return float(value.partition(" ")[0])
+    except ValueError:
+        return math.inf  # some other program wrote it
 
 
 def _names(messages: list[Message]) -> str:

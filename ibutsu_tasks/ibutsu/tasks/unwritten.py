@@ -57,12 +57,20 @@ class _Keeping:
 def write_all(resources: Resources) -> None:
     """Write every sentence that is kept. Raises what Redis and the database raise."""
     kept: dict[bytes, bytes] = resources.redis.hgetall(UNWRITTEN)  # type: ignore[assignment]
-    for import_id, sentence in kept.items():
+    for key, sentence in kept.items():
+        try:
+            import_id = UUID(key.decode())
+        except ValueError:
+            resources.redis.hdel(UNWRITTEN, key)
+            logger.warning(
+                "%r in %s is the id of no import; removed: %r", key[:100], UNWRITTEN, sentence[:200]
+            )
+            continue
         with resources.session() as session:
-            records.mark_failed(session, UUID(import_id.decode()), sentence.decode())
+            records.mark_failed(session, import_id, sentence.decode(errors="replace"))
         outages.end(DATABASE)
-        resources.redis.hdel(UNWRITTEN, import_id.decode())
-        logger.info("import %s is marked failed, which could not be written before", import_id.decode())
+        resources.redis.hdel(UNWRITTEN, key)
+        logger.info("import %s is marked failed, which could not be written before", import_id)
 
 
 rounds.append(write_all)

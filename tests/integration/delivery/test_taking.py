@@ -115,6 +115,35 @@ def test_what_is_no_message_is_held_all_the_same_and_comes_back(
     assert not client.exists(UNACKED, UNACKED_INDEX)
 
 
+@pytest.mark.parametrize("tag", [b"\xff\xfe", b"\xed\xa0\x80", "é".encode(), b"a b"])
+def test_a_tag_that_is_no_plain_text_is_replaced(client: Redis, lease: Lease, tag: bytes) -> None:
+    text = json.loads(message()[1])
+    text["properties"]["delivery_tag"] = "@"
+    client.lpush("celery", json.dumps(text).encode().replace(b"@", tag))
+    taken = take(client, lease)
+    assert taken is not None
+    assert taken[2].isascii()
+    renew(lease, client)
+    assert recovery.recover(client, lease.holder, LEASE_SECONDS, at_once=True) == 1
+    assert client.llen("celery") == 1
+
+
+def test_what_some_other_program_wrote_among_the_held_keeps_nobody_from_the_rest(
+    client: Redis, lease: Lease
+) -> None:
+    tag, text = message()
+    client.lpush("celery", text)
+    take(client, lease)
+    client.hset(held_key(lease.holder), mapping={b"\xff": b"\xff", "other": "", tag: "garbage"})
+    client.zadd(HOLDERS, {b"\xff": 1})
+    renew(lease, client, tag)
+    renew(lease, client, tag)
+    client.zadd(HOLDERS, {lease.holder: 1})
+    client.zadd(UNACKED_INDEX, {tag: 1})
+    assert recovery.recover_lapsed(client, 0) == 1
+    assert client.llen("celery") == 1
+
+
 def test_a_server_without_memory_keeps_the_message_in_its_queue(client: Redis, lease: Lease) -> None:
     client.lpush("celery", message()[1])
     client.config_set("maxmemory", 1)

@@ -34,6 +34,10 @@ def with_body(body: str) -> dict[str, Any]:
     return changed(body=body, properties__body_encoding=None)
 
 
+def with_options(**options: Any) -> dict[str, Any]:
+    return with_body(json.dumps([[], {}, options]))
+
+
 def of_protocol_1(**fields: Any) -> dict[str, Any]:
     task = {"task": "ibutsu_server.tasks.runs.sync_aborted_runs", "args": [], "kwargs": {}, **fields}
     return with_body(json.dumps(task)) | {"headers": {}}
@@ -54,6 +58,11 @@ MESSAGES: dict[str, tuple[Any, str]] = {
     "nested without end": (b"[" * 100_000, "nested too deeply"),
     "an object of ours": ({"a": 1}, "properties is not an object"),
     "no headers": (changed(headers=None), "headers is not an object"),
+    "a tag that is no text": (
+        json.dumps(changed(properties__delivery_tag="@")).encode().replace(b"@", b"\xff"),
+        "not UTF-8",
+    ),
+    "a tag of half a character": (changed(properties__delivery_tag="\ud800"), "delivery_tag is not text"),
     "no tag": (changed(properties__delivery_tag=None), "delivery_tag is not text"),
     "information that is text": (
         changed(properties__delivery_info="celery"),
@@ -71,7 +80,8 @@ MESSAGES: dict[str, tuple[Any, str]] = {
     "arguments 900 deep": (with_body(NO_ARGUMENTS.format(f"[{DEEP}]")), "nested deeper than"),
     "an id that is a list": (changed(headers__id=[1]), "headers.id is not text"),
     "an id that is missing": (changed(headers__id=None), "headers.id is not text"),
-    "an id without end": (changed(headers__id="a" * 100_000), "headers.id is not text of at most"),
+    "an id that is empty": (changed(headers__id=""), "headers.id is not text"),
+    "an id without end": (changed(headers__id="a" * 100_000), "headers.id is not text of 1 to"),
     "another name that is a number": (changed(headers__shadow=5), "headers.shadow is not text"),
     "stamps that are a number": (
         changed(headers__stamped_headers=5),
@@ -93,6 +103,14 @@ MESSAGES: dict[str, tuple[Any, str]] = {
     "another kind of content": (changed(**{"content-type": "application/x-python-serialize"}), ""),
     "an unknown compression": (changed(headers__compression="application/x-magic"), ""),
     "headers without a task": (changed(headers={}), "no task"),
+    "callbacks that are a number": (with_options(callbacks=5), "options.callbacks is not a list of tasks"),
+    "a callback that is none": (with_options(callbacks=[None]), "options.callbacks is not a list of tasks"),
+    "an errback of words": (with_options(errbacks="x"), "options.errbacks is not a list of tasks"),
+    "a chain of lists": (with_options(chain=[[1]]), "options.chain is not a list of tasks"),
+    "a chain without arguments": (with_options(chain=[{"task": "x"}]), "options.chain is not a list of"),
+    "a chord that is a number": (with_options(chord=7), "options.chord is not a task"),
+    "an old one with callbacks of words": (of_protocol_1(id="a", callbacks="x"), "body.callbacks is not"),
+    "an old one with limits of words": (of_protocol_1(id="a", timelimit=["a", "b"]), "body.timelimit is"),
     "an old one whose id is a number": (of_protocol_1(id=5), "body.id is not text"),
     "an old one without an id": (of_protocol_1(), "body.id is not text"),
     "an old one whose task is a list": (of_protocol_1(id="a", task=["a"]), "body.task is not text"),
