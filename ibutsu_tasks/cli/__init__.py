@@ -143,7 +143,8 @@ def _foreseen_where_json_is_wanted(words: Sequence[str], ctx: Any = None) -> Ite
     except _WRONG_USAGE as error:
         if not _asks_for_json(words):
             raise
-        command = f"{PROGRAM} {ctx.invoked_subcommand}" if ctx else PROGRAM
+        here = f"{PROGRAM} {ctx.invoked_subcommand}" if ctx else PROGRAM
+        command = error.ctx.command_path if error.ctx else here
         raise UsageError(error.format_message(), f"`{command} --help` shows what it takes.") from None
 
 

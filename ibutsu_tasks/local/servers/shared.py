@@ -18,6 +18,7 @@ from ibutsu_tasks.local.servers.binaries import find_programs
 from ibutsu_tasks.local.servers.directories import (
     choose_socket_directory,
     claim_cluster,
+    data_directory_errors,
     forget_servers,
     has_cluster,
     prepare_data_directory,
@@ -146,7 +147,7 @@ def reset(data_dir: Path) -> None:
     """Remove all data of `data_dir`, the logs apart.
 
     Raises RefusedError while somebody uses the servers, LocalServersError for PostgreSQL data that do not
-    look like ours.
+    look like ours and for what cannot be removed.
     """
     data_dir = prepare_data_directory(data_dir)
     with start_lock(data_dir), closing(Lease(data_dir)) as lease:
@@ -157,9 +158,10 @@ def reset(data_dir: Path) -> None:
             )
         claim_cluster(data_dir / "postgresql")
         _stop_leftovers(data_dir)
-        for name in ("postgresql", "valkey"):
-            if (data_dir / name).exists():
-                shutil.rmtree(data_dir / name)
+        with data_directory_errors(data_dir):
+            for name in ("postgresql", "valkey"):
+                if (data_dir / name).exists():
+                    shutil.rmtree(data_dir / name)
 
 
 def _stop_leftovers(data_dir: Path) -> None:

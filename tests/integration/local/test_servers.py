@@ -180,6 +180,14 @@ def test_reset_is_refused_while_in_use_and_empties_afterwards(data_dir: Path) ->
         assert ask(servers, "SELECT to_regclass('gone') IS NULL") == "True"
 
 
+def test_what_a_reset_cannot_remove_is_one_sentence(data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / "valkey").touch()
+    with pytest.raises(LocalServersError, match=r"cannot be used: .*valkey: Not a directory"):
+        reset(data_dir)
+    (data_dir / "valkey").unlink()
+
+
 @pytest.mark.usefixtures("used")
 def test_reset_ends_orphans(data_dir: Path, hold: Callable[..., Holder]) -> None:
     holder = hold()

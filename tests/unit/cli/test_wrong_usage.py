@@ -35,6 +35,11 @@ def test_wrong_usage_is_a_document(line: str, sentence: str) -> None:
         ("--json doctor", "No such option: --json", "`ibutsu-tasks --help` shows what it takes."),
         ("nope --json", "There is no command 'nope'.", "`ibutsu-tasks --help` lists the commands."),
         ("dead nope --json", "No such command 'nope'.", "`ibutsu-tasks dead --help` shows what it takes."),
+        (
+            "dead list --nope --json",
+            "No such option: --nope",
+            "`ibutsu-tasks dead list --help` shows what it takes.",
+        ),
         ("enqueue update_run --wait x --json", "must be a number of seconds", None),
     ],
 )

@@ -163,6 +163,13 @@ def test_missing_ids_and_times(read: Callable[..., Any], tar: Callable[..., byte
     assert got.run.warnings[0].endswith("states no valid id; that of its folder was taken (2 in all).")
 
 
+def test_a_run_whose_folder_is_another_is_named(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
+    got = read(tar(run(id=TWO), result()), "archive")
+    assert got.run.id == UUID(TWO)
+    told = f"the folder of the run is {RUN}, and run.json states the id {TWO}, which was taken"
+    assert got.run.warnings == [f"{told}."]
+
+
 def test_a_run_without_a_time_starts_with_its_earliest_result(
     read: Callable[..., Any], tar: Callable[..., bytes]
 ) -> None:

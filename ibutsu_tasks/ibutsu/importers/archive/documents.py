@@ -54,7 +54,7 @@ def id_of(document: dict[str, Any], folder: UUID, what: str, findings: Findings)
     """Give the id a row states, or that of its folder when it states none."""
     stated = uuid_or_none(document.get("id"))
     if stated is None:
-        findings.note("id", f"{what} states no valid id; that of its folder was taken")
+        findings.note("id", f"{shown(what)} states no valid id; that of its folder was taken")
     return stated or folder
 
 

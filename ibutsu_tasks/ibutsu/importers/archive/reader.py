@@ -89,6 +89,9 @@ class _ArchiveReader:
             document = {}
         else:
             run_id = id_of(document, run_id, "run.json", self._findings)
+            if run_id != survey.run_folder:
+                what = f"the folder of the run is {survey.run_folder}, and run.json states the id {run_id}"
+                self._findings.note("other id", f"{what}, which was taken")
         data = data_of(document, self._upload)
         if survey.archived is None:
             keep_rest(data, document, "run.json", self._findings)
