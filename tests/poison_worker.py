@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+from celery.exceptions import Reject
+
 from ibutsu_tasks.celery_app import create_app_variant
 from ibutsu_tasks.tasks.base import DatabaseTask
 from tests.poisoned import POISON, RUNS, TOUCH
@@ -27,6 +29,8 @@ def touch(self: DatabaseTask, about: Any, password: str = "") -> str:  # noqa: A
             sys.exit(3)
         case "memory":
             raise MemoryError("none left")
+        case "refuse":
+            raise Reject("it was told to", requeue=False)
         case "fail":
             raise ValueError("as it was told")
         case "":

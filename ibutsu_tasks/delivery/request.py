@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]  # not in its stubs
+from celery.exceptions import Reject
 from celery.worker import state
 from redis.exceptions import RedisError
 
@@ -37,6 +38,7 @@ class Request(NamedRequest):
     """A task in a worker, whose message is acknowledged, put back, or set aside with its reason."""
 
     _message: Any
+    _refusal = ""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -55,9 +57,10 @@ class Request(NamedRequest):
         super().acknowledge()
 
     def reject(self, requeue: bool = False) -> None:
-        """Put the message back, or set aside what Celery would drop, such as a time beyond any clock."""
+        """Put the message back, or set aside what Celery would drop: its task, or the worker, refuses it."""
         if not requeue and not self.acknowledged:
-            reason = f"the worker refused it (ETA {self.eta})" if self.eta else "the worker refused it"
+            eta = f" (ETA {self.eta})" if self.eta else ""
+            reason = self._refusal or f"the worker refused it{eta}"
             text = json.dumps(raw_of(self._message))
             with client_of(self._message) as client:
                 tag = self._message.delivery_tag
@@ -68,6 +71,8 @@ class Request(NamedRequest):
         """End the task; one that raised MemoryError, too, whose message Celery would hold for ever."""
         error = exc_info.exception
         error = error.exc if isinstance(error, ExceptionWithTraceback) else error
+        if isinstance(error, Reject):
+            self._refusal = str(error.reason or "its task refused it")
         if isinstance(error, MemoryError):
             exc_info.exception = RuntimeError(f"MemoryError: {error}")
         return super().on_failure(exc_info, send_failed_event, return_ok)

@@ -115,3 +115,12 @@ def test_a_task_that_runs_out_of_memory_by_itself_fails_and_is_acknowledged(pois
     assert {outcome["status"] for outcome in ended} == {"FAILURE"}
     poisoned.wait_until_settled()
     assert poisoned.dead() == []
+
+
+def test_what_a_task_refuses_is_set_aside_with_its_reason_and_has_failed(poisoned: Poisoned) -> None:
+    poisoned.poison("e", "refuse")
+    task_id = poisoned.send("e")
+    assert poisoned.outcome(task_id)["status"] == "FAILURE"
+    poisoned.wait_until_settled()
+    (dead,) = poisoned.dead()
+    assert (dead.content.task_id, dead.reason) == (task_id, "it was told to")
