@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TOUCH = "tests.touch"
 
 POISON = "tests:poison"
-"""A hash: what a task is about → a signal's number, `exit`, `memory`, `fail`, `refuse`, `wait`; else it ends well."""
+"""A hash: what a task is about → a signal's number, `exit`, `memory`, `fail`, `refuse`, `wait`; else it
+ends well."""
 
 RUNS = "tests:runs"
 """A hash: what a task is about → how often it began."""

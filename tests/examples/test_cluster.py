@@ -67,17 +67,27 @@ def test_of_production_there_are_three_workers_of_four_processes() -> None:
     assert fleets()["small"].deployment("worker")["spec"]["replicas"] == 1
 
 
+def least_replicas(fleet: Fleet, deployment: Document) -> int:
+    """How many there are at least: what its scaler says, else what it says itself."""
+    specs = [one["spec"] for kind in ("ScaledObject", "HorizontalPodAutoscaler") for one in fleet.all(kind)]
+    (least,) = [
+        spec.get("minReplicaCount") or spec["minReplicas"]
+        for spec in specs
+        if spec["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    ] or [deployment["spec"]["replicas"]]
+    return int(least)
+
+
 def test_workers_are_rolled_one_by_one_and_never_all_at_once(fleet: Fleet) -> None:
-    deployment = fleet.deployment("worker")
-    strategy = deployment["spec"]["strategy"]
-    unavailable = 0 if deployment["spec"].get("replicas") == 1 else 1
-    rolling = {"maxSurge": 1, "maxUnavailable": unavailable}
-    assert strategy == {"type": "RollingUpdate", "rollingUpdate": rolling}
-    # As `deploy check` judges it once the scaler has set its number.
-    (least,) = [one["spec"]["minReplicaCount"] for one in fleet.all("ScaledObject")] or [1]
-    running = {**deployment, "spec": {"replicas": least, **deployment["spec"]}}
-    assert updates._fault(updates._read(running), grace_seconds(fleet)) is None
-    assert [updates.is_of_workers(one) for one in fleet.all("Deployment")].count(True) == 1
+    workers = [one for one in fleet.all("Deployment") if updates.is_of_workers(one)]
+    assert fleet.deployment("worker") in workers
+    for deployment in workers:
+        least, strategy = least_replicas(fleet, deployment), deployment["spec"]["strategy"]
+        rolling = {"maxSurge": 1, "maxUnavailable": 0 if least == 1 else 1}
+        assert strategy == {"type": "RollingUpdate", "rollingUpdate": rolling}
+        # As `deploy check` judges it once the scaler has set its number.
+        running = {**deployment, "spec": {"replicas": least, **deployment["spec"]}}
+        assert updates._fault(updates._read(running), grace_seconds(fleet)) is None
 
 
 def test_a_worker_is_drained_and_then_has_its_grace(fleet: Fleet) -> None:
@@ -179,7 +189,9 @@ def test_no_process_may_more_than_it_needs(fleet: Fleet) -> None:
             "capabilities": {"drop": ["ALL"]},
         }
         scratch = fleet.environment(container)["IBUTSU_TASKS_SCRATCH_DIR"]
-        (mount,) = [one for one in container["volumeMounts"] if not one.get("readOnly")]
+        claims = {one["name"] for one in pod["volumes"] if "persistentVolumeClaim" in one}
+        own = [one for one in container["volumeMounts"] if one["name"] not in claims]
+        (mount,) = [one for one in own if not one.get("readOnly")]
         assert mount["mountPath"] == scratch == "/scratch"
         (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
         assert volume["emptyDir"] == {"sizeLimit": "8Gi" if container["name"] == "worker" else "64Mi"}

@@ -1,0 +1,1 @@
+"""A shop platform's tasks: backups, prices, reports, depreciation, alerts and webhooks."""
