@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import billiard.pool
 from celery import Celery, Task, signals
@@ -26,10 +26,14 @@ from ibutsu_tasks.packages import Route, ScheduleRow, TaskPackage, broker_priori
 from ibutsu_tasks.resources import Resources
 from ibutsu_tasks.settings import Settings, load_settings
 from ibutsu_tasks.settings.scratch import use_scratch
-from ibutsu_tasks.tasks.base import DatabaseCelery, DatabaseTask
+from ibutsu_tasks.tasks.applications import build_application
+from ibutsu_tasks.tasks.base import DatabaseCelery
 from ibutsu_tasks.tasks.endings import tell_tasks
 from ibutsu_tasks.traces import trace_if_asked
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 FLOWER_NAME = "ibutsu_server_flower"
 WORKER_NAME = "ibutsu_server_worker"
@@ -51,7 +55,11 @@ ROLE_TIMEOUT_SECONDS = 10
 LOST_RESULT_SECONDS = 1
 """What the result of a killed process is waited for before its task counts as lost; Celery waits 10."""
 
-WORKER_STEPS = ("ibutsu_tasks.delivery.holding:Holding", "ibutsu_tasks.delivery.grace:Grace")
+WORKER_STEPS = (
+    "ibutsu_tasks.delivery.holding:Holding",
+    "ibutsu_tasks.delivery.grace:Grace",
+    "ibutsu_tasks.delivery.revoked:Revoked",
+)
 
 GOODBYE_TRIES = 10
 """How often a pool process looks, every 0.1 s, whether its last result was taken before it ends."""
@@ -79,18 +87,17 @@ def create_celery_app(name: str = WORKER_NAME, settings: Settings | None = None)
     return build_database_app(name, settings)
 
 
-def build_database_app(name: str, settings: Settings) -> DatabaseCelery:
-    """Build the same without asking that the services are named: for running a task right here."""
-    role = name.removeprefix("ibutsu_server_")
-    app = DatabaseCelery(
-        name,
-        task_cls=DatabaseTask,
-        resources=Resources(settings, role),
-        set_as_current=True,
-        **FROM_THE_PATH,
-    )
-    conf = _broker_conf(settings) | _worker_conf(settings) | _scheduler_conf()
-    _configure(app, conf)
+def build_database_app(
+    name: str, settings: Settings, flask_app: Flask | None = None, *, set_as_current: bool = True
+) -> DatabaseCelery:
+    """Build the same without asking that the services are named: for running a task right here.
+
+    Raises as `build_application`.
+    """
+    resources = Resources(settings, name.removeprefix("ibutsu_server_"))
+    options = {"set_as_current": set_as_current, **FROM_THE_PATH}
+    app = build_application(name, flask_app, resources=resources, **options)
+    _configure(app, _broker_conf(settings) | _worker_conf(settings) | _scheduler_conf())
     loaded().import_tasks()
     app.loader.import_default_modules()
     return app
@@ -105,16 +112,15 @@ def tasks_of(package: TaskPackage) -> dict[str, Task[Any, Any]]:
     return {name: task for name, task in app.tasks.items() if task.__module__ in package.tasks}
 
 
-def create_client_app(settings: Settings) -> DatabaseCelery:
+def create_client_app(settings: Settings, *, set_as_current: bool = True) -> DatabaseCelery:
     """Build an application that only sends: every step meets a dead broker within seconds, in one try.
 
     It loads no tasks, for a message holds a name and JSON values, and has the database for who asks for it.
     Raises SettingsError when no broker is named.
     """
     settings.require_broker()
-    app = DatabaseCelery(
-        CLIENT_NAME, resources=Resources(settings, "client"), set_as_current=True, **FROM_THE_PATH
-    )
+    resources = Resources(settings, "client")
+    app = DatabaseCelery(CLIENT_NAME, resources=resources, set_as_current=set_as_current, **FROM_THE_PATH)
     once = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
     conf = {"task_publish_retry_policy": once, "task_send_sent_event": True}
     _configure(app, _broker_conf(settings, CLIENT_TIMEOUT_SECONDS) | conf)
@@ -126,12 +132,11 @@ def create_client_app(settings: Settings) -> DatabaseCelery:
 def create_scheduler_app(settings: Settings) -> DatabaseCelery:
     """Build an application that sends what is due: it has the broker and the schedule, and needs no more.
 
-    Raises SettingsError when no broker is named.
+    A Flask application that the settings name is loaded for what it sets up. Raises SettingsError when no
+    broker is named, and as `build_application`.
     """
     settings.require_broker()
-    app = DatabaseCelery(
-        SCHEDULER_NAME, resources=Resources(settings, "scheduler"), set_as_current=True, **FROM_THE_PATH
-    )
+    app = build_application(SCHEDULER_NAME, resources=Resources(settings, "scheduler"), **FROM_THE_PATH)
     _configure(app, _broker_conf(settings) | _scheduler_conf())
     app.backend_cls = NO_BACKEND
     return app

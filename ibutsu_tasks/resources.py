@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.temporary_errors import is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,23 +66,17 @@ class Resources:
         Raises DatabaseUnreachableError in place of every driver error that a second try may cure, and
         DatabaseSchemaError when a table, a column or a permission is missing.
         """
-        from sqlalchemy.exc import DBAPIError
-        from sqlalchemy.exc import TimeoutError as PoolTimeoutError
         from sqlalchemy.orm import Session
 
-        from ibutsu_tasks.database.engine import schema_fault, unreachable
+        from ibutsu_tasks.database.engine import told_apart
 
         self._give_back()
-        try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except (DBAPIError, PoolTimeoutError) as error:
-            url = self.settings.require_database()
-            if is_temporary(error):
-                raise unreachable(error, url) from error
-            if fault := schema_fault(error, url):
-                raise fault from error
-            raise
+        with (
+            told_apart(self.settings.require_database()),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
 
     def close(self) -> None:
         """Close every connection."""

@@ -59,6 +59,12 @@ def lines_of(heading: str, page: Path = README) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if not line.startswith("#")]
 
 
+def python_of(heading: str) -> list[str]:
+    """Give the Python of the blocks below a heading of the README."""
+    section = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+
 def commands_table() -> str:
     lines = [f"| `{row.name}` | {row.summary} |" for row in COMMANDS]
     return "\n".join(["| Command | What it does |", "|---|---|", *lines])

@@ -23,6 +23,7 @@ TYPES = {
     layout.UNACKED_INDEX: SORTED_SET,
     layout.HOLDERS: SORTED_SET,
     layout.QUARANTINE: HASH,
+    layout.REVOKED: SORTED_SET,
     layout.UNWRITTEN: HASH,
     layout.REQUEUE_LOCK.format("imports"): STRING,
     layout.LAST_RECONCILIATION.format("imports"): STRING,

@@ -116,6 +116,9 @@ ONCE_PREFIX = "ibutsu-tasks:once:"
 """Before a task and the key of a piece of work: a string, JSON with the `task_id` of the message that has it,
 and its `result` once it succeeded; expires."""
 
+REVOKED = "ibutsu-tasks:revoked"
+"""Sorted set of the ids of tasks that were cancelled, by when that was (seconds since 1970, Redis' clock)."""
+
 UNWRITTEN = "ibutsu-tasks:unwritten"
 """Hash of import id to the sentence of its failure, which the database, being away, did not take."""
 

@@ -1,4 +1,4 @@
-"""Which ids the messages in Redis name: those that wait in a queue, and those that a consumer holds.
+"""Which ids the messages in Redis name, in a queue or held by a consumer, and whether one is held.
 
 A message that is delayed is held by the worker that waits for its time.
 """
@@ -37,11 +37,19 @@ def waiting_ids(client: Redis, queues: Iterable[str]) -> set[UUID]:
 
 def held_ids(client: Redis) -> set[UUID]:
     """Find the ids in messages that consumers hold: carried out, fetched ahead or delayed."""
-    found: set[UUID] = set()
+    return {one for message in _held(client) for one in _ids_of_message(message)}
+
+
+def is_held(client: Redis, task_id: str) -> bool:
+    """Tell whether a consumer holds the message of a task."""
+    messages = (message for message in _held(client) if isinstance(message, dict))
+    return any((message.get("headers") or {}).get("id") == task_id for message in messages)
+
+
+def _held(client: Redis) -> Iterator[Any]:
     for _, value in client.hscan_iter(UNACKED, count=MESSAGES_PER_READ):
         held = _read(value)
-        found |= _ids_of_message(held[0] if isinstance(held, list) and held else None)
-    return found
+        yield held[0] if isinstance(held, list) and held else None
 
 
 def _items(client: Redis, name: str) -> Iterator[bytes]:

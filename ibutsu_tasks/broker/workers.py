@@ -20,7 +20,7 @@ from ibutsu_tasks.broker.connection import TIMEOUT_SECONDS, address_of, celery_o
 from ibutsu_tasks.broker.layout import BEAT_NODE_PREFIX, CONTROL_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 REPLY_SECONDS = 2.0
 """What workers are given to answer; a working one takes milliseconds."""
@@ -119,14 +119,18 @@ class Call:
         workers = [node for node in nodes if not node.startswith(BEAT_NODE_PREFIX)]
         return Listeners(tuple(sorted(workers)), tuple(sorted(beats)), reached - len(nodes))
 
-    def some(self, question: str, nodes: Sequence[str]) -> list[Any]:
-        """Ask these nodes, and wait for as many."""
-        return self._collect(self._publish(question, destination=sorted(set(nodes))), len(nodes))
+    def some(
+        self, question: str, nodes: Iterable[str], wanted: int | None = None, **arguments: Any
+    ) -> list[Any]:
+        """Ask these nodes, and wait for as many, or for `wanted` answers."""
+        nodes = sorted(set(nodes))
+        ticket = self._publish(question, arguments, destination=nodes)
+        return self._collect(ticket, len(nodes) if wanted is None else wanted)
 
-    def _publish(self, question: str, **to: Any) -> str:
+    def _publish(self, question: str, arguments: Mapping[str, Any] | None = None, **to: Any) -> str:
         ticket = str(uuid4())
         options = {"reply_ticket": ticket, "channel": self._channel, "timeout": self._seconds, **to}
-        self._mailbox._publish(question, {}, **options)  # noqa: SLF001
+        self._mailbox._publish(question, dict(arguments or {}), **options)  # noqa: SLF001
         return ticket
 
     def _collect(self, ticket: str, limit: int) -> list[Any]:

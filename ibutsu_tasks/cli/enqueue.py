@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.celery_app import build_database_app, create_client_app
+from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.queues import DOUBT_SECONDS, warn_if_unread
@@ -23,7 +23,7 @@ from ibutsu_tasks.errors import (
     WaitTimeoutError,
 )
 from ibutsu_tasks.logs import configure_logs
-from ibutsu_tasks.sending import messages
+from ibutsu_tasks.sending import background, messages
 from ibutsu_tasks.sending.arguments import (
     TaskSignature,
     check_arguments,
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.settings import Settings
-
-LOCAL_NAME = "ibutsu_server_local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +119,16 @@ def run_here(settings: Settings, call: TaskCall, *, verbose: bool) -> Result:
 
     Raises SettingsError when none is named, and whatever foreseen error the task ends in.
     """
-    settings.require_database()
-    app = build_database_app(LOCAL_NAME, settings)
+    app = background.build_local_app(settings)
     configure_logs(
         settings.log_level if verbose else "critical", settings.log_format, settings.mask, "enqueue"
     )
     # Celery would log what is raised, with a traceback, on top of what is said here.
     logging.getLogger("celery.app.trace").disabled = not verbose
-    result = app.tasks[call.task.wire_name].apply(tuple(call.args), call.kwargs)
+    outcome, raised = background.run_here(app, call.task.wire_name, call.args, call.kwargs)
     app.resources.close()
-    if isinstance(result.result, IbutsuTasksError):
-        raise result.result
-    outcome = messages.outcome_of(
-        str(result.id), result.result, result.traceback, succeeded=result.successful()
-    )
+    if isinstance(raised, IbutsuTasksError):
+        raise raised
     return _result_of(call.task, outcome, verbose=verbose)
 
 

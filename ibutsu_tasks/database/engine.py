@@ -11,12 +11,13 @@ import psycopg2
 from psycopg2 import extensions
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ibutsu_tasks.database.silence import WatchedConnection
 from ibutsu_tasks.errors import DatabaseSchemaError, DatabaseUnreachableError
 from ibutsu_tasks.settings.masking import Masker
-from ibutsu_tasks.temporary_errors import why_temporary
+from ibutsu_tasks.temporary_errors import is_temporary, why_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,22 @@ def _wait(connection: Any) -> None:
 def limit_lock_wait(session: Session) -> None:
     """Make every wait for a lock, in this transaction, end after a while with a temporary error."""
     session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+
+
+@contextmanager
+def told_apart(database_url: str) -> Iterator[None]:
+    """Raise DatabaseUnreachableError in place of every driver error that a second try may cure.
+
+    And DatabaseSchemaError when a table, a column or a permission is missing.
+    """
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        if is_temporary(error):
+            raise unreachable(error, database_url) from error
+        if fault := schema_fault(error, database_url):
+            raise fault from error
+        raise
 
 
 def unreachable(error: BaseException, database_url: str) -> DatabaseUnreachableError:

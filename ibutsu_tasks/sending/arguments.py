@@ -48,10 +48,14 @@ def task_names() -> list[str]:
 
 def list_tasks() -> list[TaskSignature]:
     """Give all tasks by name; where a package has no signatures, the modules of its tasks are imported."""
-    stubs = {name: stub for one in loaded().packages for name, stub in tasks_in(one).items()}
+    return [task for one in loaded().packages for task in signatures_of(one)]
+
+
+def signatures_of(package: TaskPackage) -> list[TaskSignature]:
+    """Give the tasks of one package. Raises what an import raises."""
     return [
         TaskSignature(name, inspect.signature(stub, eval_str=True).parameters, inspect.getdoc(stub) or "")
-        for name, stub in stubs.items()
+        for name, stub in tasks_in(package).items()
     ]
 
 
@@ -65,12 +69,12 @@ def tasks_in(package: TaskPackage) -> Mapping[str, Callable[..., Any]]:
     return {name: task.run for name, task in sorted(tasks_of(package).items())}
 
 
-def find_task(name: str) -> TaskSignature:
+def find_task(name: str, tasks: Sequence[TaskSignature] | None = None) -> TaskSignature:
     """Find a task by its full name, or by the last part of it when no other task ends so.
 
-    Raises UsageError with the names that come close.
+    It is looked for among `tasks`, or all. Raises UsageError with the names that come close.
     """
-    tasks = list_tasks()
+    tasks = list_tasks() if tasks is None else tasks
     found = [task for task in tasks if name in {task.wire_name, task.short_name}]
     if len(found) == 1:
         return found[0]
@@ -140,15 +144,20 @@ def _parse_value(text: str, annotation: Any) -> Any:
 
 def _check_value(task: TaskSignature, parameter: inspect.Parameter, value: Any) -> None:
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        _text_of(value).encode()
     except UnicodeEncodeError:
         # It would be in the message's headers too, where no worker takes it.
         raise _refusal(task, f"{parameter.name} of {task.short_name} is no UTF-8 text.") from None
     choices = _choices(parameter.annotation)
     if any(_fits(value, choice) for choice in choices) and not _is_word_for_number(value, choices):
         return
-    shown = shorten(json.dumps(value, ensure_ascii=False), SHOWN_CHARACTERS, placeholder=" …")
+    shown = shorten(_text_of(value), SHOWN_CHARACTERS, placeholder=" …")
     raise _refusal(task, f"{parameter.name} of {task.short_name} cannot be {shown}.")
+
+
+def _text_of(value: Any) -> str:
+    """Give a value as JSON; what only a message can hold, such as a time, as Python writes it."""
+    return json.dumps(value, ensure_ascii=False, default=repr)
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -8,20 +8,29 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from celery import states
 from celery.app.backends import by_url
-from celery.exceptions import BackendError
+from celery.exceptions import BackendError, TaskRevokedError
 from kombu.exceptions import KombuError
+from kombu.utils.json import dumps, loads
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.broker.connection import address_of, describe, unreachable
 from ibutsu_tasks.broker.layout import queue_names
-from ibutsu_tasks.errors import IbutsuTasksError, ServiceUnreachableError, WaitTimeoutError
+from ibutsu_tasks.errors import (
+    IbutsuTasksError,
+    ServiceUnreachableError,
+    TaskArgumentsError,
+    WaitTimeoutError,
+)
 from ibutsu_tasks.settings.masking import Masker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from celery import Celery
 
@@ -57,9 +66,20 @@ def send(
 
     Raises BrokerUnreachableError when the broker is gone or does not take it.
     """
-    with _broker_errors(app):
+    with _errors_of(app):
         result = app.send_task(task_name, tuple(args), dict(kwargs or {}), **options)
     return str(result.id)
+
+
+def through_json(value: Any) -> Any:
+    """Give a value as the other side of a message gets it: a list for a tuple, for instance.
+
+    Raises TaskArgumentsError when a message cannot hold it.
+    """
+    try:
+        return loads(dumps(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TaskArgumentsError(f"A message cannot hold this value: {error}.") from None
 
 
 def queue_of(app: Celery, task_name: str, queue: str | None = None) -> str:
@@ -69,7 +89,7 @@ def queue_of(app: Celery, task_name: str, queue: str | None = None) -> str:
 
 def check_broker(app: Celery) -> None:
     """Connect to the broker once. Raises BrokerUnreachableError when that does not work."""
-    with _broker_errors(app), app.connection_for_write() as connection:
+    with _errors_of(app), app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=0, timeout=app.conf.broker_connection_timeout)
 
 
@@ -78,7 +98,7 @@ def consumed_queues(app: Celery) -> frozenset[str]:
 
     Raises BrokerUnreachableError when the broker is gone.
     """
-    with _broker_errors(app):
+    with _errors_of(app):
         answers: dict[str, Any] = app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
     return frozenset().union(*map(queue_names, answers.values()))
 
@@ -88,7 +108,7 @@ def stop_consuming(app: Celery, node: str, queues: Sequence[str]) -> None:
 
     Raises BrokerUnreachableError when the broker is gone.
     """
-    with _broker_errors(app):
+    with _errors_of(app):
         for queue in queues:
             app.control.broadcast("cancel_consumer", arguments={"queue": queue}, destination=[node])
 
@@ -114,12 +134,11 @@ def wait_for(
     Raises WaitTimeoutError when it does not come in time, ServiceUnreachableError when the result
     backend is gone.
     """
-    backend_class, url = cast("Any", by_url)(address_of(backend_url).bare_url, app.loader)
-    backend = backend_class(app=app, url=url)
+    results = ResultReader(app, backend_url)
     began = time.monotonic()
     deadline = began + timeout_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
-    while (meta := _read(backend, backend_url, task_id))["status"] not in ENDED:
+    while (meta := results.read(task_id))["status"] not in ENDED:
         left_seconds = deadline - time.monotonic()
         if left_seconds <= 0:
             raise WaitTimeoutError(
@@ -134,16 +153,44 @@ def wait_for(
     return outcome_of(task_id, meta["result"], meta.get("traceback"), succeeded=meta["status"] == "SUCCESS")
 
 
-def _read(backend: Any, backend_url: str, task_id: str) -> dict[str, Any]:
-    try:
-        meta: dict[str, Any] = backend.get_task_meta(task_id)
-    except (RedisError, KombuError, BackendError, OSError) as error:
-        reason = Masker([backend_url]).mask(" ".join(str(error).split()) or type(error).__name__)
-        raise ServiceUnreachableError(
-            f"The result backend at {describe(backend_url)} did not work: {reason}",
-            "The task was sent. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
-        ) from error
-    return meta
+class ResultReader:
+    """The states of tasks in the result backend; nothing connects before first use, and nothing subscribes.
+
+    Everything raises ServiceUnreachableError when the backend is gone.
+    """
+
+    def __init__(self, app: Celery, backend_url: str) -> None:
+        backend_class, url = cast("Any", by_url)(address_of(backend_url).bare_url, app.loader)
+        self._backend = backend_class(app=app, url=url)
+        self._url = backend_url
+
+    def read(self, task_id: str) -> dict[str, Any]:
+        """Give what Celery stored of a task: `status`, `result`, `traceback`."""
+        with self._errors():
+            meta: dict[str, Any] = self._backend.get_task_meta(task_id)
+        return meta
+
+    def mark_revoked(self, task_id: str) -> None:
+        """Store that a task was revoked, as a worker does, and tell who waits for its result."""
+        # Not by Celery's own method: it calls one of redis-py that warns, in a process that is not ours.
+        backend, error = self._backend, TaskRevokedError("revoked")
+        meta = {"status": states.REVOKED, "result": backend.prepare_exception(error), "task_id": task_id}
+        meta |= {"traceback": None, "children": [], "date_done": datetime.now(UTC).isoformat()}
+        key, encoded = backend.get_key_for_task(task_id), backend.encode(meta)
+        with self._errors():
+            backend.client.set(key, encoded, ex=backend.expires or None)
+            backend.client.publish(key, encoded)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, KombuError, BackendError, OSError) as error:
+            reason = Masker([self._url]).mask(" ".join(str(error).split()) or type(error).__name__)
+            raise ServiceUnreachableError(
+                f"The result backend at {describe(self._url)} did not work: {reason}",
+                "The task was sent. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
+            ) from error
 
 
 def explain_failure(error: object) -> str:
@@ -157,8 +204,13 @@ def explain_failure(error: object) -> str:
 
 
 @contextmanager
-def _broker_errors(app: Celery) -> Iterator[None]:
+def broker_errors(broker_url: str) -> Iterator[None]:
+    """Raise BrokerUnreachableError in place of what kombu and the Redis client raise."""
     try:
         yield
     except (KombuError, RedisError, OSError) as error:
-        raise unreachable(error, app.conf.broker_write_url) from error
+        raise unreachable(error, broker_url) from error
+
+
+def _errors_of(app: Celery) -> AbstractContextManager[None]:
+    return broker_errors(app.conf.broker_write_url)

@@ -188,6 +188,17 @@ class Settings:
         parse=values.routes,
         default_text="none",
     )
+    local_fallback: bool = setting(
+        "IBUTSU_TASKS_LOCAL_FALLBACK",
+        "`1`: what `ibutsu_tasks.client` cannot send runs in the sender's own process.",
+        default=False,
+        parse=values.switch,
+    )
+    flask_app: str | None = setting(
+        "IBUTSU_TASKS_FLASK_APP",
+        "Flask application, or what makes it, that tasks run inside: `module:name`.",
+        parse=values.object_in_module,
+    )
     scratch_dir: Path | None = setting(
         "IBUTSU_TASKS_SCRATCH_DIR",
         "The one directory that is written to: heartbeats for `probe`, files too large for memory.",

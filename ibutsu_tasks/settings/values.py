@@ -26,6 +26,9 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 
 PRIORITIES = tuple(str(number) for number in range(HIGHEST_PRIORITY + 1))
 
+NAME = r"[^\W\d]\w*"
+MODULE = rf"{NAME}(\.{NAME})*"
+
 MAX_PORT = 65535
 MAX_NUMBER = 2**31 - 1
 """What the libraries behind a number keep it in."""
@@ -100,6 +103,15 @@ def concurrency(value: str) -> int | str:
     return "auto" if value.lower() == "auto" else whole_number(1, MAX_PROCESSES)(value)
 
 
+def switch(value: str) -> bool:
+    """Parse `1` or `0`, or a word for it."""
+    meanings = {"1": True, "true": True, "yes": True, "on": True}
+    meanings |= {"0": False, "false": False, "no": False, "off": False}
+    if value.lower() not in meanings:
+        raise UnusableError("must be 1 or 0", value)
+    return meanings[value.lower()]
+
+
 def queues(value: str) -> tuple[str, ...]:
     """Parse names separated by commas."""
     found = names(value)
@@ -116,9 +128,16 @@ def names(value: str) -> tuple[str, ...]:
 def modules(value: str) -> tuple[str, ...]:
     """Parse `module` or `module:name`, separated by commas."""
     for place in names(value):
-        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*)?", place):
+        if not re.fullmatch(f"{MODULE}(:{NAME})?", place):
             raise UnusableError("must be modules, or module:name, separated by commas", place)
     return names(value)
+
+
+def object_in_module(value: str) -> str:
+    """Parse `module:name`."""
+    if not re.fullmatch(f"{MODULE}:{NAME}", value):
+        raise UnusableError("must be module:name", value)
+    return value
 
 
 def routes(value: str) -> tuple[Route, ...]:
@@ -166,6 +185,8 @@ def as_text(value: Any) -> str:
     """Give a value as it is shown, `–` for none."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or NONE
+    if isinstance(value, bool):
+        return str(int(value))
     return NONE if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
 
 

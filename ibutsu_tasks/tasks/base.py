@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +24,7 @@ from ibutsu_tasks.temporary_errors import is_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy.orm import Session
 
@@ -37,16 +38,31 @@ class DatabaseCelery(Celery):
         super().__init__(*args, **kwargs)
         self.resources = resources
 
+    def around_task(self) -> AbstractContextManager[object]:
+        """Give what each task runs inside: nothing here."""
+        return nullcontext()
+
+    def drop_after_fork(self) -> None:
+        """Forget the connections of the process that this one was forked from."""
+        self.resources.drop_after_fork()
+
     def _task_from_fun(self, fun: Any, name: str | None = None, **options: Any) -> Any:  # type: ignore[override]
-        """Register a task. Raises SettingsError when another package has one of the same name."""
+        """Register a task; one of a package in place of one that no package declares.
+
+        An Ibutsu server's Flask application brings such tasks along. Raises SettingsError when another
+        package has one of the same name.
+        """
         name = name or self.gen_task_name(fun.__name__, fun.__module__)
-        known = cast("Any", self)._tasks.get(name)  # noqa: SLF001 - `tasks` would register them all first
+        tasks = cast("Any", self)._tasks  # noqa: SLF001 - `tasks` would register them all first
+        known = tasks.get(name)
         owners = [known and loaded().owner_of(known.__module__), loaded().owner_of(fun.__module__)]
         if None not in owners and owners[0] != owners[1]:
             raise SettingsError(
                 f"The task packages {owners[0]} and {owners[1]} both have the task {name}.",
                 "Rename one, or leave a package out with IBUTSU_TASKS_WITHOUT_PACKAGES.",
             )
+        if known and owners[0] is None and owners[1]:
+            tasks.unregister(name)
         return super()._task_from_fun(fun, name, **options)
 
 
@@ -84,7 +100,7 @@ class DatabaseTask(Task[Any, Any]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; send it again for later when a second try may cure what went wrong."""
         if self.request.is_eager or self.request.called_directly:
-            return self.run(*args, **kwargs)
+            return self._run(*args, **kwargs)
         try:
             return self._run_once(args, kwargs)
         except Exception as error:
@@ -95,10 +111,18 @@ class DatabaseTask(Task[Any, Any]):
 
     def _run_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.policy.key is None:
-            return self.run(*args, **kwargs)
+            return self._run(*args, **kwargs)
         name = f"{self.name}:{self.policy.key(*args, **kwargs)}"
-        run = partial(self.run, *args, **kwargs)
+        run = partial(self._run, *args, **kwargs)
         return run_once(self.resources.redis, name, str(self.request.id), run, self.policy.key_seconds)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        with self._surroundings():
+            return self.run(*args, **kwargs)
+
+    def _surroundings(self) -> AbstractContextManager[object]:
+        app = self.app
+        return app.around_task() if isinstance(app, DatabaseCelery) else nullcontext()
 
     def _retry(self, error: Exception) -> None:
         policy, failures = self.policy, count_in(self, FAILURES_HEADER) + 1
@@ -122,6 +146,14 @@ class DatabaseTask(Task[Any, Any]):
         Called when a time limit or the loss of too many processes ended the task, or when it was revoked:
         what the task itself could not write. Tasks with rows that wait for it override this.
         """
+
+    def give_up(
+        self, resources: Resources, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str
+    ) -> None:
+        """Call `gave_up`, where there is one, in a transaction of its own. Raises as `Resources.session`."""
+        if type(self).gave_up is not DatabaseTask.gave_up:
+            with self._surroundings(), resources.session() as session:
+                self.gave_up(session, tuple(args), dict(kwargs), reason)
 
     @property
     def resources(self) -> Resources:
@@ -169,4 +201,4 @@ def _leave_task(**_: Any) -> None:
 def _drop_connections(**_: Any) -> None:
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - the stubs know no proxy
     if isinstance(app, DatabaseCelery):
-        app.resources.drop_after_fork()
+        app.drop_after_fork()

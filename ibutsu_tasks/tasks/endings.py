@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import signals
 from celery.exceptions import TimeLimitExceeded
@@ -16,11 +16,6 @@ from celery.exceptions import TimeLimitExceeded
 from ibutsu_tasks.errors import KilledTooOftenError
 from ibutsu_tasks.tasks.base import DatabaseTask
 from ibutsu_tasks.tasks.later import later
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ibutsu_tasks.resources import Resources
 
 REVOKED = "It was revoked before it began."
 EXPIRED = "Its message expired before it began."
@@ -60,12 +55,5 @@ def _on_revoked(sender: Any, request: Any, terminated: bool, signum: object, exp
 
 
 def _tell(task: Any, args: Any, kwargs: Any, reason: str) -> None:
-    if isinstance(task, DatabaseTask) and type(task).gave_up is not DatabaseTask.gave_up:
-        later.append(partial(_write, task, tuple(args or ()), dict(kwargs or {}), reason))
-
-
-def _write(
-    task: DatabaseTask, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str, resources: Resources
-) -> None:
-    with resources.session() as session:
-        task.gave_up(session, args, kwargs, reason)
+    if isinstance(task, DatabaseTask):
+        later.append(partial(task.give_up, args=args or (), kwargs=kwargs or {}, reason=reason))

@@ -52,13 +52,13 @@ class Reporter:
     def __call__(self, done: int, total: int, state: Mapping[str, Any] | None = None) -> None:
         """Report it, unless that was done a moment ago. The first time costs one PUBLISH.
 
-        The task's state holds `state`, without one `done` and `total`.
+        The task's state holds `done`, `total` and what is in `state`.
         """
         self._done, self._total = done, total
         now = self._clock()
         if self._is_mute or now < self._next:
             return
-        state = state or {"done": done, "total": total}
+        state = {"done": done, "total": total, **(state or {})}
         self._publish("running", state if self._next else None)
         took_seconds = self._clock() - now
         self._next = now + took_seconds + max(PAUSE_SECONDS, took_seconds * SHARE_OF_TIME)

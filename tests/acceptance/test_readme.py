@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.commands import PROGRAM, Running, environment, role, services, type_at_the_question
-from tests.documentation import ROOT, lines_of
+from tests.documentation import ROOT, lines_of, python_of
 from tests.factories import make_artifact, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
@@ -72,3 +73,17 @@ def follow(line: str, env: dict[str, str]) -> None:
         assert code == 0, (line, output)
     else:
         shell(line, env)
+
+
+def test_a_producer(broker_url: str) -> None:
+    (program,) = python_of("Sending from Python")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(CELERY_BROKER_URL=broker_url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    _, state, was_cancelled, then = done.stdout.split()
+    assert (state, was_cancelled, then) == ("PENDING", "True", "REVOKED")

@@ -42,7 +42,8 @@ ATTRIBUTES = {
         "create_task_handler on_unknown_message on_invalid_task on_decode_error on_unknown_task"
     ),
     "celery.worker.state": (
-        "reserved_requests active_requests scheduled_requests should_stop should_terminate maybe_shutdown"
+        "reserved_requests active_requests scheduled_requests revoked should_stop should_terminate"
+        " maybe_shutdown"
     ),
     "celery.worker.request:Request": (
         "_apply_result message send_event request_dict eta _eta revoked on_timeout on_failure"

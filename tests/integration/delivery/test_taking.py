@@ -16,10 +16,10 @@ from ibutsu_tasks.broker.layout import HOLDERS, UNACKED, UNACKED_INDEX, holder_n
 from ibutsu_tasks.delivery.dead.losses import count_loss, history_of
 from ibutsu_tasks.delivery.dead.quarantine import QUARANTINE
 from ibutsu_tasks.delivery.held import recovery
-from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
 from ibutsu_tasks.delivery.held.lease import Lease, leave
 from ibutsu_tasks.delivery.held.taking import TAKE, give_up, held_key, look_up, put_back, slots_key
 from ibutsu_tasks.delivery.pauses import broker_now
+from ibutsu_tasks.ibutsu.wire_names import UPDATE_RUN
 from ibutsu_tasks.logs.lines import JsonFormatter
 from tests.worker_system import message_text
 

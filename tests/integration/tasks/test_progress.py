@@ -20,6 +20,7 @@ from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app, create_brok
 from ibutsu_tasks.ibutsu.database.models import Import
 from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.ibutsu.tasks.progress import ImportReporter
+from ibutsu_tasks.sending.status import Status, status_of
 from ibutsu_tasks.tasks import progress
 from tests.commands import role, services, until
 from tests.doors import dead_port, silence
@@ -91,6 +92,8 @@ def test_a_worker_tells_how_far_it_is(session: Session, settings: Settings, brok
     assert state == "STARTED", states
     assert 0 < facts["bytes_read"] < facts["bytes_total"] == len(LARGE)
     assert 0 <= facts["cases"] < CASES
+    status = Status("STARTED", done=facts["bytes_read"], total=len(LARGE))
+    assert status_of({"status": state, "result": facts}) == status
     assert result.result["results"] == CASES
 
     updates = [update for _, update in told]
