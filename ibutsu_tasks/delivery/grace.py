@@ -180,6 +180,12 @@ class Grace(bootsteps.StartStopStep):
         ]
 
 
+def is_stopping() -> bool:
+    """Say whether this worker was told to end, by whatever way; its pool may have ended before it."""
+    marks = (state.should_stop, state.should_terminate)
+    return stopping.is_set() or any(one is not None and one is not False for one in marks)
+
+
 def _refuse_other_pools(pool: Any) -> None:
     """Refuse threads and green threads. Raises UsageError."""
     if not isinstance(pool, (PreforkPool, SoloPool)):

@@ -11,7 +11,7 @@ from celery.bootsteps import RUN  # type: ignore[attr-defined]  # not in its stu
 from celery.concurrency.solo import TaskPool as SoloPool
 from redis.exceptions import ResponseError
 
-from ibutsu_tasks.delivery.grace import stopping
+from ibutsu_tasks.delivery.grace import is_stopping
 from ibutsu_tasks.delivery.held.lease import Lease, Renewer
 from ibutsu_tasks.delivery.held.recovery import recover, recover_gone, recover_lapsed
 from ibutsu_tasks.delivery.held.transport import Channel
@@ -81,7 +81,7 @@ class Holding(bootsteps.StartStopStep):
 
         def renew() -> None:
             # A pool that was ended can no more be asked.
-            if not stopping.is_set():
+            if not is_stopping():
                 lease.slots = consumer.pool.num_processes
             with channel.conn_or_acquire() as client:
                 lease.renew(client, channel.qos.delivered, channel.is_taking)

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, clear, count_loss, pause_seconds
 from ibutsu_tasks.delivery.dead.poison import end_poisonous
 from ibutsu_tasks.delivery.dead.quarantine import set_aside
-from ibutsu_tasks.delivery.grace import stopping
+from ibutsu_tasks.delivery.grace import is_stopping
 from ibutsu_tasks.delivery.held.message import client_of, held_as, put_back, queue_of, raw_of
 from ibutsu_tasks.delivery.named_request import NamedRequest
 from ibutsu_tasks.delivery.pauses import broker_now, eta_here, has_pause
@@ -93,7 +93,7 @@ class Request(NamedRequest):
         """Count a loss and do what follows from it; say whether the message was given up."""
         raw = raw_of(self._message)
         with client_of(self._message) as client:
-            held = None if _is_stopping() else held_as(client, self._message)
+            held = None if is_stopping() else held_as(client, self._message)
             losses = count_loss(client, raw, held.delivery) if held else 0
             if losses >= MOST_LOSSES:
                 facts = {"memory_at_most_bytes": _most_memory_bytes()}
@@ -116,11 +116,6 @@ def _end_of(error: BaseException) -> str:
         number = 256 - int(left["number"])
         return f"signal {number} ({signal.Signals(number).name})"
     return end
-
-
-def _is_stopping() -> bool:
-    marks: tuple[Any, ...] = (state.should_stop, state.should_terminate)
-    return stopping.is_set() or any(one is not None and one is not False for one in marks)
 
 
 def _most_memory_bytes() -> int:
