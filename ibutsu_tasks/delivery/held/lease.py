@@ -10,8 +10,6 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
-
 from ibutsu_tasks.broker.layout import GONE_HOLDER_SECONDS, HOLDERS, TAKEN_OVER_PREFIX, UNACKED_INDEX
 from ibutsu_tasks.delivery.held.taking import NOW, Script, give_up, held_key, look_up, put_back, slots_key
 
@@ -119,10 +117,10 @@ class Renewer:
         self.fails = False
 
     def __call__(self) -> None:
-        """Renew; a broker that does not answer is waited out."""
+        """Renew; whatever fails, such as a broker that does not answer, is tried again the next time."""
         try:
             self._renew()
-        except (RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - redis-py raises anything where the loop closes the connection
             if not self.fails:
                 logger.warning("The lease on what this worker holds could not be renewed: %s", error)
             self.fails = True
