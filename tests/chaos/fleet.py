@@ -18,9 +18,16 @@ READY = {"worker": " ready.", "beat": "this beat leads now"}
 class Fleet:
     """Workers and beats by name, `worker one` or `beat a`, which are started again when they have ended."""
 
-    def __init__(self, *names: str, env: Mapping[str, str], concurrency: int = 1) -> None:
+    def __init__(
+        self,
+        *names: str,
+        env: Mapping[str, str],
+        concurrency: int = 1,
+        celery_options: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self._env = env
         self._concurrency = concurrency
+        self._celery_options = celery_options or {}
         self._stack = ExitStack()
         self.ended: list[Running] = []
         self.running = {name: self._start(name) for name in names}
@@ -28,6 +35,7 @@ class Fleet:
     def _start(self, name: str) -> Running:
         kind, _, which = name.partition(" ")
         options = ("--concurrency", str(self._concurrency), "--hostname", f"{which}@fleet")
+        options += ("--", *self._celery_options.get(name, ()))
         return self._stack.enter_context(role(kind, *options * (kind == "worker"), env=self._env))
 
     def wait_until_ready(self) -> None:

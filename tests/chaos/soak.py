@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
@@ -15,7 +16,15 @@ import psutil
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.broker.layout import UNACKED, queue_depth
+from ibutsu_tasks.broker.layout import (
+    HELD_PREFIX,
+    HOLDERS,
+    PRIORITY_STEPS,
+    SLOTS_PREFIX,
+    UNACKED,
+    queue_depth,
+    redis_list,
+)
 from ibutsu_tasks.ibutsu.database.models import Artifact, Import, Result, Run
 from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
 from tests.chaos.fleet import Fleet
@@ -35,9 +44,16 @@ LEASE_SECONDS = 3
 FREEZE_SECONDS = 2 * LEASE_SECONDS
 SETTLING_SECONDS = 180
 WAYS = {
-    "worker": ("kill", "kill the pool", "kill all of it", "freeze", "stop"),
+    "worker": ("kill", "kill the pool", "kill all of it", "freeze", "stop", "stop twice"),
     "beat": ("kill", "freeze", "stop"),
 }
+CELERY_OPTIONS = {
+    "worker two": ("--prefetch-multiplier", "4", "--max-tasks-per-child", "3"),
+    "worker three": ("--pool", "solo", "--prefetch-multiplier", "4"),
+}
+DELAYS_SECONDS = (0, 0, 0, 1, 4)
+"""What messages wait for; some of them have a priority, too."""
+
 NAMES = ("worker one", "worker two", "worker three", "beat a", "beat b")
 
 
@@ -85,7 +101,7 @@ class Soak:
         self.chance = random.Random(seed)  # noqa: S311 - not a secret
         self.tally = Tally()
         self._env = env | {"IBUTSU_TASKS_LEASE_SECONDS": str(LEASE_SECONDS)}
-        self.fleet = Fleet(*NAMES, env=self._env, concurrency=2)
+        self.fleet = Fleet(*NAMES, env=self._env, concurrency=2, celery_options=CELERY_OPTIONS)
         self._frozen: list[tuple[float, psutil.Process]] = []
 
     def run(self, seconds: float) -> Tally:
@@ -133,8 +149,12 @@ class Soak:
         self.tally.cases[uuid5(row.id, "run")] = cases
 
     def _publish(self, task: str, argument: str) -> str:
-        task_id, message = message_text(task, argument)
-        self.client.lpush("celery", message)
+        task_id, text = message_text(task, argument)
+        message, priority = json.loads(text), self.chance.choice(PRIORITY_STEPS)
+        message["properties"]["priority"] = priority
+        if delay_seconds := self.chance.choice(DELAYS_SECONDS):
+            message["headers"]["eta"] = (datetime.now(UTC) + timedelta(seconds=delay_seconds)).isoformat()
+        self.client.lpush(redis_list("celery", priority), json.dumps(message))
         return task_id
 
     def _disturb(self) -> None:
@@ -148,8 +168,9 @@ class Soak:
             main = self.fleet.main(name)
             main.suspend()
             self._frozen.append((time.monotonic() + FREEZE_SECONDS, main))
-        elif way == "stop":
-            self.fleet.main(name).terminate()
+        elif way.startswith("stop"):
+            for _ in range(1 + (way == "stop twice")):
+                self.fleet.main(name).terminate()
         else:
             self.fleet.kill(name, main=way != "kill the pool", children=way != "kill")
 
@@ -203,10 +224,18 @@ class Soak:
             ]
             if wrong:
                 yield f"the summaries of {wrong} are wrong"
+        yield from (f"the key {key!r} is left" for key in self._left_keys())
         states = Counter(self._state(task_id) for task_id in self.tally.updates)
         self.tally.lost += states["lost"]
         if states.keys() - {"SUCCESS"}:
             yield f"tasks ended as {dict(states)}"
+
+    def _left_keys(self) -> list[bytes]:
+        """Name keys that nobody would remove: those of a holder that is known still, the next worker does."""
+        holders = {name.decode() for name in self.client.zrange(HOLDERS, 0, -1)}
+        prefixes = (HELD_PREFIX, SLOTS_PREFIX)
+        known = {f"{prefix}{holder}".encode() for holder in holders for prefix in prefixes}
+        return [key for prefix in prefixes for key in self.client.keys(f"{prefix}*") if key not in known]
 
     def _state(self, task_id: str) -> str:
         found: dict[str, str] = json.loads(self.client.get(f"celery-task-meta-{task_id}") or b"{}")
