@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.ibutsu.importers.values import count
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
 WORST_FIRST = ("error", "failed", "xpassed", "xfailed", "skipped", "passed")
 """Of several statuses of one case the first of these counts."""
 
-STATUS_ATTRIBUTES = ("status", "result", "outcome", "state", "verdict")
-"""The attributes that say how a case or a suite ended."""
+_STATUS_NAMES = frozenset(
+    {"status", "result", "outcome", "state", "verdict", "conclusion", "teststatus", "testresult"}
+)
+"""The attributes and elements that say how a case or a suite ended, in one spelling."""
 
 RED = frozenset({"error", "failed"})
 
@@ -33,9 +36,12 @@ _WORDS = {
     " finished fixed bpass true",
 }
 _STATUS_OF_WORD = {word: status for status, words in _WORDS.items() for word in words.split()}
-_TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
+_TRUE, _FALSE = frozenset({"true", "yes", "y", "t", "1"}), frozenset({"false", "no", "n", "f", "0"})
 _FLAGS = {
-    **dict.fromkeys(("success", "successful", "succeeded", "passed", "pass", "ok"), (_FALSE, "failed")),
+    **dict.fromkeys(
+        ("success", "successful", "issuccess", "succeeded", "passed", "ispassed", "pass", "ok"),
+        (_FALSE, "failed"),
+    ),
     **dict.fromkeys(("failed", "fail", "failure"), (_TRUE, "failed")),
     "error": (_TRUE, "error"),
     "executed": (_FALSE, "skipped"),
@@ -46,7 +52,9 @@ _FLAGS = {
 """What attributes that are true or false say of a case: the words that say it, and the status."""
 _COUNTS = {"failures": "failed", "errors": "error"}
 """What a count of more than none says, on a case."""
-_SAYING = frozenset(STATUS_ATTRIBUTES) | frozenset(_FLAGS)
+_NO_FAILURE = _TRUE | _FALSE | {"", "none", "null", "nil", "-"}
+_GRADES = frozenset({"severity", "level", "loglevel", "priority"})
+"""Attributes whose words, such as error, say nothing of how a case ended."""
 _BETWEEN_WORDS = re.compile(r"[\s_\-.]+")
 _WORD = re.compile(r"[A-Za-z][a-z]+|[A-Z]+")
 
@@ -77,15 +85,44 @@ def red_claim(attributes: Mapping[str, str]) -> str | None:
 
 
 def stated_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, str | None]]:
-    """Give name, word and status of each attribute that says how a case ended; None for unknown words."""
-    if _SAYING.isdisjoint(attributes):
-        return
-    for name in STATUS_ATTRIBUTES:
-        if word := attributes.get(name, "").strip():
-            yield name, word, status_of_phrase(word)
-    for name, (words, status) in _FLAGS.items():
-        if attributes.get(name, "").strip().lower() in words:
-            yield name, attributes[name], status
+    """Give name, word and status of each attribute that says how a case ended; None for unknown words.
+
+    However the name is written: `Status`, `test-result`, `x:status`.
+    """
+    for name, value in attributes.items():
+        known, word = _one_spelling(name), value.strip()
+        if known in _STATUS_NAMES:
+            if word:
+                yield name, word, status_of_phrase(word)
+        elif known in _FLAGS:
+            words, status = _FLAGS[known]
+            if word.lower() in words:
+                yield name, value, status
+
+
+def red_hint(attributes: Mapping[str, str]) -> str | None:
+    """Give the first attribute that sounds red and says nothing of the end for certain.
+
+    That is `error="it broke"`, or a red word by a name that is not known.
+    """
+    for name, value in attributes.items():
+        known, word = _one_spelling(name), value.strip()
+        words, status = _FLAGS.get(known, (_NO_FAILURE, None))
+        is_text = words is _TRUE and status in RED and word.lower() not in _NO_FAILURE
+        is_other = status is None and known not in _STATUS_NAMES | _GRADES and status_of_word(word) in RED
+        if is_text or is_other:
+            return f'{name}="{value}"'
+    return None
+
+
+def names_status(name: str) -> bool:
+    """Whether an element is named as an attribute is that says how a case ended."""
+    return _one_spelling(name) in _STATUS_NAMES
+
+
+@lru_cache(maxsize=1024)
+def _one_spelling(name: str) -> str:
+    return _BETWEEN_WORDS.sub("", name.rpartition(":")[2]).lower()
 
 
 def counted_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

@@ -75,6 +75,10 @@ def test_dialect_and_outcomes(read: Callable[..., Any], sample: Path) -> None:
         b"<testsuite/>",
         b'<testsuite name="s"><testcase name="t"/></testsuite>',
         b"<testsuite name=",
+        (
+            b'<testsuite name="s" tests="1" errors="0" failures="0" skipped="0" time="0">'
+            b'<testcase classname="s" name="t" status="passed" time="0"/></testsuite>'
+        ),
         b"<html></html>",
         b"",
     ],

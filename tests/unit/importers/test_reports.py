@@ -440,6 +440,17 @@ def test_a_result_that_links_to_another_is_one_of_its_own(
     assert any("states the id of another result" in warning for warning in got.run.warnings)
 
 
+def test_of_too_many_links_the_rest_is_left_out(
+    read: Callable[..., Any], tar: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ibutsu_tasks.importers.archive.links.MAX_LINKS", 3)
+    links = [link(f"{RUN}/{ONE}/{number}", "a.log") for number in range(5)]
+    got = read(tar(*members(), *links), "archive")
+    assert len(got.artifacts) == 4
+    (warning,) = got.run.warnings
+    assert warning == f"{RUN}/{ONE}/3 is one of more than 3 links and was left out (2 in all)."
+
+
 def test_links_meet_the_limit(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
     big = (f"{RUN}/{ONE}/big.log", b"x" * 10_000)
     links = [link(f"{RUN}/{ONE}/{number}", "big.log") for number in range(100)]
@@ -508,6 +519,11 @@ def test_properties_given_again_and_again_are_bounded(read: Callable[..., Any]) 
         ('status="passed" failures="1"', "failed"),
         ('failures="0" errors="none"', "passed"),
         ('status="passed with remarks" result="passed"', "passed"),
+        ('Status="Failed"', "failed"),
+        ('test-result="fail"', "failed"),
+        ('xmlns:x="y" x:status="failed"', "failed"),
+        ('conclusion="failure"', "failed"),
+        ('isSuccess="N"', "failed"),
     ],
 )
 def test_red_in_other_attributes_and_longer_values(
@@ -524,7 +540,12 @@ def test_red_in_other_attributes_and_longer_values(
         ("<Verdict> Error </Verdict>", "error"),
         ('<outcome value="failed"/>', "failed"),
         ("<result>passed</result>", "passed"),
-        (f"<status>{'failed ' * 1000}</status>", "passed"),
+        (f"<status>{'failed ' * 1000}</status>", "failed"),
+        (f"<status>{'failed ' * 200_000}</status>", "failed"),
+        ('<status code="FAIL"/>', "failed"),
+        ('<result name="Error handling works" value="passed"/>', "passed"),
+        ('<result message="failed once, then not"/>', "passed"),
+        ("<test-result>failed</test-result>", "failed"),
         ("<status><code>failed</code></status>", "passed"),
     ],
 )
@@ -540,6 +561,29 @@ def test_red_in_the_attributes_of_an_unknown_element_is_told(read: Callable[...,
         " it counts as passed unless something else says how it ended."
     )
     assert (got.results[0].result, got.run.warnings) == ("passed", [expected])
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        '<testcase name="t" disposition="FAILED"/>',
+        '<testcase name="t" error="it broke"/>',
+        '<testcase name="t"><result><status>failed</status></result></testcase>',
+        '<testcase name="t"><status><code>failed</code></status></testcase>',
+    ],
+)
+def test_a_red_word_in_a_place_that_is_not_known_is_told(read: Callable[..., Any], case: str) -> None:
+    got = read(suites(case))
+    assert got.results[0].result == "passed"
+    (warning,) = got.run.warnings
+    assert "counts as passed unless something else says how it ended" in warning
+
+
+def test_what_is_no_word_of_an_end_is_not_told(read: Callable[..., Any]) -> None:
+    got = read(
+        suites('<testcase name="t" severity="error" error="" failure="none" description="failed it"/>')
+    )
+    assert (got.results[0].result, got.run.warnings) == ("passed", [])
 
 
 def test_elements_go_before_counts_of_a_case(read: Callable[..., Any]) -> None:

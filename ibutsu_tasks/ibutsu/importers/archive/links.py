@@ -30,10 +30,13 @@ class Links:
         for file in files:
             if file.member.link is None:
                 yield file
-            elif file.member.link and len(self._kept) < MAX_LINKS:
+            elif not file.member.link:
+                self._leave_out(file)
+            elif len(self._kept) < MAX_LINKS:
                 self._kept += [file] if file.kind is not Kind.RUN else []
             else:
-                self._leave_out(file)
+                what = f"{shown(file.member.path)} is one of more than {MAX_LINKS:,} links and was left out"
+                self._findings.note("more links", what)
 
     def followed(self, reading: ArchivePass, kind: Kind) -> Iterator[tuple[list[ArchiveFile], Member]]:
         """Give the links of a kind, with the file they lead to: it can be read until the next is asked for.

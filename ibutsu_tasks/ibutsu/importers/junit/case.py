@@ -83,6 +83,8 @@ class Case:
     properties_characters: int = 0
     words: list[tuple[str, str, str]] | None = None
     """The attributes that say how the case ended: name, word, status."""
+    red_hint: str | None = None
+    """An attribute that sounds red and says nothing of the end for certain."""
     facts: dict[str, str] | None = None
     statuses: set[str] | None = None
     rerun_status: str | None = None

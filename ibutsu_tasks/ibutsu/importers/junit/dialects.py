@@ -48,7 +48,11 @@ DIALECTS = {
     + _in_order("errors", "failures", "hostname", "name", "tests", "time", "timestamp"),
     "Gradle": r"\A<testsuite"
     + _in_order("name", "tests", "skipped", "failures", "errors", "timestamp", "hostname", "time"),
-    "Robot Framework": r"\A<testsuite" + _in_order("name", "tests", "errors", "failures", "skipped", "time"),
+    # Those of behave begin as it does; its cases have a status.
+    "Robot Framework": r"\A<testsuite"
+    + _in_order("name", "tests", "errors", "failures", "skipped", "time")
+    + r"[\s\S]*?<testcase"
+    + _in_order("classname", "name", "time"),
     "Node.js": rf'\A<testsuites>[\s\S]*?{_CASE}\sclassname="test"',
 }
 """What is found in each tool's reports, from their first suite on."""

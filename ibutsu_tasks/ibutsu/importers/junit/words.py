@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.spool import chunks_of
 from ibutsu_tasks.ibutsu.importers.statuses import (
     RED,
-    STATUS_ATTRIBUTES,
     counted_statuses,
+    names_status,
     red_claim,
+    red_hint,
     stated_statuses,
     status_of_phrase,
+    status_of_word,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ def take_words(case: Case, attributes: dict[str, str], stream: XmlStream) -> Non
             what = f'has {name}="{shown(word)}", {UNKNOWN_OUTCOME}; it is in data.attributes'
             stream.note("word", what)
     case.words = words or None
+    case.red_hint = red_hint(attributes)
 
 
 def take_element(
@@ -45,18 +49,30 @@ def take_element(
 
     Elsewhere in its attributes, as in `<assertion result="failed"/>`, it is noted.
     """
-    said = text.decode(errors="ignore") if isinstance(text, bytes) and len(text) <= MOST_WORD_BYTES else ""
-    word = attributes.get("value", said).strip()
-    if name.lower() in STATUS_ATTRIBUTES and (status := status_of_phrase(word)) in RED and status:
-        case.words = [*(case.words or ()), (name, word, status)]
-    elif case.statuses is None and (claim := red_claim(attributes)):
+    claim = red_claim(attributes)
+    if any(map(names_status, name.split("/"))):
+        said = next(iter(chunks_of(text or b"")))[:MOST_WORD_BYTES].decode(errors="ignore")
+        word = attributes.get("value", said).strip()
+        if (status := status_of_phrase(word)) is None:
+            word = next((one for one in attributes.values() if status_of_word(one) in RED), word)
+            status = status_of_word(word)
+        if status in RED and status:
+            if "/" not in name:
+                case.words = [*(case.words or ()), (name, word, status)]
+                return
+            claim = claim or word
+    if case.statuses is None and claim:
         what = f"holds <{shown(name)}> with {shown(claim)}, which is not said of the test case itself"
         stream.note("red element", f"{what}; it counts as passed unless something else says how it ended")
 
 
 def note_contradiction(case: Case, stream: XmlStream) -> None:
     """Tell of a case that an attribute calls red and an element does not; elements go first."""
-    red = next((f'{name}="{word}"' for name, word, status in case.words or () if status in RED), None)
-    if red is not None and (status := case.status()) not in RED:
+    if not (case.words or case.red_hint) or (status := case.status()) in RED:
+        return
+    red = next((f'{name}="{word}"' for name, word, said in case.words or () if said in RED), None)
+    if red is not None:
         what = f"ends a test case with {shown(red)} whose elements say {status}, which was taken"
         stream.note("contradiction", f"{what}; the other is in the result's data")
+    elif case.red_hint:
+        stream.note("red hint", f"ends a test case with {shown(case.red_hint)}, {UNKNOWN_OUTCOME}")
