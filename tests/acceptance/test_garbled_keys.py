@@ -10,7 +10,14 @@ from uuid import uuid4
 import pytest
 
 from ibutsu_tasks.broker.garbled import HASH, LIST, SET, SORTED_SET, STRING, TYPES, find_garbled
-from ibutsu_tasks.broker.layout import BINDING_PREFIX, HELD_PREFIX, HOLDERS, QUARANTINE, redis_lists
+from ibutsu_tasks.broker.layout import (
+    BINDING_PREFIX,
+    HELD_PREFIX,
+    HOLDERS,
+    QUARANTINE,
+    UNWRITTEN,
+    redis_lists,
+)
 from ibutsu_tasks.delivery.dead.quarantine import read_set_aside
 from ibutsu_tasks.text.control_characters import visible
 from tests.commands import role, run, run_here, services, until
@@ -70,6 +77,14 @@ def test_the_doctor_names_each(form: str, env: dict[str, str], resources: Resour
     for key in keys:
         assert any(f" {visible(key)} is a {form}, " in sentence for sentence in named)
     assert not any(one["code"].endswith("99") for one in findings)
+
+
+def test_a_garbled_key_hides_nothing_else(env: dict[str, str], resources: Resources) -> None:
+    resources.redis.set(UNWRITTEN, "garbage")
+    resources.redis.hset(QUARANTINE, "a", "{}")
+    done = run_here("doctor", "--only", "broker", env=env)
+    assert "IBT-B31" in done.stdout
+    assert "IBT-B30" in done.stdout
 
 
 def test_the_doctor_reads_what_is_held_among_other_things(env: dict[str, str], resources: Resources) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError, RedisError
 
 from ibutsu_tasks.broker.connection import build_client, describe
-from ibutsu_tasks.broker.garbled import find_garbled
+from ibutsu_tasks.broker.garbled import GarbledKey, find_garbled
+from ibutsu_tasks.broker.layout import QUARANTINE
 from ibutsu_tasks.delivery.dead.quarantine import count_set_aside, read_set_aside
 from ibutsu_tasks.doctor.codes import Severity
 from ibutsu_tasks.doctor.redis_faults import explain
@@ -46,7 +47,9 @@ def check_broker(settings: Settings) -> list[Finding]:
             found = judge(client.info(), describe(url), variable_of(settings, "broker_url"))
             # Of a server that is not fit to hold messages nothing more is asked.
             if found[0].severity is Severity.OK:
-                found += list(_garbled(client, settings)) or _set_aside(client)
+                garbled = find_garbled(client, settings.consumed_queues)
+                found += [_garbled(one, describe(url)) for one in garbled]
+                found += [] if QUARANTINE in {one.key for one in garbled} else _set_aside(client)
     except NoPermissionError:
         return [
             finding(
@@ -60,15 +63,13 @@ def check_broker(settings: Settings) -> list[Finding]:
     return found
 
 
-def _garbled(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
-    place = describe(settings.require_broker())
-    for one in find_garbled(client, settings.consumed_queues):
-        key = visible(one.key)
-        yield finding(
-            "IBT-B31",
-            f"In Redis at {place} {visible(str(one))}: another program wrote it, and what needs it fails.",
-            f"Move it out of the way: `redis-cli RENAME {key} {key}:garbled`.",
-        )
+def _garbled(one: GarbledKey, place: str) -> Finding:
+    key = visible(one.key)
+    return finding(
+        "IBT-B31",
+        f"In Redis at {place} {visible(str(one))}: another program wrote it, and what needs it fails.",
+        f"Move it out of the way: `redis-cli RENAME {key} {key}:garbled`.",
+    )
 
 
 def _set_aside(client: redis.Redis) -> Iterator[Finding]:
