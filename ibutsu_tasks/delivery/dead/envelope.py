@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ def _is_id(value: Any) -> bool:
 
 def _are_texts_or_none(value: Any) -> bool:
     return value is None or (isinstance(value, list) and all(map(_is_text, value)))
+
+
+def _is_time_or_none(value: Any) -> bool:
+    if not isinstance(value, str):
+        return value is None
+    try:
+        datetime.fromisoformat(value).astimezone(UTC)
+    except OverflowError:
+        return False
+    except ValueError:
+        pass  # Celery reads other forms, too, and has the rest set aside
+    return _is_text(value)
 
 
 def _is_object(value: Any) -> bool:
@@ -103,7 +116,7 @@ HEADERS: tuple[Check, ...] = (
     ("stamped_headers", _are_texts_or_none, "a list of texts"),
     ("timelimit", _are_limits, "two numbers of seconds"),
     ("retries", _is_whole_or_none, "a whole number"),
-    ("eta", _is_text_or_none, "text"),
+    ("eta", _is_time_or_none, "a time of the calendar"),
     ("expires", _is_text_or_none, "text"),
     ("root_id", _is_text_or_none, "text"),
     ("parent_id", _is_text_or_none, "text"),

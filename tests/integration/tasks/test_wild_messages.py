@@ -97,7 +97,10 @@ MESSAGES: dict[str, tuple[Any, str]] = {
     "a limit beyond any clock": (changed(headers__timelimit=[10**400, None]), "headers.timelimit is not"),
     "retries of words": (changed(headers__retries="many"), "headers.retries is not"),
     "an ETA that is no date": (changed(headers__eta="soon"), ""),
-    "an ETA beyond any clock": (changed(headers__eta="9999-12-31T23:59:59-23:59"), ""),
+    "an ETA beyond any clock": (
+        changed(headers__eta="9999-12-31T23:59:59-23:59"),
+        "headers.eta is not a time of the calendar",
+    ),
     "an end that is a list": (changed(headers__expires=[]), "headers.expires is not text"),
     "an end that is no date": (changed(headers__expires="soon"), ""),
     "another kind of content": (changed(**{"content-type": "application/x-python-serialize"}), ""),
