@@ -15,7 +15,6 @@ from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]  # not in its stubs
 from celery.exceptions import Reject
-from celery.worker import state
 from redis.exceptions import RedisError
 
 from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, clear, count_loss, pause_seconds
