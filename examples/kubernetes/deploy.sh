@@ -44,8 +44,9 @@ step "apply"
 printf '%s\n' "$manifests" | on apply --server-side --filename -
 
 step "wait for the roll-out"
-for role in worker scheduler metrics; do
-    kubectl --namespace "$namespace" rollout status "deployment/ibutsu-tasks-$role" --timeout "$timeout"
+deployments=$(awk '/^kind:/ { kind = $2 } /^  name:/ && kind == "Deployment" { print $2 }' <<<"$manifests")
+for name in $deployments; do
+    kubectl --namespace "$namespace" rollout status "deployment/$name" --timeout "$timeout"
 done
 
 step "check"

@@ -43,6 +43,7 @@ BENCHMARKS = (
     Benchmark("prune-kept", "100,000 due results beside 1,000,000 of a project that keeps its own"),
     Benchmark("query", "query_task with pages of 501 and 20,000 results"),
     Benchmark("throughput", "5,000 messages that find nothing to do"),
+    Benchmark("queues", "5,000 messages over eight queues and four priorities, three workers"),
     Benchmark("idle-worker", "a worker with nothing to do for two and a half minutes"),
     Benchmark("worker-start", "start to ready; memory of parent and child"),
     Benchmark("startup", "commands as whole processes, beside Celery's own"),

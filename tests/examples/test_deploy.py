@@ -68,13 +68,25 @@ def test_an_overlay_is_applied_awaited_and_checked(cluster: Cluster, tmp_path: P
     assert [one["metadata"]["name"] for one in cluster.applied] == [
         one["metadata"]["name"] for one in expected
     ]
-    for role in ("worker", "scheduler", "metrics"):
-        assert f'"ibutsu-tasks-{role}" successfully rolled out' in done.stdout
+    assert_all_awaited("production", done.stdout)
     ((program, *words),) = cluster.commands
     assert (program, words) == ("ibutsu-tasks", ["deploy", "check", "--workers", "3", "--failover"])
     read_command_line(words)
     assert done.stdout.endswith("checked\n")
     assert SECRET_VALUE not in done.stdout + done.stderr
+
+
+def assert_all_awaited(overlay: str, said: str) -> None:
+    for deployment in kustomized(overlay).all("Deployment"):
+        assert f'"{deployment["metadata"]["name"]}" successfully rolled out' in said
+
+
+def test_all_groups_of_workers_are_awaited(cluster: Cluster, tmp_path: Path) -> None:
+    objects = cluster.objects.items()
+    cluster.objects = {path.replace("namespaces/ibutsu", "namespaces/shop"): one for path, one in objects}
+    done = deploy(tmp_path, "shop", "--", "--workers", "6")
+    assert done.returncode == 0, done.stderr
+    assert_all_awaited("shop", done.stdout)
 
 
 def test_it_ends_as_the_check_does(cluster: Cluster, tmp_path: Path) -> None:
