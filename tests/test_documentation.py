@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ibutsu_tasks
+from ibutsu_tasks import errors
 from ibutsu_tasks.cli import COMMANDS, load_command
-from ibutsu_tasks.cli.exit_codes import exit_code_of
+from ibutsu_tasks.cli.exit_codes import ExitCode, exit_code_of
 from ibutsu_tasks.cli.imports.files import COLUMNS
 from ibutsu_tasks.errors import IbutsuTasksError
 from tests import documentation
@@ -119,12 +120,20 @@ def test_the_changelog_begins_with_what_comes_next_or_with_this_version() -> Non
     assert newest in {"Unreleased", ibutsu_tasks.__version__}
 
 
-def _families(kind: type[IbutsuTasksError]) -> list[type[IbutsuTasksError]]:
-    return [kind, *(sub for child in kind.__subclasses__() for sub in _families(child))]
+class OfAPackageError(IbutsuTasksError):
+    """What a task package may raise."""
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in _families(IbutsuTasksError) if kind is not IbutsuTasksError]
+    ("kind", "code"),
+    [
+        (errors.TaskArgumentsError, ExitCode.USAGE),
+        (errors.SettingsError, ExitCode.SETTINGS),
+        (errors.BrokerUnreachableError, ExitCode.UNREACHABLE),
+        (errors.WaitTimeoutError, ExitCode.TIMED_OUT),
+        (errors.RefusedError, ExitCode.BAD_NEWS),
+        (OfAPackageError, ExitCode.BAD_NEWS),
+    ],
 )
-def test_every_error_has_an_exit_code(kind: type[IbutsuTasksError]) -> None:
-    assert exit_code_of(kind("It went wrong.")) > 0
+def test_every_error_has_an_exit_code(kind: type[IbutsuTasksError], code: ExitCode) -> None:
+    assert exit_code_of(kind("It went wrong.")) is code

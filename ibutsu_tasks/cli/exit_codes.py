@@ -7,8 +7,6 @@ from enum import IntEnum
 
 from ibutsu_tasks.errors import (
     IbutsuTasksError,
-    LocalServersError,
-    RefusedError,
     ServiceUnreachableError,
     SettingsError,
     UsageError,
@@ -51,9 +49,8 @@ _BY_ERROR: tuple[tuple[type[IbutsuTasksError], ExitCode], ...] = (
     (SettingsError, ExitCode.SETTINGS),
     (ServiceUnreachableError, ExitCode.UNREACHABLE),
     (WaitTimeoutError, ExitCode.TIMED_OUT),
-    (RefusedError, ExitCode.BAD_NEWS),
-    (LocalServersError, ExitCode.BAD_NEWS),
 )
+"""All others, and those of task packages, are bad news."""
 
 
 def code_of_signal(number: signal.Signals | None) -> ExitCode:
@@ -62,8 +59,5 @@ def code_of_signal(number: signal.Signals | None) -> ExitCode:
 
 
 def exit_code_of(error: IbutsuTasksError) -> ExitCode:
-    """Give the code a foreseen error ends in. Raises LookupError for a class nobody assigned."""
-    for kind, code in _BY_ERROR:
-        if isinstance(error, kind):
-            return code
-    raise LookupError(f"no exit code is assigned to {type(error).__name__}")
+    """Give the code a foreseen error ends in."""
+    return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), ExitCode.BAD_NEWS)

@@ -71,7 +71,7 @@ class Request(NamedRequest):
         error = exc_info.exception
         error = error.exc if isinstance(error, ExceptionWithTraceback) else error
         if isinstance(error, Reject):
-            self._refusal = str(error.reason or "its task refused it")
+            self._refusal = str(error.args[0] or "its task refused it")
         if isinstance(error, MemoryError):
             exc_info.exception = RuntimeError(f"MemoryError: {error}")
         return super().on_failure(exc_info, send_failed_event, return_ok)
