@@ -68,11 +68,10 @@ def _work_off(
     """
     steps: dict[str, int] = {}
     arrival = system.client.pipeline()
-    for place, step in lists:
-        number = messages // len(lists)
-        sent = [message_text("runs.update_run", json.dumps(str(uuid4()))) for _ in range(number)]
-        steps |= dict.fromkeys((task_id for task_id, _ in sent), step)
-        arrival.lpush(place, *(message for _, message in sent))
+    for place, step in itertools.islice(itertools.cycle(lists), messages):
+        task_id, message = message_text("runs.update_run", json.dumps(str(uuid4())))
+        steps[task_id] = step
+        arrival.lpush(place, message)
     start = time.perf_counter()
     # In one transaction: no worker sees a part of them.
     arrival.execute()
