@@ -29,6 +29,7 @@ from ibutsu_tasks.settings.scratch import use_scratch
 from ibutsu_tasks.tasks.applications import build_application
 from ibutsu_tasks.tasks.base import DatabaseCelery
 from ibutsu_tasks.tasks.endings import tell_tasks
+from ibutsu_tasks.tasks.registry import PackagesCelery
 from ibutsu_tasks.traces import trace_if_asked
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
@@ -105,11 +106,21 @@ def build_database_app(
 
 def tasks_of(package: TaskPackage) -> dict[str, Task[Any, Any]]:
     """Import the modules of a package's tasks; give its tasks by name. Raises what an import raises."""
-    app = Celery(package.name, set_as_current=False, **FROM_THE_PATH)
     for module in package.tasks:
         import_module(module)
+    tasks = _registered().tasks
+    return {name: one for name, one in tasks.items() if loaded().owner_of(one.__module__) == package.name}
+
+
+def task_problems() -> list[str]:
+    """Import the modules of all tasks; say which cannot be, and which tasks two packages have."""
+    return [*loaded().import_tasks().values(), *_registered().collisions.values()]
+
+
+def _registered() -> PackagesCelery:
+    app = PackagesCelery("tasks", set_as_current=False, **FROM_THE_PATH)
     app.finalize()
-    return {name: task for name, task in app.tasks.items() if task.__module__ in package.tasks}
+    return app
 
 
 def create_client_app(settings: Settings, *, set_as_current: bool = True) -> DatabaseCelery:
@@ -158,7 +169,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         # the child to end, while the child waits this long, and 30 s otherwise, for the parent to take its
         # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = GOODBYE_TRIES
-        settings.require_packages(with_tasks=True)
+        settings.require_packages(task_problems())
         app = create_celery_app(WORKER_NAME, settings)
         app.steps["consumer"].update(WORKER_STEPS)
         app.events.dispatcher_cls = "ibutsu_tasks.delivery.events:Dispatcher"
@@ -166,7 +177,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         worker_health.install(app)
         trace_if_asked(settings.mask, has_database=True)
         return app
-    settings.require_packages(with_tasks=False)
+    settings.require_packages()
     beat_health.install(settings)
     return create_scheduler_app(settings)
 

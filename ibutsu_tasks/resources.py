@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
 
 BRIEF_SECONDS = 0.25
-_CLIENTS = frozenset({"redis", "brief_redis", "brief_backend"})
+_CLIENTS = frozenset({"redis", "brief_redis", "brief_backend", "cache"})
 
 
 class Resources:
@@ -58,6 +58,12 @@ class Resources:
         """The like of the Redis of the task results."""
         url = self.settings.backend_url or self.settings.require_broker()
         return self.brief_redis if url == self.settings.broker_url else build_client(url, BRIEF_SECONDS)
+
+    @cached_property
+    def cache(self) -> Redis:
+        """Give the client of the Redis for what tasks keep for a while. Raises as `redis` does."""
+        url = self.settings.cache_url or self.settings.require_broker()
+        return self.redis if url == self.settings.broker_url else build_client(url)
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -119,6 +119,13 @@ and its `result` once it succeeded; expires."""
 REVOKED = "ibutsu-tasks:revoked"
 """Sorted set of the ids of tasks that were cancelled, by when that was (seconds since 1970, Redis' clock)."""
 
+GAVE_UP = "ibutsu-tasks:gave-up"
+"""Hash of the id of a task that will not be carried out to a JSON object with its `task`, `args`, `kwargs`
+and the `reason`, until the task has been told."""
+
+GAVE_UP_LOCK = "ibutsu-tasks:gave-up:lock"
+"""Lock, a string that expires: one worker at a time tells tasks of them."""
+
 UNWRITTEN = "ibutsu-tasks:unwritten"
 """Hash of import id to the sentence of its failure, which the database, being away, did not take."""
 

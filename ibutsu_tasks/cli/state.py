@@ -55,6 +55,10 @@ class CliState:
             self.output.say(f"[dim]Using the local stack on {plain(str(settings.data_dir))}.[/]")
         return settings
 
+    def choose_packages(self) -> None:
+        """Read the settings, which say what task packages there are. Raises as `readable_settings`."""
+        _ = self.readable_settings
+
     def with_options(self, **options: Any) -> CliState:
         """Give the same state with a command's own options on top; None means not given."""
         given = {name: value for name, value in options.items() if value is not None}

@@ -17,8 +17,8 @@ from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined] 
 from celery.exceptions import Reject
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, clear, count_loss, pause_seconds
-from ibutsu_tasks.delivery.dead.poison import end_poisonous
+from ibutsu_tasks.delivery.dead.losses import clear, count_loss, pause_seconds
+from ibutsu_tasks.delivery.dead.poison import end_poisonous, most_losses
 from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.delivery.grace import is_stopping
 from ibutsu_tasks.delivery.held.message import client_of, held_as, put_back, queue_of, raw_of
@@ -94,7 +94,7 @@ class Request(NamedRequest):
         with client_of(self._message) as client:
             held = None if is_stopping() else held_as(client, self._message)
             losses = count_loss(client, raw, held.delivery) if held else 0
-            if losses >= MOST_LOSSES:
+            if losses >= most_losses(raw):
                 facts = {"memory_at_most_bytes": _most_memory_bytes()}
                 tag = self._message.delivery_tag
                 end_poisonous(client, raw, queue_of(self._message), ended_by, facts, tag)

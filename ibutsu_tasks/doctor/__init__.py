@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def _broker_if_shared(settings: Settings) -> tuple[str, ...]:
-    return ("broker",) if settings.backend_url == settings.broker_url else ()
+    urls = {settings.backend_url, settings.cache_url}
+    return ("broker",) if urls == {settings.broker_url} else ()
 
 
 NEEDS: dict[str, Callable[[Settings], tuple[str, ...]]] = {

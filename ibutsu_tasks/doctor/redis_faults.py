@@ -132,9 +132,11 @@ _MAYBE_TLS = frozenset({"02", "09", "19"})
 """Causes behind which a mismatch of TLS may hide."""
 
 
-def explain(error: BaseException, settings: Settings, check: str) -> Finding:
-    """Say what stands behind `error` of the check `broker` or `backend`; may look at the port once more."""
-    field = "result_backend" if check == "backend" and settings.result_backend else "broker_url"
+def explain(error: BaseException, settings: Settings, check: str, field: str = "broker_url") -> Finding:
+    """Say what stands behind `error` of the check `broker` or `backend`; may look at the port once more.
+
+    `field` is the setting that names the Redis.
+    """
     url = getattr(settings, field) or ""
     fault = find_fault(FAULTS, f"{type(error).__name__}: {error}") or OTHER
     if fault.number in _MAYBE_TLS:

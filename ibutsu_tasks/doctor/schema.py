@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from ibutsu_tasks.packages import TaskPackage
 
 SHOWN_NAMES = 3
+
+_SPELLINGS = (
+    (r"^varchar\b", "character varying"),
+    (r"^char\b", "character"),
+    (r"^decimal\b", "numeric"),
+    (r"^float\(([1-9]|1\d|2[0-4])\)", "real"),
+    (r"^float(\(\d+\))?", "double precision"),
+    (r", ", ","),
+)
+"""How PostgreSQL's catalogue writes what SQLAlchemy writes otherwise."""
 
 _COLUMNS = text("""
     select c.relname as table_name, a.attname as column_name, format_type(a.atttypid, a.atttypmod) as type,
@@ -118,11 +129,17 @@ def _privileges(connection: Connection, tables: list[str]) -> Iterator[Finding]:
         yield finding("IBT-D28", seen, f"Run `{grant}` there.")
 
 
+def _as_postgresql(kind: str) -> str:
+    for pattern, spelling in _SPELLINGS:
+        kind = re.sub(pattern, spelling, kind)
+    return kind
+
+
 def columns_of(metadata: MetaData) -> dict[str, str]:
     """Give PostgreSQL's name of the type of every `table.column`."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it bare
     return {
-        f"{table.name}.{column.name}": column.type.compile(dialect).lower()
+        f"{table.name}.{column.name}": _as_postgresql(column.type.compile(dialect).lower())
         for table in metadata.tables.values()
         for column in table.columns
     }

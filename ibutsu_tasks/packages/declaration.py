@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.packages import crontab
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -57,8 +59,9 @@ class Queue:
 class Route:
     """Where messages go: `tasks` is a task's full name, or a pattern with `*`; the first that fits counts.
 
-    `priority` is 0 to 9, and 9 is first, whatever the broker's own order is; None says nothing of it, and
-    Redis' consumers take such messages first.
+    `priority` is 0 to 9, and 9 is first, whatever the broker's own order is. Celery keeps four lists of a
+    queue in Redis: 9 to 7, 6 to 4, 3 to 1, and 0; within one, the older message is first. None says nothing
+    of it, and such messages are in the first list.
     """
 
     tasks: str
@@ -84,6 +87,7 @@ class ScheduleRow:
     """One periodic task; times are UTC.
 
     `when` is a crontab (minute, hour, day of the month, month, day of the week), or a number of seconds.
+    Fields are `*`, numbers, names such as `mon`, ranges and lists of them, and `/` with a step.
     The queue, and the priority unless it stands here, are those of the task's route.
     """
 
@@ -95,7 +99,9 @@ class ScheduleRow:
     priority: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a priority that is none."""
+        """Raise ValueError for a time or a priority that is none."""
+        if problem := crontab.problem_of(self.when):
+            raise ValueError(f"{self.name} {problem}")
         _check_priority(self.name, self.priority)
 
 
@@ -150,7 +156,7 @@ class TaskPackage:
 
     `tasks` are the modules whose import registers its tasks; `signatures` is the name of a mapping from a
     task's name to an empty function with its parameters, without which the modules themselves are asked.
-    `tables` names SQLAlchemy's `MetaData`; `migrate` is a sentence that says how the tables are altered,
+    `tables` names SQLAlchemy's `MetaData` of tables without a schema of their own; `migrate` is a sentence that says how the tables are altered,
     where somebody does so.
 
     The others name functions: `create_tables` (engine → number) makes the tables where not just the missing

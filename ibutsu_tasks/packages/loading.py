@@ -6,27 +6,37 @@ cannot be used is left out, and `problems` says why: who starts a role tells of 
 
 from __future__ import annotations
 
-import fnmatch
 import importlib
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ibutsu_tasks.packages.declaration import HIGHEST_PRIORITY, TaskPackage
+from ibutsu_tasks.packages.declaration import HIGHEST_PRIORITY, Check, TaskPackage
 from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ibutsu_tasks.packages.declaration import Check, Route, ScheduleRow, Setting, Subject
+    from ibutsu_tasks.packages.declaration import Route, ScheduleRow, Setting, Subject
 
 GROUP = "ibutsu_tasks.packages"
 
 OWN = "ibutsu_tasks.ibutsu.package"
 """Ibutsu's own, which needs no entry point."""
+
+CORE = TaskPackage(
+    name="ibutsu-tasks itself",
+    checks=tuple(
+        Check(name, f"IBT-{name}", "")
+        for name in (
+            *("settings", "packages", "broker", "backend", "database", "workers", "held", "beat", "flower"),
+        )
+    ),
+)
+"""What no package may have, for it is taken; the settings are added by who knows them."""
 
 ATTRIBUTE = "PACKAGE"
 """The name of the object in a module that is named without one."""
@@ -38,6 +48,8 @@ class Source(NamedTuple):
     place: str
     """`module` or `module:name`."""
     said_by: str
+    known_as: str = ""
+    """The name under which it can be left out without being imported."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +100,9 @@ class Packages:
         return {task: subject for subject in subjects for task in subject.tasks}
 
     def owner_of(self, module: str) -> str | None:
-        """Name the package that a task's module belongs to."""
-        return next((one.name for one in self.packages if module in one.tasks), None)
+        """Name the package that a task's module belongs to: it names the module, or one above it."""
+        above = {module[:end] for end in (*_dots(module), len(module))}
+        return next((one.name for one in self.packages if above & set(one.tasks)), None)
 
     def each(self, part: str) -> Iterator[tuple[TaskPackage, Any]]:
         """Give the packages that name an object for `part`, with the object. Raises what imports raise."""
@@ -104,14 +117,9 @@ class Packages:
             for module in package.tasks:
                 try:
                     importlib.import_module(module)
-                except Exception as error:  # noqa: BLE001 - whatever a module does when it is imported
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it does when it is imported
                     problems[module] = f"{module} of the package {package.name} {_why(error)}"
         return problems
-
-
-def route_of(routes: Iterable[Route], task: str) -> Route | None:
-    """Give the first route whose pattern fits the full name of a task."""
-    return next((route for route in routes if fnmatch.fnmatchcase(task, route.tasks)), None)
 
 
 def broker_priority(priority: int | None) -> int | None:
@@ -125,22 +133,27 @@ def resolve(named: str) -> Any:
     return getattr(importlib.import_module(module), name or ATTRIBUTE)
 
 
-def load(sources: Iterable[Source], without: Sequence[str] = ()) -> Packages:
-    """Load the packages of these sources but those in `without`; of two that collide the first stays."""
+def load(sources: Iterable[Source], without: Sequence[str] = (), core: TaskPackage = CORE) -> Packages:
+    """Load the packages of these sources but those in `without`; of two that collide the first stays.
+
+    `core` has the names that are taken before.
+    """
     found: dict[str, Source] = {}
     packages: list[TaskPackage] = []
     problems: dict[str, str] = {}
     for source in dict.fromkeys(sources):
+        if source.known_as in without:
+            continue
         try:
             package = resolve(source.place)
-        except Exception as error:  # noqa: BLE001 - whatever a package does when it is imported
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it does when it is imported
             problems[source.place] = f"{_named(source)} {_why(error)}"
             continue
         if not isinstance(package, TaskPackage):
             problems[source.place] = f"{_named(source)} is no TaskPackage but {type(package).__name__}."
         elif package.name in without or package in packages:
             continue
-        elif problem := _problem_of(package, packages):
+        elif problem := _problem_of(package, (core, *packages)):
             problems[source.place] = f"{_named(source)} {problem}."
         else:
             found[package.name] = source
@@ -148,7 +161,11 @@ def load(sources: Iterable[Source], without: Sequence[str] = ()) -> Packages:
     return Packages(found, tuple(packages), problems)
 
 
-def _why(error: Exception) -> str:
+def _dots(module: str) -> Iterator[int]:
+    return (place for place, letter in enumerate(module) if letter == ".")
+
+
+def _why(error: BaseException) -> str:
     reason = " ".join(str(error).split())
     return f"cannot be imported: {type(error).__name__}{f': {cut(reason, 200)}' if reason else ''}."
 
@@ -162,6 +179,7 @@ def _names_of(package: TaskPackage) -> Iterator[tuple[str, str]]:
     yield "package", package.name
     yield from (("schedule entry", row.name) for row in package.schedule)
     yield from (("check", check.name) for check in package.checks)
+    yield from (("code of a check", check.code) for check in package.checks)
     yield from (("setting", row.name) for row in package.settings)
     yield from (("variable", variable) for row in package.settings for variable in row.variables)
     yield from (("task module", module) for module in package.tasks)
@@ -169,10 +187,12 @@ def _names_of(package: TaskPackage) -> Iterator[tuple[str, str]]:
 
 def _problem_of(package: TaskPackage, others: Iterable[TaskPackage]) -> str:
     own = list(_names_of(package))
+    if twice := [one for one in own if own.count(one) > 1]:
+        return f"has the {' '.join(twice[0])} twice"
     for other in others:
         theirs = set(_names_of(other))
-        if same := [f"{what} {name}" for what, name in own if (what, name) in theirs]:
-            return f"collides with the package {other.name}: both have the {same[0]}"
+        if same := [one for one in own if one in theirs]:
+            return f"collides with the package {other.name}: both have the {' '.join(same[0])}"
     return ""
 
 
@@ -183,7 +203,7 @@ def _installed() -> Iterator[Source]:
 
     for point in entry_points(group=GROUP):
         owner = f"installed with {point.dist.name} {point.dist.version}" if point.dist else "installed"
-        yield Source(point.value, owner)
+        yield Source(point.value, owner, point.name)
 
 
 def _declares_some(directory: str) -> bool:
@@ -210,22 +230,28 @@ class _Choice:
 
     modules: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
     loaded: Packages | None = None
 
 
 _choice = _Choice()
 
 
-def choose(modules: tuple[str, ...], without: tuple[str, ...]) -> None:
-    """Say which modules declare packages beside those that are installed, and which packages are left out."""
-    if (modules, without) != (_choice.modules, _choice.without):
-        _choice.modules, _choice.without, _choice.loaded = modules, without, None
+def choose(modules: tuple[str, ...], without: tuple[str, ...], settings: Iterable[Setting] = ()) -> None:
+    """Say which modules declare packages beside those that are installed, and which packages are left out.
+
+    `settings` are the rows of the core's own, whose names and variables no package may have.
+    """
+    chosen = (modules, without, tuple(settings))
+    if chosen != (_choice.modules, _choice.without, _choice.settings):
+        _choice.modules, _choice.without, _choice.settings = chosen
+        _choice.loaded = None
 
 
 def loaded() -> Packages:
     """Give the packages of this process; they are loaded when they are first asked for."""
     if _choice.loaded is None:
         named = (Source(module, "named in IBUTSU_TASKS_PACKAGES") for module in _choice.modules)
-        sources = (Source(OWN, "built in"), *_installed(), *named)
-        _choice.loaded = load(sources, _choice.without)
+        sources = (Source(OWN, "built in", "ibutsu"), *_installed(), *named)
+        _choice.loaded = load(sources, _choice.without, replace(CORE, settings=_choice.settings))
     return _choice.loaded

@@ -31,7 +31,7 @@ from ibutsu_tasks.settings.values import duration, number, port, secret, setting
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ibutsu_tasks.packages import Setting
 
@@ -51,6 +51,12 @@ class Settings:
         "CELERY_RESULT_BACKEND CELERY_RESULT_BACKEND_URL",
         "Redis URL of the task results.",
         parse=redis_url.backend_url,
+        default_text="the broker URL",
+    )
+    own_cache_url: str | None = secret(
+        "IBUTSU_TASKS_CACHE_URL",
+        "Redis URL of what tasks keep for a while, `self.resources.cache`.",
+        parse=redis_url.cache_url,
         default_text="the broker URL",
     )
     database_url: str | None = of_database(
@@ -225,6 +231,8 @@ class Settings:
     )
     of_packages: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The settings of task packages by name; `value` gives one."""
+    package_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What was given for those that are secret, as text."""
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     problems: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By name, the sentence that says why a setting cannot be used; only `read_settings` gives any."""
@@ -241,10 +249,18 @@ class Settings:
         return self.result_backend or self.broker_url
 
     @property
+    def cache_url(self) -> str | None:
+        """URL of the tasks' cache, which is the broker's unless set."""
+        return self.own_cache_url or self.broker_url
+
+    @property
     def consumed_queues(self) -> tuple[str, ...]:
-        """The queues of a worker: those it names, else those of its task packages, and what all consume."""
-        queues = (*loaded().always_consumed, *(self.worker_queues or loaded().queues))
-        return tuple(dict.fromkeys(queues)) or (DEFAULT_QUEUE,)
+        """The queues of a worker, which are those it names and those that all consume.
+
+        Without any name, they are those of its task packages, and the one of tasks without a route.
+        """
+        queues = self.worker_queues or (*loaded().queues, DEFAULT_QUEUE)
+        return tuple(dict.fromkeys((*loaded().always_consumed, *queues)))
 
     @property
     def database_uri(self) -> str | None:
@@ -275,20 +291,21 @@ class Settings:
         self._require(broker=False, database=True)
         return self.database_uri or ""
 
-    def require_packages(self, *, with_tasks: bool) -> None:
+    def require_packages(self, task_problems: Iterable[str] = ()) -> None:
         """Raise SettingsError when a task package cannot be used, unless the setting says to go on without.
 
-        Then the log says so.
+        Then the log says so. `task_problems` are those of who has tasks.
         """
-        problems = (*loaded().problems.values(), *(loaded().import_tasks().values() if with_tasks else ()))
+        problems = (*loaded().problems.values(), *task_problems)
         if problems and self.broken_packages == "refuse":
             listed = "".join(f"\n  - {problem}" for problem in problems)
             raise SettingsError(
                 f"These task packages cannot be used:{listed}",
-                "Repair or uninstall them, or set IBUTSU_TASKS_BROKEN_PACKAGES=warn to go on without.",
+                "Repair or uninstall them, name them in IBUTSU_TASKS_WITHOUT_PACKAGES, or set"
+                " IBUTSU_TASKS_BROKEN_PACKAGES=warn to go on without.",
             )
         for problem in problems:
-            logging.getLogger(__name__).error("%s Its tasks are missing here.", problem)
+            logging.getLogger(__name__).error("%s It is left out here.", problem)
 
     def require_services(self) -> None:
         """Check that broker and database are both known; name everything missing at once."""
@@ -320,27 +337,31 @@ class Settings:
         """Give a setting, or what holds while it is unset, as a JSON value that may be shown: no secret."""
         unset = {
             "result_backend": self.broker_url,
+            "own_cache_url": self.broker_url,
             "worker_queues": self.consumed_queues,
             "postgresql_sslmode": "prefer",
             "worker_hostname": f"celery@{socket.gethostname()}",
             "scratch_dir": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - shown, not used
         }
-        row = all_rows()[name]
-        value = getattr(self, name) if hasattr(self, name) else self.value(row)
+        row, is_own = all_rows()[name], name in setting_rows()
+        value = getattr(self, name) if is_own else self.value(row)
         value = unset.get(name, value) if value is None or value == () else value
+        if value is None:
+            return None
+        if row.secret and not is_own:
+            return MASK
         if isinstance(value, tuple):
             return [str(item) for item in value]
-        if value is None or not row.secret:
-            return str(value) if isinstance(value, Path) else value
+        if not row.secret:
+            return value if isinstance(value, str | int | float) else str(value)
         if row.parse is values.basic_auth:
             return f"{value.partition(':')[0]}:{MASK}"
         return mask_url_passwords(value) if "://" in value else MASK
 
     @cached_property
     def _masker(self) -> Masker:
-        rows = [row for row in all_rows().values() if row.secret]
-        secrets = [getattr(self, row.name, None) or self.of_packages.get(row.name) for row in rows]
-        return Masker(filter(None, secrets))
+        own = [getattr(self, name) for name, row in setting_rows().items() if row.secret]
+        return Masker(filter(None, own), self.package_secrets)
 
     def mask(self, text: str) -> str:
         """Hide in any text the secrets among these settings, and the password of any URL."""
@@ -392,7 +413,7 @@ def read_settings(
     reader = SettingReader(os.environ if environ is None else environ, read_env_file(env_file))
     own = setting_rows()
     reader.read(own.values(), options or {})
-    choose(reader.values.get("packages", ()), reader.values.get("without_packages", ()))
+    choose(reader.values.get("packages", ()), reader.values.get("without_packages", ()), own.values())
     rows = all_rows()
     reader.read([row for row in rows.values() if row.name not in own], options or {})
     reader.note_misspellings(variable for row in rows.values() for variable in row.variables)
@@ -401,9 +422,13 @@ def read_settings(
     reader.add_local_stack(own)
     read = {name: reader.values[name] for name in own.keys() & reader.values.keys()}
     of_packages = {name: reader.values[name] for name in reader.values.keys() - own.keys()}
+    secrets = [name for name, row in rows.items() if row.secret and name in reader.given and name not in own]
+    for name in reader.problems.keys() & set(secrets):
+        reader.problems[name] = Masker((), (reader.given[name],)).mask(reader.problems[name])
     return Settings(
         **read,
         of_packages=of_packages,
+        package_secrets=tuple(reader.given[name] for name in secrets),
         sources=reader.sources,
         problems=reader.problems,
         remarks=tuple(reader.remarks),

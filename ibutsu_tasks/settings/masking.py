@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -21,10 +22,14 @@ _OPTION_PASSWORD = re.compile(r"(?<=[?&])(?P<name>(?:ssl_?)?password)=(?P<passwo
 
 
 class Masker:
-    """Replaces secrets in texts; `secrets` are plain values, `user:password`, or URLs with passwords."""
+    """Replaces secrets in texts; `secrets` are plain values, `user:password`, or URLs with passwords.
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        spellings = {spelling for secret in secrets for part in _parts(secret) for spelling in _spell(part)}
+    Of what is secret `wholly`, such as a URL that ends in a token, no part is shown.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), wholly: Iterable[str] = ()) -> None:
+        parts = [*chain.from_iterable(map(_parts, secrets)), *chain.from_iterable(map(_parts_of_all, wholly))]
+        spellings = {spelling for part in parts for spelling in _spell(part)}
         known = [each for each in spellings if len(each) >= SHORTEST_SECRET_CHARACTERS]
         longest_first = sorted(known, key=len, reverse=True)
         self._known = re.compile("|".join(map(_pattern, longest_first))) if known else None
@@ -56,6 +61,12 @@ def _parts(secret: str) -> Iterable[str]:
         return (secret, secret.partition(":")[2])
     logins = [found[1] for url in split_urls(secret) if (found := split_password(url))]
     return (*logins, *(match["password"] for match in _OPTION_PASSWORD.finditer(secret)))
+
+
+def _parts_of_all(secret: str) -> Iterable[str]:
+    """Give the whole, what stands in it line by line and between commas, and what follows a URL's host."""
+    _, scheme, rest = secret.partition("://")
+    return (secret, rest.partition("/")[2], *re.split(r"[,\s]+", secret), *(_parts(secret) if scheme else ()))
 
 
 def _spell(part: str) -> Iterable[str]:

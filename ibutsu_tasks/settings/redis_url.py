@@ -124,6 +124,13 @@ def backend_url(value: str) -> str:
     return _read(value)[0]
 
 
+def cache_url(value: str) -> str:
+    """Check one Redis URL, and quote its password."""
+    if len(split_urls(value)) > 1:
+        raise UnusableError("names several URLs; name one")
+    return _read(value)[0]
+
+
 def _read(value: str) -> tuple[str, RedisAddress]:
     url, parts = take_apart(value, BROKER_SCHEMES, "redis://host:6379/0")
     with said_of(url):

@@ -139,6 +139,7 @@ class SettingReader:
         self.environ = environ
         self.places = (Place(ENVIRONMENT, environ), env_file)
         self.values: dict[str, Any] = {}
+        self.given: dict[str, str] = {}
         self.sources: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         self.remarks: list[str] = []
@@ -209,12 +210,12 @@ class SettingReader:
             self._take(row, text, source, is_file=True)
 
     def _take(self, row: Setting, value: Any, source: str, *, is_file: bool = False) -> None:
-        self.sources[row.name] = source
+        self.sources[row.name], self.given[row.name] = source, str(value)
         try:
             self.values[row.name] = _parsed(row, value) if isinstance(value, str) else value
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a package's parser does
             said = str(error)
-            if is_file:
+            if is_file or not isinstance(error, ValueError):
                 # Whatever the file is, it may be the wrong one: nothing of it is shown.
                 said = error.what if isinstance(error, UnusableError) else "has an unusable value"
             named = source.removeprefix(f"{OPTION} ").removeprefix(f"{ENVIRONMENT} ")

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from celery import Celery, Task, current_app, signals
+from celery import Task, current_app, signals
 from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
 
 from ibutsu_tasks.delivery.dead.content import about_call
 from ibutsu_tasks.delivery.pauses import after
-from ibutsu_tasks.errors import IbutsuTasksError, SettingsError
+from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.logs.lines import RunningTask, current_task
-from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.tasks.once import run_once
 from ibutsu_tasks.tasks.outages import DATABASE, outages
 from ibutsu_tasks.tasks.policy import Policy
 from ibutsu_tasks.tasks.progress import Reporter
+from ibutsu_tasks.tasks.registry import PackagesCelery
 from ibutsu_tasks.tasks.retries import FAILURES_HEADER, count_in, send_again, try_again
 from ibutsu_tasks.temporary_errors import is_temporary
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ibutsu_tasks.resources import Resources
 
 
-class DatabaseCelery(Celery):
+class DatabaseCelery(PackagesCelery):
     """An application whose tasks have a database."""
 
     def __init__(self, *args: Any, resources: Resources, **kwargs: Any) -> None:
@@ -45,25 +45,6 @@ class DatabaseCelery(Celery):
     def drop_after_fork(self) -> None:
         """Forget the connections of the process that this one was forked from."""
         self.resources.drop_after_fork()
-
-    def _task_from_fun(self, fun: Any, name: str | None = None, **options: Any) -> Any:  # type: ignore[override]
-        """Register a task; one of a package in place of one that no package declares.
-
-        An Ibutsu server's Flask application brings such tasks along. Raises SettingsError when another
-        package has one of the same name.
-        """
-        name = name or self.gen_task_name(fun.__name__, fun.__module__)
-        tasks = cast("Any", self)._tasks  # noqa: SLF001 - `tasks` would register them all first
-        known = tasks.get(name)
-        owners = [known and loaded().owner_of(known.__module__), loaded().owner_of(fun.__module__)]
-        if None not in owners and owners[0] != owners[1]:
-            raise SettingsError(
-                f"The task packages {owners[0]} and {owners[1]} both have the task {name}.",
-                "Rename one, or leave a package out with IBUTSU_TASKS_WITHOUT_PACKAGES.",
-            )
-        if known and owners[0] is None and owners[1]:
-            tasks.unregister(name)
-        return super()._task_from_fun(fun, name, **options)
 
 
 @dataclass(slots=True)
@@ -110,11 +91,14 @@ class DatabaseTask(Task[Any, Any]):
             raise
 
     def _run_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self.policy.key is None:
-            return self._run(*args, **kwargs)
-        name = f"{self.name}:{self.policy.key(*args, **kwargs)}"
         run = partial(self._run, *args, **kwargs)
+        if (name := self.work_name(args, kwargs)) is None:
+            return run()
         return run_once(self.resources.redis, name, str(self.request.id), run, self.policy.key_seconds)
+
+    def work_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+        """Name the work that a message asks for, by the key of the policy; None where there is none."""
+        return self.policy.key and f"{self.name}:{self.policy.key(*args, **kwargs)}"
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         with self._surroundings():

@@ -39,12 +39,14 @@ class Writer(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Look again and again until `stop`; what fails is tried again."""
-        while not self._over.wait(PAUSE_SECONDS):
-            for one in rounds:
-                self._try(one)
+        """Look again and again until `stop`, and once more then; what fails is tried again."""
+        is_over = False
+        while not is_over:
+            is_over = self._over.wait(PAUSE_SECONDS)
             while later and self._try(later[0]):
                 later.popleft()
+            for one in rounds:
+                self._try(one)
         self._resources.close()
 
     def _try(self, action: Callable[[Resources], object]) -> bool:

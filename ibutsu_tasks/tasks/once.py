@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+
+from kombu.utils.json import dumps, loads
 
 from ibutsu_tasks.broker.layout import ONCE_PREFIX
 from ibutsu_tasks.errors import BusyError
@@ -36,18 +37,28 @@ def run_once(client: Redis, name: str, task_id: str, run: Callable[[], Any], kep
 
     Raises BusyError, which is temporary, while another message runs under it; and what `run` raises.
     """
-    place, claim = f"{ONCE_PREFIX}{name}", json.dumps({"task_id": task_id})
+    place, claim = f"{ONCE_PREFIX}{name}", _claim_of(task_id)
     known: Any = client.eval(_CLAIM, 1, place, claim, str(LONGEST_RUN_SECONDS))
     if known:
-        told = json.loads(known)
+        told = loads(known)
         if "result" in told:
             return told["result"]
         raise BusyError(f"The same work is being done by task {told['task_id']}.")
     try:
         result = run()
+        # As the result backend writes it, dates and decimals among it.
+        done = dumps({"task_id": task_id, "result": result})
     except Exception:
-        client.eval(_SETTLE, 1, place, claim, "", "0")
+        give_up(client, name, task_id)
         raise
-    done = json.dumps({"task_id": task_id, "result": result})
     client.eval(_SETTLE, 1, place, claim, done, str(max(1, round(kept_seconds))))
     return result
+
+
+def give_up(client: Redis, name: str, task_id: str) -> None:
+    """Let others begin, where a task has the claim and will not come back to it."""
+    client.eval(_SETTLE, 1, f"{ONCE_PREFIX}{name}", _claim_of(task_id), "", "0")
+
+
+def _claim_of(task_id: str) -> str:
+    return str(dumps({"task_id": task_id}))

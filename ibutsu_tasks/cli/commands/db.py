@@ -9,6 +9,7 @@ from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
 from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.text.words import counted
 
 app = command_app(no_args_is_help=True)
 
@@ -44,4 +45,6 @@ def create(context: typer.Context) -> Result:
             f"PostgreSQL refused to create the tables: {reason}.",
             "Name a user in POSTGRESQL_USER who may create tables in this database.",
         ) from error
-    return Result(blocks=[f"Created {number} tables in the database {plain(str(engine.url.database))}."])
+    return Result(
+        blocks=[f"Created {counted(number, 'table')} in the database {plain(str(engine.url.database))}."]
+    )

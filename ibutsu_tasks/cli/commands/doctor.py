@@ -17,7 +17,9 @@ app = command_app()
 
 def _complete_check(incomplete: str) -> list[str]:
     from ibutsu_tasks.doctor import names
+    from ibutsu_tasks.settings import read_settings
 
+    read_settings()
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in names() if name.startswith(last)]
 
@@ -45,9 +47,11 @@ def doctor(
     from ibutsu_tasks.doctor.checks.settings import unusable_settings
     from ibutsu_tasks.doctor.report import Report
 
-    state, chosen = state_of(context, json_wanted=json_wanted), choose(only or ())
+    state = state_of(context, json_wanted=json_wanted)
     try:
-        report = examine(state.readable_settings, chosen)
+        # The settings say which task packages there are.
+        settings = state.readable_settings
+        report = examine(settings, choose(only or ()))
     except SettingsError as error:
         report = Report((unusable_settings(error),), 0.0)
     return show_report(report)

@@ -16,7 +16,9 @@ app = command_app()
 
 def _complete_task(incomplete: str) -> list[str]:
     from ibutsu_tasks.sending.arguments import task_names
+    from ibutsu_tasks.settings import read_settings
 
+    read_settings()
     return [
         name for name in (full.rpartition(".")[2] for full in task_names()) if name.startswith(incomplete)
     ]
@@ -71,6 +73,7 @@ def enqueue(
         raise UsageError("--local goes with none of --countdown, --queue and --wait.")
     if queue is not None:
         check_name("--queue", queue)
+    state.choose_packages()
     from ibutsu_tasks.cli.enqueue import list_all_tasks, read_call, run_here, send_call
 
     if task is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 MOST_LOSSES = 3
-"""The last of these sets the message aside."""
+"""The last of these sets the message aside, unless the policy of its task has another number."""
 
 LOSSES_TTL_SECONDS = 7 * 86_400
 """A count is forgotten so long after its last loss; work that ends in an orderly way deletes it at once."""

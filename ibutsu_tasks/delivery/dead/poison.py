@@ -10,7 +10,7 @@ from celery import current_app, signals
 from celery.app.task import Context
 
 from ibutsu_tasks.delivery.dead.content import content_of
-from ibutsu_tasks.delivery.dead.losses import history_of
+from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, history_of
 from ibutsu_tasks.delivery.dead.quarantine import set_aside
 from ibutsu_tasks.errors import KilledTooOftenError
 from ibutsu_tasks.logs.lines import RunningTask, current_task, speaking_of
@@ -28,6 +28,12 @@ _NUMBERS = {3: "three"}
 BY_KILL = "signal 9 (SIGKILL)"
 BY_WORKER = "the end of its whole worker"
 """How a process ended that was lost with its worker, as who recovers the worker's messages says."""
+
+
+def most_losses(message: Mapping[str, Any]) -> int:
+    """Give how many processes a message may lose: as the policy of its task says, where it is known."""
+    task = current_app.tasks.get(str(content_of(message).task))
+    return int(getattr(getattr(task, "policy", None), "most_losses", MOST_LOSSES))
 
 
 def end_poisonous(

@@ -16,8 +16,8 @@ from ibutsu_tasks.broker.layout import (
     TAKEN_OVER_PREFIX,
     holder_names,
 )
-from ibutsu_tasks.delivery.dead.losses import MOST_LOSSES, count_loss
-from ibutsu_tasks.delivery.dead.poison import BY_WORKER, end_poisonous
+from ibutsu_tasks.delivery.dead.losses import count_loss
+from ibutsu_tasks.delivery.dead.poison import BY_WORKER, end_poisonous, most_losses
 from ibutsu_tasks.delivery.held.lease import RENEWALS_PER_LEASE
 from ibutsu_tasks.delivery.held.taking import (
     NOW,
@@ -130,7 +130,7 @@ def _begun(found: Sequence[Held], slots: int, ended: datetime) -> frozenset[str]
 
 def _restore(client: redis.Redis, holder: str, held: Held, *, is_loss: bool) -> bool:
     message = held.message()
-    if message is not None and is_loss and count_loss(client, message, held.delivery) >= MOST_LOSSES:
+    if message is not None and is_loss and count_loss(client, message, held.delivery) >= most_losses(message):
         queue = held.place.decode("utf-8", "replace").rsplit(SEPARATOR, 1)[0]
         end_poisonous(client, message, queue, BY_WORKER, key=held.tag)
         return give_up(client, holder, held.tag)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ibutsu_tasks.celery_app import task_problems
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.packages import loaded
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 def check_packages(_: Settings) -> list[Finding]:
     """Import what workers import."""
     packages = loaded()
-    problems = (*packages.problems.values(), *packages.import_tasks().values())
-    hint = "Repair or uninstall it: workers and beat refuse to start, or go on without its tasks."
+    problems = (*packages.problems.values(), *task_problems())
+    hint = "Repair or uninstall it: workers and beat refuse to start, or go on without."
     if problems:
         return [finding("IBT-K01", problem, hint) for problem in problems]
     return [finding("IBT-K00", f"Loaded: {', '.join(packages.sources) or 'none'}.")]

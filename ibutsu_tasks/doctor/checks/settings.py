@@ -18,7 +18,7 @@ LOOPBACK_ADDRESSES = frozenset({"127.0.0.1", "::1", "localhost"})
 
 NEEDED = {
     "broker": ("broker_url",),
-    "backend": ("result_backend",),
+    "backend": ("result_backend", "own_cache_url"),
     "database": tuple(row.name for row in setting_rows().values() if row.group == DATABASE),
     "flower": ("flower_url",),
 }

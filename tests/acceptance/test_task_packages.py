@@ -1,0 +1,203 @@
+"""What an operator sees of a task package: settings, checks, tables, and what is said of one that is broken."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from tests.commands import role, run, run_here, services
+from tests.packaged import INSTALLED, WORKSHOP, declare, install, named, write_module
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRETS = {"WORKSHOP_TOKEN": "open-sesame", "WORKSHOP_PINS": "271828,314159"}
+HOOK = "https://hooks.example/services/T0/B0/XyZzYpLuGh"
+
+
+@pytest.fixture(autouse=True)
+def _workshop_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(INSTALLED)
+
+
+def rows(*arguments: str, **variables: str) -> dict[str, Any]:
+    done = run_here("config", "--json", *arguments, env=WORKSHOP | variables)
+    assert "open-sesame" not in done.stdout
+    return {one["variables"][0]: one for one in json.loads(done.stdout)["settings"]}
+
+
+def test_settings_come_from_the_environment_a_file_or_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("open-sesame\n", encoding="utf-8")
+    shown = rows(WORKSHOP_SIZE="9", WORKSHOP_TOKEN_FILE=str(file), WORKSHOP_HOOK=HOOK)
+    assert (shown["WORKSHOP_SIZE"]["value"], shown["WORKSHOP_SIZE"]["source"]) == (
+        9,
+        "environment WORKSHOP_SIZE",
+    )
+    assert (shown["WORKSHOP_TOKEN"]["value"], shown["WORKSHOP_TOKEN"]["source"]) == (
+        "***",
+        "environment WORKSHOP_TOKEN_FILE",
+    )
+    # A URL may end in a token.
+    assert shown["WORKSHOP_HOOK"]["value"] == "***"
+    assert rows()["WORKSHOP_SIZE"]["value"] == 7
+
+
+def test_a_wrong_value_is_refused_without_telling_a_secret() -> None:
+    env = WORKSHOP | {"WORKSHOP_SIZE": "none", "WORKSHOP_PINS": "271828,open-sesame"}
+    shown = rows(**env)
+    assert shown["WORKSHOP_SIZE"]["problem"] == "WORKSHOP_SIZE must be a whole number, not 'none'."
+    assert shown["WORKSHOP_PINS"]["problem"].startswith("WORKSHOP_PINS invalid literal")
+    refused = run_here("beat", env=env)
+    assert refused.returncode == 3
+    assert "WORKSHOP_SIZE must be a whole number" in refused.stderr
+    assert "open-sesame" not in refused.stderr
+    found = json.loads(run_here("doctor", "--only", "settings", "--json", env=env).stdout)["findings"]
+    assert {one["code"] for one in found} >= {"IBT-S04"}
+    assert "open-sesame" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("doors", "code", "severity", "exit_code"),
+    [
+        ("well", "WS-D00", "ok", 0),
+        ("advice", "WS-D10", "warning", 0),
+        ("wrong", "WS-D01", "failure", 1),
+        ("unreachable", "WS-D02", "failure", 4),
+        ("raises", "WS-D99", "failure", 1),
+        ("hangs", "WS-D90", "failure", 4),
+    ],
+)
+def test_a_check_of_a_package_is_one_of_the_doctor_s(
+    doors: str, code: str, severity: str, exit_code: int
+) -> None:
+    env = WORKSHOP | SECRETS | {"WORKSHOP_DOORS": doors}
+    done = run_here("doctor", "--only", "doors", "--json", env=env)
+    (found,) = json.loads(done.stdout)["findings"]
+    assert (found["code"], found["check"], found["severity"]) == (code, "doors", severity)
+    assert done.returncode == exit_code
+    assert "open-sesame" not in done.stdout + done.stderr
+
+
+def test_a_check_that_cannot_be_loaded_is_named_and_one_whose_service_is_down_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    declare(tmp_path, "lame", 'checks=(Check("lame", "LA-M", "lame.nowhere:check"),)')
+    env = named(tmp_path, "lame", "workshop") | {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    done = run_here("doctor", "--only", "lame,tools", "--json", env=env)
+    found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+    assert (found["lame"]["code"], found["tools"]["code"]) == ("LA-M99", "WS-T80")
+    assert found["lame"]["hint"] == "Repair lame.nowhere:check."
+
+
+def test_tables_are_made_where_they_are_missing_and_never_altered(
+    broker_url: str, empty_database_url: str
+) -> None:
+    env = services(broker_url, empty_database_url) | WORKSHOP
+    engine = create_engine(empty_database_url)
+    assert run_here("db", "create", env=env).returncode == 0
+    assert {"workshop_pieces", "runs"} <= set(inspect(engine).get_table_names())
+    with engine.begin() as connection:
+        connection.execute(text("insert into workshop_pieces values ('chair', 'made')"))
+        connection.execute(text("alter table workshop_pieces alter column state drop not null"))
+        connection.execute(text("alter table workshop_pieces alter column state type text"))
+    again = run_here("db", "create", env=env)
+    assert again.returncode == 1, again.stdout
+    found = json.loads(run_here("doctor", "--only", "database", "--json", env=env).stdout)["findings"]
+    assert [(one["code"], one["hint"]) for one in found] == [
+        ("IBT-D23", "Tables are made and never altered: migrate them by hand.")
+    ]
+    assert "workshop_pieces.state (text in place of character varying)" in found[0]["seen"]
+    with engine.begin() as connection:
+        assert connection.execute(text("select state from workshop_pieces")).all() == [("made",)]
+        connection.execute(text("drop table workshop_pieces"))
+    made = run_here("db", "create", env=env)
+    assert "Created 1 table in" in made.stdout, made.stderr
+    engine.dispose()
+
+
+def test_up_makes_the_tables_of_packages_and_runs_their_tasks(used_data_dir: Path, tmp_path: Path) -> None:
+    import shutil  # noqa: PLC0415
+
+    from tests.conftest import discard  # noqa: PLC0415
+
+    data_dir = tmp_path / "stack"
+    shutil.copytree(used_data_dir, data_dir)
+    env = WORKSHOP | {"IBUTSU_TASKS_DATA_DIR": str(data_dir), "FLOWER_PORT": "0"}
+    try:
+        with role("up", "--no-flower", env=env) as up:
+            up.wait_for("ready")
+            done = run("enqueue", "make", "piece_id=stool", "--wait", "60", env=env)
+            assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+    finally:
+        discard(data_dir)
+
+
+def broken(directory: Path) -> dict[str, str]:
+    """Packages that cannot be loaded, collide, or have modules and names of tasks that do not work."""
+    write_module(directory, "absent.package", "import nothing_of_that_name")
+    declare(directory, "copycat", 'schedule=(ScheduleRow("every-second", 5, "copycat.x"),)')
+    declare(directory, "clumsy", 'tasks=("clumsy.tasks",)')
+    write_module(directory, "clumsy.tasks", "raise RuntimeError('no luck')")
+    declare(directory, "double", 'tasks=("double.tasks",)')
+    write_module(
+        directory,
+        "double.tasks",
+        "from celery import shared_task\n\n@shared_task(name='workshop.note')\ndef note(text): return 'wrong'",
+    )
+    return named(directory, "workshop", "absent", "copycat", "clumsy", "double")
+
+
+PROBLEMS = (
+    "absent.package (named in IBUTSU_TASKS_PACKAGES) cannot be imported: ModuleNotFoundError: No module named"
+    " 'nothing_of_that_name'.",
+    "copycat.package (named in IBUTSU_TASKS_PACKAGES) collides with the package workshop: both have the"
+    " schedule entry every-second.",
+)
+TASK_PROBLEMS = (
+    "clumsy.tasks of the package clumsy cannot be imported: RuntimeError: no luck.",
+    "The task packages workshop and double both have the task workshop.note.",
+)
+
+
+def test_what_cannot_be_used_is_named_by_the_doctor_and_refused_at_start(
+    broker_url: str, database_url: str, tmp_path: Path
+) -> None:
+    env = services(broker_url, database_url) | broken(tmp_path)
+    found = json.loads(run("doctor", "--only", "packages", "--json", env=env).stdout)["findings"]
+    assert [(one["code"], one["seen"]) for one in found] == [
+        ("IBT-K01", problem) for problem in PROBLEMS + TASK_PROBLEMS
+    ]
+    worker, beat = run("worker", env=env), run("beat", env=env)
+    assert (worker.returncode, beat.returncode) == (3, 3)
+    assert all(problem in " ".join(worker.stderr.split()) for problem in PROBLEMS + TASK_PROBLEMS)
+    assert all(problem in " ".join(beat.stderr.split()) for problem in PROBLEMS)
+    assert "Traceback" not in worker.stderr + beat.stderr
+
+
+def test_they_go_on_without_where_the_setting_says_so(
+    broker_url: str, database_url: str, tmp_path: Path
+) -> None:
+    env = services(broker_url, database_url) | broken(tmp_path) | {"IBUTSU_TASKS_BROKEN_PACKAGES": "warn"}
+    with role("worker", env=env) as worker, role("beat", env=env) as beat:
+        worker.wait_for("ready.")
+        beat.wait_for("this beat leads now")
+        done = run("enqueue", "workshop.note", "text=x", "--wait", "60", env=env)
+    # The first of two has the name.
+    assert (done.returncode, done.stdout) == (0, "null\n"), done.stderr
+    assert all(problem in worker.output for problem in PROBLEMS + TASK_PROBLEMS)
+    assert all(problem in beat.output for problem in PROBLEMS)
+
+
+def test_an_installed_package_needs_no_variable(tmp_path: Path) -> None:
+    install(tmp_path, "workshop", "workshop.package:PACKAGE")
+    env = {"PYTHONPATH": f"{tmp_path}:{INSTALLED}", "IBUTSU_TASKS_WITHOUT_PACKAGES": "ibutsu"}
+    found = json.loads(run("doctor", "--only", "packages,doors", "--json", env=env).stdout)["findings"]
+    assert [one["seen"] for one in found] == ["Loaded: workshop.", "7 doors are shut."]
+    env["IBUTSU_TASKS_WITHOUT_PACKAGES"] = "ibutsu,workshop"
+    found = json.loads(run("doctor", "--only", "packages", "--json", env=env).stdout)["findings"]
+    assert [one["seen"] for one in found] == ["Loaded: none."]

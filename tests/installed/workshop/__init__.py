@@ -1,0 +1,1 @@
+"""A task package as somebody else would write it."""

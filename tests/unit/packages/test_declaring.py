@@ -1,0 +1,86 @@
+"""What a task package may declare, and what is refused before anything of it is used."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from celery.schedules import crontab
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ibutsu_tasks.beat.due import schedule_of
+from ibutsu_tasks.packages import Route, ScheduleRow, broker_priority
+from ibutsu_tasks.packages.crontab import problem_of
+
+NUMBERS = st.integers(0, 70).map(str)
+WORDS = NUMBERS | st.sampled_from(["mon", "sun", "jan", "dec", "may", "x", ""])
+PARTS = st.one_of(
+    st.just("*"),
+    WORDS,
+    st.builds("*/{}".format, NUMBERS),
+    st.builds("{}-{}".format, WORDS, WORDS),
+    st.builds("{}-{}/{}".format, WORDS, WORDS, NUMBERS),
+    st.builds("{}/{}".format, WORDS, NUMBERS),
+)
+FIELDS = st.lists(PARTS, min_size=1, max_size=2).map(",".join).filter(bool)
+
+
+@given(st.lists(FIELDS, min_size=5, max_size=5).map(" ".join))
+def test_what_is_taken_for_a_crontab_is_one_for_celery(when: str) -> None:
+    if problem_of(when) is None:
+        assert isinstance(schedule_of(ScheduleRow("row", when, "task")), crontab)
+
+
+@given(
+    st.tuples(
+        st.integers(0, 59), st.integers(0, 23), st.integers(1, 31), st.integers(1, 12), st.integers(0, 6)
+    )
+)
+def test_every_time_is_taken(numbers: tuple[int, ...]) -> None:
+    assert problem_of(" ".join(map(str, numbers))) is None
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["*/15 * * * *", "0 2 1 * *", "30 3 * * sun", "0-30/10,45 8-18 * jan-mar mon-fri", 300, 0.5],
+)
+def test_the_usual_times_are_taken(when: str | float) -> None:
+    assert problem_of(when) is None
+
+
+@pytest.mark.parametrize(
+    ("when", "problem"),
+    [
+        ("0 2 * *", "has the crontab '0 2 * *', which has not five fields"),
+        ("60 2 * * *", "has the crontab '60 2 * * *': '60' is no minute"),
+        ("0 2 0 * *", "has the crontab '0 2 0 * *': '0' is no day of the month"),
+        ("0 2 * * 7", "has the crontab '0 2 * * 7': '7' is no day of the week"),
+        ("*/0 * * * *", "has the crontab '*/0 * * * *': '*/0' is no minute"),
+        ("5/10 * * * *", "has the crontab '5/10 * * * *': '5/10' is no minute"),
+        (0, "is due every 0 seconds, which is no time"),
+        (-1.5, "is due every -1.5 seconds, which is no time"),
+        (math.nan, "is due every nan seconds, which is no time"),
+        (math.inf, "is due every inf seconds, which is no time"),
+    ],
+)
+def test_what_is_no_time_is_refused(when: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=r"^dump ") as refused:
+        ScheduleRow("dump", when, "shop.dump")
+    assert str(refused.value) == f"dump {problem}"
+
+
+@pytest.mark.parametrize("priority", [-1, 10])
+def test_what_is_no_priority_is_refused(priority: int) -> None:
+    sentence = f"^x has the priority {priority}, which is not from 0 to 9$"
+    with pytest.raises(ValueError, match=sentence):
+        Route("x", "queue", priority)
+    with pytest.raises(ValueError, match=sentence):
+        ScheduleRow("x", 1, "task", priority=priority)
+
+
+@given(st.integers(0, 9), st.integers(0, 9))
+def test_the_higher_priority_is_the_lower_number_of_redis(one: int, other: int) -> None:
+    numbers = broker_priority(one), broker_priority(other)
+    assert (one > other) == (numbers[0] < numbers[1])  # type: ignore[operator]
