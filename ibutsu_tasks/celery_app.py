@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import billiard.pool
@@ -105,9 +104,8 @@ def build_database_app(
 
 
 def tasks_of(package: TaskPackage) -> dict[str, Task[Any, Any]]:
-    """Import the modules of a package's tasks; give its tasks by name. Raises what an import raises."""
-    for module in package.tasks:
-        import_module(module)
+    """Import the modules of a package's tasks, as far as they can be; give its tasks by name."""
+    loaded().import_tasks(package)
     tasks = _registered().tasks
     return {name: one for name, one in tasks.items() if loaded().owner_of(one.__module__) == package.name}
 

@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.ibutsu.database.models import create_tables
 from ibutsu_tasks.local.servers.shared import LocalServers, reset
+from ibutsu_tasks.packages import choose
 from ibutsu_tasks.resources import Resources
-from ibutsu_tasks.settings import Settings, load_settings
+from ibutsu_tasks.settings import Settings, load_settings, setting_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +53,8 @@ def _no_settings_from_outside(
         if name.startswith(SETTING_PREFIXES):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "no-data"))
+    # A test before this one may have left Ibutsu out.
+    choose((), (), setting_rows().values())
 
 
 @pytest.fixture(scope="session")

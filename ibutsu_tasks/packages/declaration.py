@@ -156,8 +156,8 @@ class TaskPackage:
 
     `tasks` are the modules whose import registers its tasks; `signatures` is the name of a mapping from a
     task's name to an empty function with its parameters, without which the modules themselves are asked.
-    `tables` names SQLAlchemy's `MetaData` of tables without a schema of their own; `migrate` is a sentence that says how the tables are altered,
-    where somebody does so.
+    `tables` names SQLAlchemy's `MetaData`, of tables without a schema of their own; `migrate` is a sentence
+    that says how they are altered, where somebody does so.
 
     The others name functions: `create_tables` (engine → number) makes the tables where not just the missing
     ones are to be made. `schema` (connection → findings) adds to what `doctor` says of the tables. `sent_at`

@@ -110,10 +110,10 @@ class Packages:
             if named := getattr(one, part):
                 yield one, resolve(named)
 
-    def import_tasks(self) -> dict[str, str]:
-        """Import the modules of all tasks; give, by module, the sentence that says why one cannot be."""
+    def import_tasks(self, of: TaskPackage | None = None) -> dict[str, str]:
+        """Import the modules of all tasks, or those of a package; say, by module, why one cannot be."""
         problems = {}
-        for package in self.packages:
+        for package in self.packages if of is None else (of,):
             for module in package.tasks:
                 try:
                     importlib.import_module(module)

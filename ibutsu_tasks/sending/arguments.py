@@ -60,7 +60,7 @@ def signatures_of(package: TaskPackage) -> list[TaskSignature]:
 
 
 def tasks_in(package: TaskPackage) -> Mapping[str, Callable[..., Any]]:
-    """Give a package's tasks by name, as functions with their parameters. Raises what an import raises."""
+    """Give a package's tasks by name, as functions, but those of a module that cannot be imported."""
     if package.signatures:
         stubs: Mapping[str, Callable[..., Any]] = resolve(package.signatures)
         return stubs
@@ -84,7 +84,11 @@ def find_task(name: str, tasks: Sequence[TaskSignature] | None = None) -> TaskSi
     short_names = [task.short_name for task in tasks]
     near = get_close_matches(name.rpartition(".")[2], short_names, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"The tasks are {', '.join(short_names)}."
-    raise UsageError(f"There is no task {name}.", hint)
+    # Where there are signatures, no module was imported.
+    asked = [one for one in loaded().packages if not one.signatures]
+    modules = [said for one in asked for said in loaded().import_tasks(one).values()]
+    problems = [*loaded().problems.values(), *modules]
+    raise UsageError(" ".join([f"There is no task {name}.", *problems]), hint)
 
 
 def parse_assignments(task: TaskSignature, assignments: Iterable[str]) -> dict[str, Any]:

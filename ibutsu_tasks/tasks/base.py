@@ -128,7 +128,8 @@ class DatabaseTask(Task[Any, Any]):
         """Write down, in a transaction of the worker's own process, that a message will not be carried out.
 
         Called when a time limit or the loss of too many processes ended the task, or when it was revoked:
-        what the task itself could not write. Tasks with rows that wait for it override this.
+        what the task itself could not write. Tasks with rows that wait for it override this. It is called by
+        any worker that has the task, once the database is there, and may be called twice.
         """
 
     def give_up(

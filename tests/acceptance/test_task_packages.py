@@ -1,14 +1,16 @@
-"""What an operator sees of a task package: settings, checks, tables, and what is said of one that is broken."""
+"""What an operator sees of a task package: settings, checks, tables, and what is said of a broken one."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from tests.commands import role, run, run_here, services
+from tests.conftest import discard
 from tests.packaged import INSTALLED, WORKSHOP, declare, install, named, write_module
 
 if TYPE_CHECKING:
@@ -121,16 +123,12 @@ def test_tables_are_made_where_they_are_missing_and_never_altered(
 
 
 def test_up_makes_the_tables_of_packages_and_runs_their_tasks(used_data_dir: Path, tmp_path: Path) -> None:
-    import shutil  # noqa: PLC0415
-
-    from tests.conftest import discard  # noqa: PLC0415
-
     data_dir = tmp_path / "stack"
     shutil.copytree(used_data_dir, data_dir)
-    env = WORKSHOP | {"IBUTSU_TASKS_DATA_DIR": str(data_dir), "FLOWER_PORT": "0"}
+    env = WORKSHOP | {"IBUTSU_TASKS_DATA_DIR": str(data_dir)}
     try:
         with role("up", "--no-flower", env=env) as up:
-            up.wait_for("ready")
+            up.wait_for("ready in")
             done = run("enqueue", "make", "piece_id=stool", "--wait", "60", env=env)
             assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
     finally:
@@ -147,16 +145,20 @@ def broken(directory: Path) -> dict[str, str]:
     write_module(
         directory,
         "double.tasks",
-        "from celery import shared_task\n\n@shared_task(name='workshop.note')\ndef note(text): return 'wrong'",
+        "from celery import shared_task\n@shared_task(name='workshop.note')\ndef note(text): return 'wrong'",
     )
     return named(directory, "workshop", "absent", "copycat", "clumsy", "double")
 
 
 PROBLEMS = (
-    "absent.package (named in IBUTSU_TASKS_PACKAGES) cannot be imported: ModuleNotFoundError: No module named"
-    " 'nothing_of_that_name'.",
-    "copycat.package (named in IBUTSU_TASKS_PACKAGES) collides with the package workshop: both have the"
-    " schedule entry every-second.",
+    (
+        "absent.package (named in IBUTSU_TASKS_PACKAGES) cannot be imported: ModuleNotFoundError:"
+        " No module named 'nothing_of_that_name'."
+    ),
+    (
+        "copycat.package (named in IBUTSU_TASKS_PACKAGES) collides with the package workshop: both have the"
+        " schedule entry every-second."
+    ),
 )
 TASK_PROBLEMS = (
     "clumsy.tasks of the package clumsy cannot be imported: RuntimeError: no luck.",
@@ -187,8 +189,11 @@ def test_they_go_on_without_where_the_setting_says_so(
         worker.wait_for("ready.")
         beat.wait_for("this beat leads now")
         done = run("enqueue", "workshop.note", "text=x", "--wait", "60", env=env)
+        unknown = run("enqueue", "clumsy.fall", env=env)
     # The first of two has the name.
     assert (done.returncode, done.stdout) == (0, "null\n"), done.stderr
+    assert (unknown.returncode, "Traceback" in unknown.stderr) == (2, False)
+    assert all(problem in " ".join(unknown.stderr.split()) for problem in (*PROBLEMS, TASK_PROBLEMS[0]))
     assert all(problem in worker.output for problem in PROBLEMS + TASK_PROBLEMS)
     assert all(problem in beat.output for problem in PROBLEMS)
 

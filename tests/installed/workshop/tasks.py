@@ -12,7 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.tasks import DatabaseTask, Policy
 from workshop.models import Piece
-from workshop.package import SIZE
+from workshop.package import SIZE, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ def flaky(self: DatabaseTask, name: str, failures: int) -> int:
 def hopeless(self: DatabaseTask, name: str) -> None:
     """Fail with what is not tried again."""
     self.resources.redis.rpush(f"{ATTEMPTS}{name}", time.time())
-    raise LookupError("nothing is there")
+    raise LookupError(f"nothing opens with {self.resources.settings.value(TOKEN)}")
 
 
 @shared_task(name="workshop.patient", base=DatabaseTask, policy=Policy(soft_time_limit_seconds=0.5))

@@ -44,9 +44,11 @@ def test_after_its_retries_it_fails_with_the_last_error(workshop: Workshop) -> N
     assert (state, str(error), len(workshop.attempts("never"))) == ("FAILURE", "attempt 3", 3)
 
 
-def test_an_error_of_another_kind_is_not_tried_again(workshop: Workshop) -> None:
+def test_an_error_of_another_kind_is_not_tried_again_and_its_log_holds_no_secret(workshop: Workshop) -> None:
     state, _ = workshop.end_of(workshop.send("hopeless", "other"))
     assert (state, len(workshop.attempts("other"))) == ("FAILURE", 1)
+    workshop.worker.wait_for("LookupError: nothing opens with ***")
+    assert workshop.env["WORKSHOP_TOKEN"] not in workshop.worker.output
 
 
 def test_the_soft_time_limit_asks_a_task_to_end(workshop: Workshop) -> None:

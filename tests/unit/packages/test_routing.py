@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +13,9 @@ from ibutsu_tasks.celery_app import create_broker_celery_app
 from ibutsu_tasks.packages import Route, broker_priority
 from ibutsu_tasks.settings import load_settings, values
 from ibutsu_tasks.settings.values import UnusableError
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 NAMES = st.lists(st.sampled_from(["a", "b", "shop", "*"]), min_size=1, max_size=4).map(".".join)
 TASKS = NAMES.filter(lambda name: "*" not in name)
@@ -37,10 +38,7 @@ def test_the_first_route_that_fits_is_followed(routes: list[Route], task: str) -
     app = create_broker_celery_app(
         "tests", load_settings({"broker_url": "redis://h/0", "routes": given_routes}, environ={})
     )
-    fitting = next(
-        (one for one in routes if fnmatchcase(task, one.tasks)),
-        SimpleNamespace(queue="celery", priority=None),
-    )
+    fitting = next((one for one in routes if fnmatchcase(task, one.tasks)), Route("*", "celery"))
     assert route(app, task) == (fitting.queue, broker_priority(fitting.priority))
     app.close()
 
@@ -50,9 +48,7 @@ def test_routes_are_read_as_they_are_written(routes: list[Route]) -> None:
     assert values.routes(",".join(map(spelled, routes))) == tuple(dict.fromkeys(routes))
 
 
-@pytest.mark.parametrize(
-    "text", ["shop.*", "=queue", "shop.*=", "shop.*=queue:", "a=b:10", "a=b:x", "a=b:-1"]
-)
+@pytest.mark.parametrize("text", ["a.*", "=queue", "a.*=", "a.*=queue:", "a=b:10", "a=b:x", "a=b:-1"])
 def test_what_is_no_route_is_refused(text: str) -> None:
     with pytest.raises(UnusableError):
         values.routes(text)
