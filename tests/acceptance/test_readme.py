@@ -6,18 +6,22 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands import PROGRAM, Running, environment, role, services, type_at_the_question
+from ibutsu_tasks.client import Client
+from tests.commands import PROGRAM, Running, environment, role, services, type_at_the_question, until
 from tests.documentation import ROOT, lines_of, python_of
 from tests.factories import make_artifact, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.settings import Settings
 
 BACKUP = "/backup/ibutsu"
 
@@ -87,3 +91,40 @@ def test_a_producer(broker_url: str) -> None:
     )
     _, state, was_cancelled, then = done.stdout.split()
     assert (state, was_cancelled, then) == ("PENDING", "True", "REVOKED")
+
+
+SHOP_MODELS = """
+from flask_sqlalchemy import SQLAlchemy
+db = SQLAlchemy()
+class Order(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+"""
+SHOP_WEB = """
+import os
+from flask import Flask
+from shop.models import db
+def create_app():
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["SQLALCHEMY_DATABASE_URI"]
+    db.init_app(app)
+    with app.app_context():
+        db.create_all()
+    import shop.tasks
+    return app
+"""
+
+
+def test_a_flask_application(settings: Settings, tmp_path: Path) -> None:
+    (tasks,) = python_of("With Flask")
+    (tmp_path / "shop").mkdir()
+    for name, program in (("models", SHOP_MODELS), ("web", SHOP_WEB), ("tasks", tasks)):
+        (tmp_path / "shop" / f"{name}.py").write_text(program, encoding="utf-8")
+    env = services(settings.require_broker(), settings.require_database()) | {"PYTHONPATH": str(tmp_path)}
+    lines = "; ".join(lines_of("With Flask"))
+    with Running("bash", "-c", lines, env=env) as worker, closing(Client(settings)) as client:
+        worker.wait_for("ready.")
+        ordered = client.send("shop.order")
+        until(lambda: ordered.status().has_ended, 30)
+        counted = client.send("shop.count")
+        until(lambda: counted.status().has_ended, 30)
+        assert counted.status().result == 1, worker.output
