@@ -20,6 +20,7 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.settings import Settings
@@ -80,7 +81,10 @@ class FlaskCelery(DatabaseCelery):
                     engine.dispose(close=False)
 
     def _database_url(self) -> str:
-        return str(self.extension.engine.url.render_as_string(hide_password=False))
+        engines = self.extension.engines
+        # An application may have none but those of its binds.
+        engine: Engine = engines.get(None, next(iter(engines.values())))
+        return engine.url.render_as_string(hide_password=False)
 
 
 class IbutsuTask(DatabaseTask):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import NoReturn
 
 from flask import Flask
+from sqlalchemy import text
 
 from tests.notes.models import db
 
@@ -18,11 +19,12 @@ def create_app() -> Flask:
     app.config["AUTHOR"] = "somebody"
     db.init_app(app)
     with app.app_context():
-        # On a connection that the processes of a worker must not share.
         db.create_all()
+        # The processes of a worker must not share its connection.
+        backend = db.session.scalar(text("select pg_backend_pid()"))
     import tests.notes.foreign  # noqa: F401, PLC0415 - brings tasks that no package declares
 
-    sys.stderr.write("the application was made\n")
+    sys.stderr.write(f"the application was made on connection {backend}\n")
     return app
 
 

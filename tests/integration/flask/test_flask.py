@@ -76,6 +76,7 @@ def test_tasks_run_inside_the_application(
         worker.wait_for("ready.")
         pid, _, backend = carry_out(client, "notes.keep", "one").result
         assert (pid == worker.process.pid) == (pool == "solo")
+        assert f"the application was made on connection {backend}\n" not in f"{worker.output}\n"
         failed = carry_out(client, "notes.fail", "two")
         assert (failed.state, failed.error) == ("FAILURE", "ValueError: two")
         # The one connection went back to its pool, and is used again.
@@ -105,6 +106,36 @@ def test_a_task_runs_right_here_inside_the_application(env: dict[str, str], engi
     assert failed.returncode == 1
     assert "ValueError: there" in failed.stderr
     assert len(notes(engine)) == 2
+
+
+WITHOUT_BROKER = """
+import sys, time
+from ibutsu_tasks.client import send
+sent = send("notes.keep", ["alone"])
+while not sent.status().has_ended:
+    time.sleep(0.05)
+print(sent.is_local, sent.status())
+"""
+
+
+def test_a_producer_without_broker_runs_it_inside_the_application(
+    env: dict[str, str], engine: Engine
+) -> None:
+    env |= {"IBUTSU_TASKS_LOCAL_FALLBACK": "1", "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    done = python(WITHOUT_BROKER, env)
+    assert done.stdout.startswith("True Status(state='SUCCESS', result=["), (done.stdout, done.stderr)
+    assert notes(engine) == {"alone by somebody"}
+
+
+def python(program: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def test_beat_loads_the_application(env: dict[str, str]) -> None:
@@ -140,7 +171,7 @@ def test_what_needs_the_broker_alone_never_loads_flask(command: str, env: dict[s
 
 
 def test_flower_never_loads_flask(env: dict[str, str]) -> None:
-    subprocess.run([sys.executable, "-c", FLOWER], env=environment(**env), check=True, timeout=60)
+    assert python(FLOWER, env).returncode == 0
 
 
 def test_an_application_makes_its_own(settings: Settings) -> None:
@@ -160,14 +191,7 @@ def test_an_application_makes_its_own(settings: Settings) -> None:
         "print(name.apply().get(), name())\n"
     )
     env = services(settings.require_broker(), settings.require_database())
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment(**env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = python(program, env)
     assert done.stdout.split() == ["own", "own"], done.stderr
     with build_client(settings.require_broker()) as redis:
         assert redis.llen("celery") == 1
@@ -224,14 +248,7 @@ def test_without_flask_it_is_said_what_to_install(env: dict[str, str]) -> None:
         "import ibutsu_tasks.flask",
         "from ibutsu_tasks.__main__ import main\nsys.argv = ['ibutsu-tasks', 'beat']\nsys.exit(main())",
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", without + program],
-            env=environment(**env),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = python(without + program, env)
         assert done.returncode in {1, 3}
         assert sentence in done.stderr
     assert "Traceback" not in done.stderr
