@@ -62,8 +62,9 @@ class DatabaseTask(Task[Any, Any]):
     """A task with a session; what a temporary error ended is tried again until it succeeds."""
 
     abstract = True
-    # Celery's own retries are not used: its request counts killed processes, a header temporary errors.
-    max_retries = None
+    # Celery's own retries are not used: its request counts killed processes, a header temporary errors. None
+    # at all keeps an Ibutsu server's application from trying again, for ever, whatever fails beside it.
+    max_retries = 0
     Request = "ibutsu_tasks.health.requests:CountedRequest"
     # What was foreseen has its sentence: one line in the log, no traceback.
     throws = (IbutsuTasksError,)

@@ -14,6 +14,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.layout import UNACKED
 from ibutsu_tasks.client import Client, Status
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.flask import create_flask_celery_app
@@ -94,6 +95,10 @@ def test_tasks_run_inside_the_application(
         until(lambda: notes(engine) == wanted, 30)
         assert notes(engine) == wanted, worker.output
         assert "the database is away" in worker.output
+        with build_client(env["CELERY_BROKER_URL"]) as redis:
+            # What failed is over.
+            until(lambda: not redis.hlen(UNACKED), 30)
+            assert not redis.hlen(UNACKED)
     assert worker.process.returncode == 0
     assert worker.output.count("the application was made") == 1
 
