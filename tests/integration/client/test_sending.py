@@ -28,7 +28,7 @@ from ibutsu_tasks.packages import Route
 from ibutsu_tasks.settings import load_settings
 from tests.acceptance.test_enqueue import PREFIX, body, messages, without_identity
 from tests.commands import environment, run
-from tests.doors import dead_port
+from tests.doors import dead_port, own_valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,3 +174,13 @@ def test_a_client_goes_on_in_a_process_that_was_forked(broker_url: str) -> None:
     assert sorted(body(one).split('"')[1] for one in messages(broker_url)) == names
     with build_client(broker_url) as client:
         assert client.ping()
+
+
+def test_a_broker_that_restarted_meanwhile_is_connected_to_anew() -> None:
+    port = dead_port()
+    settings = load_settings({"broker_url": f"redis://127.0.0.1:{port}/0"}, environ={})
+    with closing(Client(settings)) as client:
+        for _ in range(2):
+            with own_valkey(port=port):
+                sent = client.send("update_run", ["a"])
+                assert client.status(sent.task_id).state == "PENDING"
