@@ -1,11 +1,16 @@
-"""What a client has in its process: applications, made on first use, and what it knows of the broker."""
+"""What a client has in its process: applications, made on first use, and what it knows of the broker.
+
+Read from Celery 5.7: its pool of producers is one for the process, whose limit each application sets for all.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from kombu.pools import ProducerPool
 
 from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.sending.background import Background
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_CONNECTIONS = 10
+"""A thread that sends while all are taken waits for one."""
+
 SHARE_OF_TIME = 10
 """While the broker is away, looking for it takes at most one part in so many of a sender's time."""
 
@@ -31,6 +39,7 @@ class Connections:
         self._settings = settings
         self._lock = threading.RLock()
         self._app: Celery | None = None
+        self._producers: Any = None
         self._results: ResultReader | None = None
         self._background: Background | None = None
 
@@ -38,7 +47,12 @@ class Connections:
         """Give what sends. Raises SettingsError when no broker is named."""
         with self._lock:
             if self._app is None:
-                self._app = create_client_app(self._settings, set_as_current=False)
+                app: Any = create_client_app(self._settings, set_as_current=False)
+                # Of its own: another Celery of this process keeps its limit, and a fork takes nothing along.
+                pool = app.connection_for_write().Pool(limit=MOST_CONNECTIONS)
+                self._producers = ProducerPool(pool, limit=MOST_CONNECTIONS)
+                app.amqp._producer_pool = self._producers  # noqa: SLF001
+                self._app = app
             return self._app
 
     def results(self) -> ResultReader:
@@ -65,10 +79,15 @@ class Connections:
         with self._lock:
             background, self._background = self._background, None
             app, self._app = self._app, None
-            self._results = None
+            producers, self._producers = self._producers, None
+            results, self._results = self._results, None
         if background:
             background.finish(wait_seconds)
+        if results:
+            results.close()
         if app:
+            producers.force_close_all()
+            producers.connections.force_close_all()
             app.close()
 
 

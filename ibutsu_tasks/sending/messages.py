@@ -170,6 +170,10 @@ class ResultReader:
             meta: dict[str, Any] = self._backend.get_task_meta(task_id)
         return meta
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._backend.client.close()
+
     def mark_revoked(self, task_id: str) -> None:
         """Store that a task was revoked, as a worker does, and tell who waits for its result."""
         # Not by Celery's own method: it calls one of redis-py that warns, in a process that is not ours.

@@ -41,6 +41,7 @@ ATTRIBUTES = {
     "celery.worker.consumer.consumer:Consumer": (
         "create_task_handler on_unknown_message on_invalid_task on_decode_error on_unknown_task"
     ),
+    "celery.app.amqp:AMQP": "_producer_pool producer_pool",
     "celery.worker.state": (
         "reserved_requests active_requests scheduled_requests revoked should_stop should_terminate"
         " maybe_shutdown"

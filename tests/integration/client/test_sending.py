@@ -141,10 +141,14 @@ def python(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_the_process_keeps_its_own_celery(broker_url: str) -> None:
     program = (
         "from celery import Celery, current_app\n"
+        "import kombu.pools\n"
         "own = Celery('own', broker='memory://')\n"
+        "own.conf.broker_pool_limit = 3\n"
+        "with own.pool.acquire(): pass\n"
         "from ibutsu_tasks.client import send, status\n"
-        "print(send('update_run', ['a']).status().state)\n"
+        "print(send('update_run', ['a'], countdown_seconds=1).status().state)\n"
         "assert current_app.main == 'own', current_app.main\n"
+        "assert kombu.pools.get_limit() == own.pool.limit == 3, kombu.pools.get_limit()\n"
         "own.set_default()\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
         "with ThreadPoolExecutor(1) as thread:\n"
