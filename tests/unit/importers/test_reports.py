@@ -443,7 +443,7 @@ def test_a_result_that_links_to_another_is_one_of_its_own(
 def test_of_too_many_links_the_rest_is_left_out(
     read: Callable[..., Any], tar: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ibutsu_tasks.importers.archive.links.MAX_LINKS", 3)
+    monkeypatch.setattr("ibutsu_tasks.ibutsu.importers.archive.links.MAX_LINKS", 3)
     links = [link(f"{RUN}/{ONE}/{number}", "a.log") for number in range(5)]
     got = read(tar(*members(), *links), "archive")
     assert len(got.artifacts) == 4
