@@ -49,7 +49,7 @@ def enqueue(
     ] = None,
     countdown: Annotated[float | None, seconds_option("--countdown", "Run it that much later.")] = None,
     queue: Annotated[
-        str | None, typer.Option("--queue", "-Q", help="Queue to send it to.", show_default="celery")
+        str | None, typer.Option("--queue", "-Q", help="Queue to send it to.", show_default="of its route")
     ] = None,
     wait: Annotated[
         float | None,

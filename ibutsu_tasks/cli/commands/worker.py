@@ -33,8 +33,8 @@ def worker(
     """Run a worker in the foreground until a signal ends it.
 
     On SIGTERM running tasks are given the grace period; what does not finish goes back to the queue.
-    A queue other than `celery` is consumed beside it, because an Ibutsu API server publishes to
-    `celery` only.
+    Without --queues, the queues of all task packages are consumed. Those of Ibutsu are in any case, unless
+    it is left out, because an Ibutsu API server publishes to `celery` only.
     """
     state = state_of(context).with_options(
         worker_concurrency=concurrency,

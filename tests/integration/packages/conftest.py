@@ -15,7 +15,11 @@ from tests.conftest import discard
 from tests.packaged import INSTALLED, WORKSHOP, Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Engine
+
+    from ibutsu_tasks.resources import Resources
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -55,3 +59,16 @@ def workshop(open_workshop: Workshop) -> Workshop:
         connection.execute(text("delete from workshop_pieces"))
     open_workshop.client.delete("workshop:ran")
     return open_workshop
+
+
+@pytest.fixture
+def closed_workshop(
+    broker_url: str, database_url: str, resources: Resources, engine: Engine
+) -> Callable[..., Workshop]:
+    """Give a workshop without a worker, with more variables."""
+
+    def make(**variables: str) -> Workshop:
+        env = services(broker_url, database_url) | WORKSHOP | variables
+        return Workshop(resources.redis, engine, env)
+
+    return make

@@ -4,30 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.commands import role, services, until
-from tests.packaged import WORKSHOP, Workshop
+from tests.commands import role, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Engine
-
-    from ibutsu_tasks.resources import Resources
-
-
-@pytest.fixture
-def closed_workshop(
-    broker_url: str, database_url: str, resources: Resources, engine: Engine
-) -> Callable[..., Workshop]:
-    """Give a workshop without a worker, with more variables."""
-
-    def make(**variables: str) -> Workshop:
-        env = services(broker_url, database_url) | WORKSHOP | variables
-        return Workshop(resources.redis, engine, env)
-
-    return make
+    from tests.packaged import Workshop
 
 
 def worked_off(workshop: Workshop, number: int, *options: str) -> list[str]:
