@@ -72,6 +72,11 @@ class Route:
         """Raise ValueError for a priority that is none."""
         _check_priority(self.tasks, self.priority)
 
+    def __str__(self) -> str:
+        """Give it as IBUTSU_TASKS_ROUTES has it."""
+        priority = "" if self.priority is None else f":{self.priority}"
+        return f"{self.tasks}={self.queue}{priority}"
+
 
 class Missed(StrEnum):
     """What becomes of runs that were missed while no beat led, or the broker was away."""

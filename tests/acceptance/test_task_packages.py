@@ -46,6 +46,8 @@ def test_settings_come_from_the_environment_a_file_or_the_default(tmp_path: Path
     # A URL may end in a token.
     assert shown["WORKSHOP_HOOK"]["value"] == "***"
     assert rows()["WORKSHOP_SIZE"]["value"] == 7
+    routes = rows(IBUTSU_TASKS_ROUTES="workshop.*=later:9,x=y")["IBUTSU_TASKS_ROUTES"]["value"]
+    assert routes == ["workshop.*=later:9", "x=y"]
 
 
 def test_a_wrong_value_is_refused_without_telling_a_secret() -> None:
