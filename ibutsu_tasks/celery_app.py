@@ -28,7 +28,7 @@ from ibutsu_tasks.settings.scratch import use_scratch
 from ibutsu_tasks.tasks.applications import build_application
 from ibutsu_tasks.tasks.base import DatabaseCelery
 from ibutsu_tasks.tasks.endings import tell_tasks
-from ibutsu_tasks.tasks.registry import PackagesCelery
+from ibutsu_tasks.tasks.registry import registered
 from ibutsu_tasks.traces import trace_if_asked
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
@@ -106,19 +106,13 @@ def build_database_app(
 def tasks_of(package: TaskPackage) -> dict[str, Task[Any, Any]]:
     """Import the modules of a package's tasks, as far as they can be; give its tasks by name."""
     loaded().import_tasks(package)
-    tasks = _registered().tasks
+    tasks = registered(**FROM_THE_PATH).tasks
     return {name: one for name, one in tasks.items() if loaded().owner_of(one.__module__) == package.name}
 
 
 def task_problems() -> list[str]:
     """Import the modules of all tasks; say which cannot be, and which tasks two packages have."""
-    return [*loaded().import_tasks().values(), *_registered().collisions.values()]
-
-
-def _registered() -> PackagesCelery:
-    app = PackagesCelery("tasks", set_as_current=False, **FROM_THE_PATH)
-    app.finalize()
-    return app
+    return [*loaded().import_tasks().values(), *registered(**FROM_THE_PATH).collisions.values()]
 
 
 def create_client_app(settings: Settings, *, set_as_current: bool = True) -> DatabaseCelery:

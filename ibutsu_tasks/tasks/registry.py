@@ -33,3 +33,10 @@ class PackagesCelery(Celery):
                     return known
                 registry.unregister(name)
         return super()._task_from_fun(fun, name, **options)
+
+
+def registered(**options: Any) -> PackagesCelery:
+    """Register the tasks of all modules that were imported, in an application for nothing else."""
+    app = PackagesCelery("tasks", set_as_current=False, **options)
+    app.finalize()
+    return app
