@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.tasks.unwritten import write_all
-
 from ibutsu_tasks.broker.layout import UNWRITTEN
+from ibutsu_tasks.ibutsu.tasks.unwritten import write_all
 from tests import factories
 
 if TYPE_CHECKING:
