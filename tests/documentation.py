@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from typer.completion import get_completion_script
 
 import ibutsu_tasks
-from ibutsu_tasks.celery_app import build_database_app
+from ibutsu_tasks.celery_app import tasks_of
 from ibutsu_tasks.cli import COMMANDS, PROGRAM
 from ibutsu_tasks.cli.exit_codes import MEANINGS
-from ibutsu_tasks.settings import all_rows, load_settings
+from ibutsu_tasks.ibutsu.package import PACKAGE as IBUTSU
+from ibutsu_tasks.settings import all_rows
 from ibutsu_tasks.settings.values import NONE, default_of
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ def completion_script(shell: str) -> str:
 
 def signatures_module() -> str:
     """One empty function per task: its parameters, and the first line of its docstring."""
-    app = build_database_app("documentation", load_settings(environ={}))
-    tasks = {name: task.run for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")}
+    tasks = {name: task.run for name, task in sorted(tasks_of(IBUTSU).items())}
     functions = [_stub(name.rpartition(".")[2], run) for name, run in tasks.items()]
     entries = [f'    "{name}": {name.rpartition(".")[2]},' for name in tasks]
     return "\n".join(
