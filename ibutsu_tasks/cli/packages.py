@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ibutsu_tasks.celery_app import task_problems
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Result, Table
@@ -20,7 +21,7 @@ def show(state: CliState) -> Result:
     """Give them; ends with 1 when one cannot be used. Imports what workers import, and asks no service."""
     state.settings.require_usable()
     packages = loaded()
-    problems = [*packages.problems.values(), *packages.import_tasks().values()]
+    problems = [*packages.problems.values(), *task_problems()]
     described = [_describe(one, packages.sources[one.name]) for one in packages.packages]
     messages = [f"[bold red]✗[/] {plain(problem)}" for problem in problems]
     code = ExitCode.BAD_NEWS if problems else ExitCode.DONE

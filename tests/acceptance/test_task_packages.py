@@ -176,6 +176,8 @@ def test_what_cannot_be_used_is_named_by_the_doctor_and_refused_at_start(
     assert [(one["code"], one["seen"]) for one in found] == [
         ("IBT-K01", problem) for problem in PROBLEMS + TASK_PROBLEMS
     ]
+    listed = run("packages", "--json", env=env)
+    assert (listed.returncode, json.loads(listed.stdout)["problems"]) == (1, [*PROBLEMS, *TASK_PROBLEMS])
     worker, beat = run("worker", env=env), run("beat", env=env)
     assert (worker.returncode, beat.returncode) == (3, 3)
     assert all(problem in " ".join(worker.stderr.split()) for problem in PROBLEMS + TASK_PROBLEMS)
