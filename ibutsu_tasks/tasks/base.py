@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from celery import Task, current_app, signals
-from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
+from celery import Celery, Task, current_app, signals
+from celery.exceptions import Retry, SoftTimeLimitExceeded, TaskPredicate
 
 from ibutsu_tasks.delivery.dead.content import about_call
 from ibutsu_tasks.delivery.pauses import after
@@ -62,9 +62,8 @@ class DatabaseTask(Task[Any, Any]):
     """A task with a session; what a temporary error ended is tried again until it succeeds."""
 
     abstract = True
-    # Celery's own retries are not used: its request counts killed processes, a header temporary errors. None
-    # at all keeps an Ibutsu server's application from trying again, for ever, whatever fails beside it.
-    max_retries = 0
+    # Celery's own retries are not used: its request counts killed processes, a header temporary errors.
+    max_retries = None
     Request = "ibutsu_tasks.health.requests:CountedRequest"
     # What was foreseen has its sentence: one line in the log, no traceback.
     throws = (IbutsuTasksError,)
@@ -91,6 +90,15 @@ class DatabaseTask(Task[Any, Any]):
             self._retry(error)
             raise
 
+    def retry(self, *args: Any, **kwargs: Any) -> Retry:
+        """Try again as Celery does, while the task runs, and do nothing when it has failed.
+
+        The application of an Ibutsu server has a handler that tries again, for ever, whatever failed.
+        """
+        if getattr(self.request, "may_retry", False):
+            return super().retry(*args, **kwargs)
+        return Retry()
+
     def _run_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         run = partial(self._run, *args, **kwargs)
         if (name := self.work_name(args, kwargs)) is None:
@@ -102,8 +110,13 @@ class DatabaseTask(Task[Any, Any]):
         return self.policy.key and f"{self.name}:{self.policy.key(*args, **kwargs)}"
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
-        with self._surroundings():
-            return self.run(*args, **kwargs)
+        request: Any = self.request
+        request.may_retry = True
+        try:
+            with self._surroundings():
+                return self.run(*args, **kwargs)
+        finally:
+            request.may_retry = False
 
     def _surroundings(self) -> AbstractContextManager[object]:
         app = self.app
