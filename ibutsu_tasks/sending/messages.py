@@ -172,7 +172,8 @@ class ResultReader:
 
     def close(self) -> None:
         """Close its connections."""
-        self._backend.client.close()
+        # The client does not close a pool that it was given.
+        self._backend.client.connection_pool.disconnect()
 
     def mark_revoked(self, task_id: str) -> None:
         """Store that a task was revoked, as a worker does, and tell who waits for its result."""
