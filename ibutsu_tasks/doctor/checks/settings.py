@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.errors import SettingsError
-from ibutsu_tasks.settings import DATABASE, setting_rows
+from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings.fields import DATABASE
 from ibutsu_tasks.settings.scratch import problem_of
 
 if TYPE_CHECKING:
