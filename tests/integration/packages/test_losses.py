@@ -27,7 +27,7 @@ def lose_a_worker(workshop: Workshop) -> None:
     lease = Lease("a@here", LEASE_SECONDS)
     lease.renew(workshop.client, (), lambda: False)
     keys = (UNACKED, UNACKED_INDEX, HOLDERS, held_key(lease.holder), "work")
-    assert TAKE(workshop.client, keys, lease.holder, LEASE_SECONDS, lease.slots())
+    assert TAKE(workshop.client, keys, lease.holder, LEASE_SECONDS)
     assert recovery.recover(workshop.client, lease.holder, LEASE_SECONDS, at_once=True) == 1
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from ibutsu_tasks.broker.job_updates import CHANNEL
+from ibutsu_tasks.broker.layout import UNACKED
 from tests.commands import until
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def test_a_message_that_kills_its_processes_is_given_up_after_its_own_number(wor
 
 
 def test_a_revocation_is_told_before_and_while_it_runs(workshop: Workshop) -> None:
-    waiting = workshop.send("make", "waiting", countdown=3)
-    until(lambda: waiting.id in str(workshop.app.control.inspect(timeout=2).scheduled()))
+    waiting = workshop.send("make", "waiting", countdown=5)
+    until(lambda: waiting.id.encode() in b"".join(workshop.client.hvals(UNACKED)))
     workshop.app.control.revoke(waiting.id)
     running = workshop.send("endless", "running", time_limit=600)
     until(lambda: "endless running" in workshop.ran())
