@@ -22,17 +22,19 @@ def show(state: CliState) -> Result:
     state.settings.require_usable()
     packages = loaded()
     problems = [*packages.problems.values(), *task_problems()]
-    described = [_describe(one, packages.sources[one.name]) for one in packages.packages]
+    described = [_describe(one, packages.sources[one.name], problems) for one in packages.packages]
     messages = [f"[bold red]✗[/] {plain(problem)}" for problem in problems]
     code = ExitCode.BAD_NEWS if problems else ExitCode.DONE
     return Result({"packages": described, "problems": problems}, list(_blocks(described)), messages, code)
 
 
-def _describe(package: TaskPackage, source: Any) -> dict[str, Any]:
+def _describe(package: TaskPackage, source: Any, problems: list[str]) -> dict[str, Any]:
+    """Give what a package brings; an object it names that cannot be imported is added to `problems`."""
+    tasks, tables = [], []
     try:
         tasks, tables = sorted(tasks_in(package)), _tables_of(package)
-    except Exception:  # noqa: BLE001 - whatever its modules do when they are imported; it is told beside
-        tasks, tables = [], []
+    except Exception as error:  # noqa: BLE001 - whatever its modules do when they are imported
+        problems.append(f"What the package {package.name} names cannot be imported: {error!r}.")
     return {
         "name": package.name,
         "place": source.place,

@@ -152,6 +152,14 @@ def broken(directory: Path) -> dict[str, str]:
     return named(directory, "workshop", "absent", "copycat", "clumsy", "double")
 
 
+def test_tables_that_cannot_be_imported_are_named(tmp_path: Path) -> None:
+    declare(tmp_path, "tableless", 'tables="tableless.models:METADATA"')
+    listed = run("packages", "--json", env=named(tmp_path, "tableless"))
+    (problem,) = json.loads(listed.stdout)["problems"]
+    assert listed.returncode == 1
+    assert "What the package tableless names cannot be imported: ModuleNotFoundError" in problem
+
+
 PROBLEMS = (
     (
         "absent.package (named in IBUTSU_TASKS_PACKAGES) cannot be imported: ModuleNotFoundError:"
