@@ -26,6 +26,7 @@ ROOT = PACKAGE.parent
 README = ROOT / "README.md"
 MAP = PACKAGE / "README.md"
 IN_PRODUCTION = ROOT / "examples/README.md"
+OWN_TASKS = PACKAGE / "packages/README.md"
 PAGES = (README, MAP)
 COMPLETIONS = ROOT / "completions"
 SIGNATURES = PACKAGE / "ibutsu/signatures.py"
@@ -55,15 +56,17 @@ SHELLS = {
 
 def lines_of(heading: str, page: Path = README) -> list[str]:
     """Give the commands of the blocks below a heading of a page."""
-    section = page.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    blocks = re.findall(r"```console\n(.*?)```", _section(heading, page), re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if not line.startswith("#")]
 
 
-def python_of(heading: str) -> list[str]:
-    """Give the Python of the blocks below a heading of the README."""
-    section = README.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+def python_of(heading: str, page: Path = OWN_TASKS) -> list[str]:
+    """Give the Python of the blocks below a heading of a page."""
+    return re.findall(r"```python\n(.*?)```", _section(heading, page), re.DOTALL)
+
+
+def _section(heading: str, page: Path) -> str:
+    return page.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def commands_table() -> str:

@@ -7,13 +7,15 @@ once in a process.
 from __future__ import annotations
 
 import ipaddress
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from celery.events import EventReceiver
 from flower import events  # type: ignore[import-untyped]
 from flower.app import Flower  # type: ignore[import-untyped]
 from flower.views.monitor import Metrics  # type: ignore[import-untyped]
-from tornado.ioloop import PeriodicCallback
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.web import RequestHandler, authenticated
 
 from ibutsu_tasks.health.pulse import TICK_SECONDS, Pulse, Signs
@@ -138,10 +140,23 @@ def _start(flower: Any, start: Callable[[Any], int | None], settings: Settings) 
         raise SystemExit(
             f"Error: Flower cannot listen on {place} port {options.port}: {reason}.\nTry: another --port."
         ) from None
+    _end_between_steps()
     pulse = Pulse.of_process("flower", settings)
     pulse.signs = Signs
     PeriodicCallback(pulse.tick, TICK_SECONDS * 1000).start()
     return port
+
+
+def _end_between_steps() -> None:
+    """Have the loop take the signals that end Flower.
+
+    Its own handler raises wherever it is: a signal was lost in the middle of a line of the log, and one while
+    a thread starts left the process waiting for that thread for ever.
+    """
+    # With Tornado a loop of asyncio; the types know only the general one.
+    loop: Any = IOLoop.current()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.asyncio_loop.add_signal_handler(number, sys.exit, 0)
 
 
 def open_to_all(place: str) -> str:

@@ -1,4 +1,4 @@
-"""Every line of the README runs as it stands."""
+"""Every line of the README, and of its page on tasks of one's own, runs as it stands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from ibutsu_tasks.client import Client
 from tests.commands import PROGRAM, Running, environment, role, services, type_at_the_question, until
-from tests.documentation import ROOT, lines_of, python_of
+from tests.documentation import OWN_TASKS, ROOT, lines_of, python_of
 from tests.factories import make_artifact, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
@@ -114,13 +114,13 @@ def create_app():
 """
 
 
-def test_a_flask_application(settings: Settings, tmp_path: Path) -> None:
+def test_a_flask_application(env: dict[str, str], settings: Settings, tmp_path: Path) -> None:
     (tasks,) = python_of("With Flask")
     (tmp_path / "shop").mkdir()
     for name, program in (("models", SHOP_MODELS), ("web", SHOP_WEB), ("tasks", tasks)):
         (tmp_path / "shop" / f"{name}.py").write_text(program, encoding="utf-8")
-    env = services(settings.require_broker(), settings.require_database()) | {"PYTHONPATH": str(tmp_path)}
-    lines = "; ".join(lines_of("With Flask"))
+    env |= services(settings.require_broker(), settings.require_database()) | {"PYTHONPATH": str(tmp_path)}
+    lines = "; ".join(lines_of("With Flask", OWN_TASKS))
     with Running("bash", "-c", lines, env=env) as worker, closing(Client(settings)) as client:
         worker.wait_for("ready.")
         ordered = client.send("shop.order")

@@ -1,4 +1,4 @@
-"""The package of the README's section "Your own tasks", as it stands there."""
+"""The task package of the page on tasks of one's own, as it stands there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.commands import role, run, services, until
-from tests.documentation import README
+from tests.documentation import python_of
 from tests.packaged import write_module
 
 if TYPE_CHECKING:
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from ibutsu_tasks.resources import Resources
 
 
-def test_the_package_of_the_readme_works(
+def test_the_package_of_the_page_works(
     broker_url: str, database_url: str, resources: Resources, tmp_path: Path
 ) -> None:
-    section = README.read_text(encoding="utf-8").partition("\n## Your own tasks\n")[2].partition("\n## ")[0]
-    modules = re.findall(r"```python\n# (shop/\w+)\.py\b[^\n]*\n(.*?)```", section, re.DOTALL)
-    for path, text in modules:
-        write_module(tmp_path, path.replace("/", "."), text)
+    for block in python_of("A task package"):
+        (module,) = re.findall(r"\A# (shop/\w+)\.py\b", block)
+        write_module(tmp_path, module.replace("/", "."), block)
     env = services(broker_url, database_url)
     env |= {"PYTHONPATH": str(tmp_path), "IBUTSU_TASKS_PACKAGES": "shop.package"}
     with role("worker", env=env) as worker:

