@@ -25,6 +25,8 @@ TYPES = {
     layout.QUARANTINE: HASH,
     layout.REVOKED: SORTED_SET,
     layout.UNWRITTEN: HASH,
+    layout.GAVE_UP: HASH,
+    layout.GAVE_UP_LOCK: STRING,
     layout.REQUEUE_LOCK.format("imports"): STRING,
     layout.LAST_RECONCILIATION.format("imports"): STRING,
     layout.BEAT_LEADER_KEY: STRING,

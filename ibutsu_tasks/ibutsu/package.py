@@ -24,7 +24,6 @@ PACKAGE = TaskPackage(
     tasks=(
         f"{_ROOM}.tasks.imports",
         f"{_ROOM}.tasks.reconciliation",
-        f"{_ROOM}.tasks.revocations",
         f"{_ROOM}.tasks.runs",
         f"{_ROOM}.tasks.query",
         f"{_ROOM}.tasks.db",

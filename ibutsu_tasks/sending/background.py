@@ -13,9 +13,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from celery import signals
-from celery.app.task import Context
-
 from ibutsu_tasks.celery_app import build_database_app
 from ibutsu_tasks.sending.messages import TaskOutcome, outcome_of, through_json
 from ibutsu_tasks.sending.status import Status
@@ -174,8 +171,6 @@ class Background:
     def _tell_revoked(self, call: Call) -> None:
         """End what waits for the task, as a worker does."""
         task = self._app.tasks[call.name]
-        request = Context(id=call.task_id, args=call.args, kwargs=call.kwargs)
-        signals.task_revoked.send(sender=task, request=request, terminated=False, signum=None, expired=False)
         try:
             if isinstance(task, DatabaseTask):
                 task.give_up(self._app.resources, call.args, call.kwargs, REVOKED)

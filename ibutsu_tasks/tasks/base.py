@@ -134,9 +134,12 @@ class DatabaseTask(Task[Any, Any]):
         """Tell how far the running task is: in its state, and on the channel `job_updates`."""
         request: Any = self.request
         if not hasattr(request, "reporter"):
-            about = about_call(self.name, request.args, request.kwargs)
-            request.reporter = Reporter(self, request.id, {"task": self.name, **about})
+            request.reporter = self.reporter(request.id, request.args, request.kwargs)
         request.reporter(done, total)
+
+    def reporter(self, task_id: str | None, args: Any, kwargs: Any) -> Reporter:
+        """Give what tells those who follow the task of a message."""
+        return Reporter(self, task_id, {"task": self.name, **about_call(self.name, args, kwargs)})
 
     def gave_up(self, session: Session, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str) -> None:
         """Write down, in a transaction of the worker's own process, that a message will not be carried out.

@@ -1,7 +1,7 @@
 """Tells tasks of messages that will not be carried out, in the worker's own process.
 
 Celery says so in the worker's loop, which must not wait for a database: it is kept in Redis, and any worker
-that has the task tells it, once the database is there.
+that has the task tells it as soon as the database is there, and who follows the task.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app, signals
 from celery.exceptions import TimeLimitExceeded
 from kombu.utils.json import dumps, loads
-from redis.exceptions import LockError
+from redis.exceptions import LockError, RedisError
 
 from ibutsu_tasks.broker.layout import GAVE_UP, GAVE_UP_LOCK
 from ibutsu_tasks.errors import KilledTooOftenError
 from ibutsu_tasks.tasks.base import DatabaseTask
-from ibutsu_tasks.tasks.later import later, rounds
+from ibutsu_tasks.tasks.later import later, look_now, rounds
 from ibutsu_tasks.tasks.once import give_up
 from ibutsu_tasks.tasks.outages import DATABASE, outages, service_of
 from ibutsu_tasks.temporary_errors import is_temporary
@@ -83,7 +83,11 @@ def _note(task: Any, task_id: str, args: Any, kwargs: Any, reason: str) -> None:
         later.append(partial(_let_others_begin, task, task_id, args, kwargs))
     if type(task).gave_up is not DatabaseTask.gave_up:
         told = dumps({"task": task.name, "args": args, "kwargs": kwargs, "reason": reason})
-        later.append(partial(_keep, task_id, told))
+        try:
+            task.resources.brief_redis.hset(GAVE_UP, task_id, told)
+        except (RedisError, OSError):
+            later.append(partial(_keep, task_id, told))
+        look_now()
 
 
 def _let_others_begin(
@@ -107,20 +111,36 @@ def tell_all(resources: Resources) -> None:
         return
     try:
         kept: dict[bytes, bytes] = client.hgetall(GAVE_UP)  # type: ignore[assignment]
-        for task_id, told in kept.items():
-            fields = loads(told)
-            task = current_app.tasks.get(fields["task"])
-            if isinstance(task, DatabaseTask):
-                _tell(task, fields, resources)
-                client.hdel(GAVE_UP, task_id.decode())
+        for key, told in kept.items():
+            if _is_told(key.decode(errors="replace"), told, resources):
+                client.hdel(GAVE_UP, key)
     finally:
         with suppress(LockError):
             lock.release()
 
 
-def _tell(task: DatabaseTask, fields: Mapping[str, Any], resources: Resources) -> None:
+def _is_told(task_id: str, told: bytes, resources: Resources) -> bool:
+    """Tell a task and who follows it, if this worker has it; say whether there is nothing left to tell."""
     try:
-        task.give_up(resources, fields["args"], fields["kwargs"], fields["reason"])
+        fields = loads(told)
+        name, args, kwargs = str(fields["task"]), tuple(fields["args"]), dict(fields["kwargs"])
+        reason = str(fields["reason"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        logger.warning("%r in %s is no record of ours; removed: %r", task_id[:100], GAVE_UP, told[:200])
+        return True
+    task = current_app.tasks.get(name)
+    if not isinstance(task, DatabaseTask):
+        return False
+    _tell(task, args, kwargs, reason, resources)
+    task.reporter(task_id, args, kwargs).end("error")
+    return True
+
+
+def _tell(
+    task: DatabaseTask, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str, resources: Resources
+) -> None:
+    try:
+        task.give_up(resources, args, kwargs, reason)
         outages.end(DATABASE)
     except Exception as error:
         if is_temporary(error):

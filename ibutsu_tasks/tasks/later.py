@@ -36,13 +36,16 @@ class Writer(threading.Thread):
     def __init__(self, settings: Settings) -> None:
         super().__init__(name="later", daemon=True)
         self._resources = Resources(settings, "worker")
-        self._over = threading.Event()
+        self._called = threading.Event()
+        self._is_over = False
 
     def run(self) -> None:
-        """Look again and again until `stop`, and once more then; what fails is tried again."""
+        """Look every few seconds and when called, and once more at the end; what fails is tried again."""
         is_over = False
         while not is_over:
-            is_over = self._over.wait(PAUSE_SECONDS)
+            self._called.wait(PAUSE_SECONDS)
+            self._called.clear()
+            is_over = self._is_over
             while later and self._try(later[0]):
                 later.popleft()
             for one in rounds:
@@ -59,13 +62,24 @@ class Writer(threading.Thread):
             logger.exception("what was kept could not be written")
         return True
 
+    def call(self) -> None:
+        """Have it look now."""
+        self._called.set()
+
     def stop(self) -> None:
         """End the thread, unless a service keeps it waiting."""
-        self._over.set()
+        self._is_over = True
+        self.call()
         self.join(GOODBYE_SECONDS)
 
 
 _writers: list[Writer] = []
+
+
+def look_now() -> None:
+    """Have what is to be done be done now, not seconds from now."""
+    for writer in _writers:
+        writer.call()
 
 
 @signals.worker_ready.connect(dispatch_uid="ibutsu-tasks-later")

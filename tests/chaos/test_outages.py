@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ibutsu_tasks.broker.layout import UNWRITTEN
+from ibutsu_tasks.broker.layout import GAVE_UP, UNWRITTEN
 from ibutsu_tasks.celery_app import create_client_app
 from tests.chaos.stage import LEASE_SECONDS
 from tests.commands import until
@@ -127,8 +127,8 @@ def test_an_import_revoked_while_the_database_is_away_ends_when_it_is_back(stage
     stage.wait_for(
         lambda: control.revoke(stage.task_ids[import_id], reply=True, timeout=2), "the worker to hear of it"
     )
-    stage.wait_for(lambda: stage.client.hexists(UNWRITTEN, str(import_id)), "the sentence to be kept")
+    stage.wait_for(lambda: stage.client.exists(GAVE_UP), "the sentence to be kept")
     assert stage.status_of(import_id) == "pending"
     stage.database.heal()
     stage.wait_for(lambda: stage.status_of(import_id) == "error", "the sentence to be written")
-    stage.wait_for(lambda: not stage.client.exists(UNWRITTEN), "the end of it")
+    stage.wait_for(lambda: not stage.client.exists(GAVE_UP), "the end of it")

@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import TYPE_CHECKING, Any
 
-from celery import shared_task, signals
-from celery.exceptions import TimeLimitExceeded
+from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 
-from ibutsu_tasks.errors import IbutsuTasksError, InvalidImportError, KilledTooOftenError
+from ibutsu_tasks.delivery.dead.content import about_call
+from ibutsu_tasks.errors import IbutsuTasksError, InvalidImportError, RefusedError
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
 from ibutsu_tasks.ibutsu.operations.imports import records
 from ibutsu_tasks.ibutsu.operations.imports.run_import import run_import
 from ibutsu_tasks.ibutsu.settings import IMPORT_MAX_UNPACKED_BYTES
 from ibutsu_tasks.ibutsu.tasks.progress import ImportReporter
 from ibutsu_tasks.ibutsu.tasks.unwritten import write_or_keep
-from ibutsu_tasks.ibutsu.wire_names import IMPORT_TASKS, RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT, UPDATE_RUN
+from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT, UPDATE_RUN
 from ibutsu_tasks.tasks.base import DatabaseTask
+from ibutsu_tasks.tasks.progress import Reporter
 from ibutsu_tasks.temporary_errors import is_temporary
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
+
+    from sqlalchemy.orm import Session
 
     from ibutsu_tasks.ibutsu.operations.imports.content import OnProgress
 
+logger = logging.getLogger(__name__)
 
 UNFORESEEN = "The import failed for an unforeseen reason; the worker's log says more."
 
 
-@shared_task(name=RUN_JUNIT_IMPORT, bind=True, base=DatabaseTask)
+class ImportTask(DatabaseTask):
+    """A task whose import ends as `error` when its message will not be carried out."""
+
+    abstract = True
+
+    def reporter(self, task_id: str | None, args: Any, kwargs: Any) -> Reporter:
+        """Give it with the keys that the server's page knows."""
+        return Reporter(self, task_id, about_call(self.name, args, kwargs))
+
+    def gave_up(self, session: Session, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str) -> None:
+        """Write the reason into the import."""
+        try:
+            import_id = records.parse_import_id(next(iter([*args, *kwargs.values()]), None))
+        except RefusedError as error:
+            logger.warning("a task that was given up has no import to end: %s", error)
+            return
+        records.mark_failed(session, import_id, _of_import(reason))
+
+
+@shared_task(name=RUN_JUNIT_IMPORT, bind=True, base=ImportTask)
 def run_junit_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str, Any]:
     """Import an uploaded JUnit XML file."""
     return _run_import(self, import_, "junit")
 
 
-@shared_task(name=RUN_ARCHIVE_IMPORT, bind=True, base=DatabaseTask)
+@shared_task(name=RUN_ARCHIVE_IMPORT, bind=True, base=ImportTask)
 def run_archive_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str, Any]:
     """Import an uploaded archive written by pytest-ibutsu."""
     return _run_import(self, import_, "archive")
@@ -70,36 +97,19 @@ def _import_content(
     return summary.as_json()
 
 
-@signals.task_failure.connect(dispatch_uid="ibutsu-tasks-import-failed")
-def _on_failure(
-    sender: Any, task_id: str, exception: BaseException, args: Any, kwargs: Any, **_: Any
-) -> None:
-    """Mark the import of a task that could not do so itself: killed, or out of time.
-
-    Celery sends this signal from the parent when the child was killed or ran over its hard time limit.
-    """
-    if getattr(sender, "name", None) not in IMPORT_TASKS:
-        return
-    if not isinstance(exception, (KilledTooOftenError, TimeLimitExceeded)):
-        return
-    message = next(iter([*(args or ()), *(kwargs or {}).values()]), None)
-    import_id = records.parse_import_id(message)
-    _mark_failed(sender, import_id, exception)
-    ImportReporter(sender, task_id, import_id).end("error")
-
-
 def _mark_failed(task: DatabaseTask, import_id: UUID, error: BaseException) -> None:
     warnings = error.warnings if isinstance(error, InvalidImportError) else ()
     write_or_keep(task, import_id, _explain(error), warnings)
 
 
 def _explain(exception: BaseException) -> str:
-    if isinstance(exception, KilledTooOftenError):
-        return str(exception).replace("The process", "The process importing this file", 1)
     if isinstance(exception, IbutsuTasksError):
         return str(exception)
-    explanations = {
-        "SoftTimeLimitExceeded": "The import took longer than the worker's soft time limit.",
-        "TimeLimitExceeded": "The import took longer than the worker's time limit and was stopped.",
-    }
-    return explanations.get(type(exception).__name__, UNFORESEEN)
+    if isinstance(exception, SoftTimeLimitExceeded):
+        return "The import took longer than the worker's soft time limit."
+    return UNFORESEEN
+
+
+def _of_import(reason: str) -> str:
+    """Say what happened to a task in words for the page of its import, which shows no task."""
+    return re.sub("^It ", "The import ", re.sub("^The process ", "The process importing this file ", reason))

@@ -122,5 +122,5 @@ def test_hard_time_limit_ends_in_error_and_is_told(
     assert list(dict.fromkeys(told)) == ["running", "error"]
     data = session.scalar(select(Import.data).where(Import.id == upload.import_id))
     assert data is not None
-    assert data["error"] == "The import took longer than the worker's time limit and was stopped."
+    assert data["error"] == "The import took longer than its time limit and was stopped."
     assert rows(session) == [0, 0, 0]
