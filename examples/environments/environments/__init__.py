@@ -1,0 +1,1 @@
+"""Preview environments on Kubernetes: one namespace for each pull request that wants one."""

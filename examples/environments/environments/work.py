@@ -1,0 +1,135 @@
+"""What every task on an environment does: its row says what is done before it is, and what came of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from environments.cluster import Cluster, ClusterError
+from environments.github import GitHub, GitHubError
+from environments.models import AT_WORK, Environment, State
+from ibutsu_tasks.errors import BusyError, RefusedError
+from ibutsu_tasks.sending.messages import explain_failure
+from ibutsu_tasks.tasks import DatabaseTask, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy.orm import Session
+
+logger = logging.getLogger(__name__)
+
+SOFT_MINUTES, HARD_MINUTES = 25, 30
+
+# Nothing is tried again by itself, not even what its worker was lost over.
+ONCE = Policy(
+    soft_time_limit_seconds=SOFT_MINUTES * 60, time_limit_seconds=HARD_MINUTES * 60, retries=0, most_losses=1
+)
+
+BEGINS_FROM = {
+    State.PROVISIONING: {State.PENDING, State.FAILED},
+    State.UPDATING: {State.READY, State.FAILED},
+    State.DESTROYING: {State.PENDING, State.READY, State.FAILED},
+}
+
+
+class EnvironmentTask(DatabaseTask):
+    """A task on one environment, whose id is its first argument."""
+
+    abstract = True
+    policy = ONCE
+
+    def carry_out(
+        self,
+        environment_id: str,
+        doing: State,
+        done: State,
+        step: Callable[[Cluster, Environment], None],
+        commit: str | None = None,
+    ) -> str:
+        """Write down that it is done, do it, write down what came of it, and tell GitHub; give the state.
+
+        Where there is nothing to do, as for a message that comes again, GitHub alone is told once more.
+        Raises BusyError, which is temporary, while another message has the environment; RefusedError for an
+        id that is none; and what went wrong, when that is written down.
+        """
+        environment = self._begin(environment_id, doing, commit)
+        if environment.state == doing:
+            try:
+                with Cluster(self.resources.settings) as cluster:
+                    step(cluster, environment)
+            except Exception as error:
+                reason = _reason_of(error)
+                self._tell_github(self._settle(environment, State.FAILED, reason))
+                if isinstance(error, ClusterError):
+                    # Who waits for the result may not know the package's own classes.
+                    raise RefusedError(reason, error.hint) from error
+                raise
+            environment = self._settle(environment, done)
+        self._tell_github(environment)
+        return environment.state
+
+    def _begin(self, environment_id: str, doing: State, commit: str | None) -> Environment:
+        with self.session() as session:
+            environment = _locked(session, environment_id)
+            if environment is None:
+                raise RefusedError(f"There is no environment {environment_id}.")
+            is_own = environment.task_id == self.request.id
+            if environment.state in AT_WORK and not is_own:
+                raise BusyError(f"Another task has the environment: it is {environment.state}.")
+            if doing is State.DESTROYING:
+                environment.is_wanted = False
+            elif environment.is_wanted and commit:
+                environment.commit = commit
+            may_begin = environment.is_wanted or doing is State.DESTROYING
+            # It is at work where this very message was interrupted: as its worker was told to stop, say.
+            if environment.state in AT_WORK or (may_begin and environment.state in BEGINS_FROM[doing]):
+                environment.enter(doing)
+                environment.task_id = self.request.id
+        return environment
+
+    def _settle(self, environment: Environment, state: State, reason: str | None = None) -> Environment:
+        with self.session() as session:
+            environment = session.get_one(Environment, environment.id, with_for_update=True)
+            # Else another message took it over, from a task that was taken for lost.
+            if environment.task_id == self.request.id:
+                environment.enter(state, reason)
+        return environment
+
+    def _tell_github(self, environment: Environment) -> None:
+        """Tell GitHub where it is. Whatever goes wrong with that is noted and changes nothing else."""
+        if environment.state not in {State.READY, State.FAILED, State.DESTROYED}:
+            return
+        comment_id, fault = environment.comment_id, None
+        try:
+            with GitHub(self.resources.settings) as github:
+                comment_id = github.comment(environment)
+                github.set_status(environment)
+        except Exception as error:  # noqa: BLE001 - the environment is what it is
+            fault = str(error) if isinstance(error, GitHubError) else f"GitHub: {type(error).__name__}."
+            logger.warning("Environment %s is %s: %s", environment.id, environment.state, fault)
+        with self.session() as session:
+            environment = session.get_one(Environment, environment.id, with_for_update=True)
+            environment.comment_id, environment.github_fault = comment_id, fault
+
+    def gave_up(self, session: Session, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str) -> None:
+        """Write down what the task could not: it was killed, its worker was lost, or it never began."""
+        environment = _locked(session, next(iter((*args, *kwargs.values()))))
+        if environment is not None and environment.state in {State.PENDING, *AT_WORK}:
+            environment.enter(State.FAILED, reason)
+
+
+def _locked(session: Session, environment_id: str) -> Environment | None:
+    try:
+        return session.get(Environment, UUID(environment_id), with_for_update=True)
+    except ValueError:
+        return None
+
+
+def _reason_of(error: Exception) -> str:
+    if isinstance(error, SoftTimeLimitExceeded):
+        return "It took longer than its time limit."
+    return explain_failure(error)

@@ -1,0 +1,105 @@
+"""Whatever ends a task, its row says so: a killed process, a lost worker, a time limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+
+from environments.work import ONCE
+from examples.environments.tests.conftest import until
+
+if TYPE_CHECKING:
+    from environments.models import Environment
+    from examples.environments.tests.conftest import World
+
+DOOMED = {"queue": "doomed"}
+
+
+def is_failed(world: World, environment: Environment) -> bool:
+    return world.row(environment).state == "FAILED"
+
+
+def begin_to_destroy(world: World, environment: Environment) -> str:
+    """Have the doomed worker begin what will not end; give the task's id."""
+    task_id = world.send("destroy_environment", environment, **DOOMED)
+    until(lambda: world.row(environment).state == "DESTROYING")
+    return task_id
+
+
+def test_a_killed_process_ends_it_as_failed_and_nothing_runs_again(world: World) -> None:
+    environment = world.held()
+    with world.doomed_worker() as worker:
+        task_id = begin_to_destroy(world, environment)
+        for child in psutil.Process(worker.pid).children(recursive=True):
+            os.kill(child.pid, signal.SIGKILL)
+        until(lambda: is_failed(world, environment))
+        reason = world.row(environment).reason or ""
+        assert reason.startswith("The process was killed 1 times, last by signal 9 (SIGKILL)")
+        assert not world.outcome(task_id).succeeded
+        (dead,) = json.loads(world.system.command("dead", "list", "--json").stdout)["dead"]
+        assert dead["about"] == str(environment.id)
+        # The next one, which was asked for, is not held to account for it.
+        world.let_go(environment)
+        assert world.outcome(world.send("destroy_environment", environment, **DOOMED)).result == "DESTROYED"
+
+
+def test_a_killed_worker_ends_it_as_failed(world: World) -> None:
+    environment = world.held()
+    with world.doomed_worker() as worker:
+        task_id = begin_to_destroy(world, environment)
+        everyone = [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]
+        # The children first, but stopped: they would tell it of their end, and live without it.
+        os.kill(worker.pid, signal.SIGSTOP)
+        for process in everyone:
+            process.kill()
+        until(lambda: is_failed(world, environment))
+    assert "last by the end of its whole worker" in (world.row(environment).reason or "")
+    assert not world.outcome(task_id).succeeded
+
+
+def test_a_worker_that_is_told_to_stop_hands_it_on(world: World) -> None:
+    environment = world.held()
+    with world.doomed_worker():
+        task_id = begin_to_destroy(world, environment)
+    # Its grace period is over, and nobody has it now.
+    assert world.row(environment).state == "DESTROYING"
+    with world.doomed_worker():
+        world.let_go(environment)
+        assert world.outcome(task_id).result == "DESTROYED"
+    assert world.row(environment).state == "DESTROYED"
+
+
+def test_a_hard_limit_ends_it_as_failed(world: World) -> None:
+    assert ONCE.time_limit_seconds == 30 * 60
+    environment = world.held()
+    task_id = world.send("destroy_environment", environment, time_limit=2, soft_time_limit=60)
+    until(lambda: is_failed(world, environment))
+    assert world.row(environment).reason == "It took longer than its time limit and was stopped."
+    assert not world.outcome(task_id).succeeded
+
+
+def test_a_soft_limit_ends_it_as_failed_and_github_is_told(world: World) -> None:
+    assert ONCE.soft_time_limit_seconds == 25 * 60
+    environment = world.held()
+    task_id = world.send("destroy_environment", environment, time_limit=60, soft_time_limit=2)
+    assert not world.outcome(task_id).succeeded
+    row = world.row(environment)
+    assert (row.state, row.reason, row.github_fault) == (
+        "FAILED",
+        "It took longer than its time limit.",
+        None,
+    )
+    assert "It took longer than its time limit." in world.github.bodies()[0]
+
+
+def test_what_is_revoked_before_it_begins_is_failed(world: World) -> None:
+    environment = world.add()
+    task_id = world.send("provision_environment", environment, countdown=3)
+    world.app.control.revoke(task_id)
+    until(lambda: is_failed(world, environment))
+    assert world.row(environment).reason == "It was revoked before it began."
+    assert world.namespace(environment) is None
