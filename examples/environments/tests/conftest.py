@@ -53,6 +53,7 @@ class World:
             "IBUTSU_TASKS_WITHOUT_PACKAGES": "ibutsu",
             # Seconds, so that a killed worker is missed soon.
             "IBUTSU_TASKS_LEASE_SECONDS": "5",
+            "IBUTSU_TASKS_GRACE_SECONDS": "3",
             "CELERY_RESULT_EXPIRES": "3600",
             "ENVIRONMENTS_KUBECONFIG": str(directory / "kubeconfig"),
             "ENVIRONMENTS_GITHUB_URL": github.url,

@@ -92,6 +92,7 @@ def _send_failure(task: Any, request: Context, args: Any, kwargs: Any, error: Ex
 
 
 def _how(losses: int, ended_by: str) -> str:
-    number = _NUMBERS.get(losses, str(losses))
     verb = "killed" if ended_by.startswith("signal") else "lost"
-    return f"{verb} {number} times, last by {ended_by}"
+    if losses == 1:
+        return f"{verb} by {ended_by}"
+    return f"{verb} {_NUMBERS.get(losses, str(losses))} times, last by {ended_by}"
