@@ -40,8 +40,8 @@ ID_LABEL = "environments/id"
 QUOTA = "environment"
 
 POLL_SECONDS = 1.0
-MOST_CHARACTERS = 300
-"""What is kept of an answer of the cluster."""
+MOST_CHARACTERS = 500
+"""What is kept of an error."""
 
 # A cluster that is asked too much did nothing, and says for how long to wait: any call may be made again.
 PATIENCE = Retry(
@@ -84,7 +84,7 @@ def _told_by(error: ApiException) -> str:
         message = str(json.loads(error.body or "")["message"])
     except (ValueError, LookupError, TypeError):
         message = str(error.reason)
-    return f"{cut(' '.join(message.split()), MOST_CHARACTERS).rstrip('.')} ({error.status})"
+    return f"{cut(' '.join(message.split()), 300).rstrip('.')} ({error.status})"
 
 
 class Cluster:

@@ -8,12 +8,13 @@ from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from environments.cluster import Cluster, ClusterError
+from environments.cluster import MOST_CHARACTERS, Cluster, ClusterError
 from environments.github import GitHub, GitHubError
 from environments.models import AT_WORK, Environment, State
 from ibutsu_tasks.errors import BusyError, RefusedError
 from ibutsu_tasks.sending.messages import explain_failure
 from ibutsu_tasks.tasks import DatabaseTask, Policy
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,4 +133,4 @@ def _locked(session: Session, environment_id: str) -> Environment | None:
 def _reason_of(error: Exception) -> str:
     if isinstance(error, SoftTimeLimitExceeded):
         return "It took longer than its time limit."
-    return explain_failure(error)
+    return cut(explain_failure(error), MOST_CHARACTERS)

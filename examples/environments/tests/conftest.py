@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["ibutsu_tasks.testing"]
 
 WAIT_SECONDS = 120
+LIMIT = "ENVIRONMENTS_HTTP_TIMEOUT_SECONDS"
 TOKEN = "ghp_known-to-nobody"
 REPOSITORY, COMMIT = "acme/shop", "4f9d2c7a8b1e0d3c5a6b7f8e9d0c1b2a3f4e5d6c"
 
@@ -58,7 +59,7 @@ class World:
             "ENVIRONMENTS_KUBECONFIG": str(directory / "kubeconfig"),
             "ENVIRONMENTS_GITHUB_URL": github.url,
             "ENVIRONMENTS_GITHUB_TOKEN_FILE": str(directory / "token"),
-            "ENVIRONMENTS_HTTP_TIMEOUT_SECONDS": "5",
+            LIMIT: "5",
         }
         self.settings = load_settings(environ=self.env)
         self.app = create_client_app(self.settings)
@@ -126,11 +127,14 @@ class World:
 
     @contextmanager
     def doomed_worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a worker that alone has the queue `doomed`."""
-        with self.system.worker(
-            "--queues", "doomed", "--hostname", f"doomed-{uuid4().hex[:8]}@test"
-        ) as worker:
-            yield worker
+        """Run a worker that alone has the queue `doomed`, and that waits for an answer for minutes."""
+        usual, name = self.env[LIMIT], f"doomed-{uuid4().hex[:8]}@test"
+        self.env[LIMIT] = "600"
+        try:
+            with self.system.worker("--queues", "doomed", "--hostname", name) as worker:
+                yield worker
+        finally:
+            self.env[LIMIT] = usual
 
     def empty(self) -> None:
         with self.system.session() as session:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 NAMESPACES = "/api/v1/namespaces"
+QUOTAS = f"{NAMESPACES}/[^/]+/resourcequotas"
 
 
 class Fault(NamedTuple):
@@ -72,6 +73,8 @@ class Kubernetes(kmock.KubernetesEmulator):
 
     def start(self) -> None:
         self.faults, self.allowed, self.base_url = Faults(), True, ""
+        # Else there is no list of them before there is one.
+        self.resources["v1/clusterwide"] = {}
         self._is_up, self._loop = threading.Event(), asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
         self._thread.start()

@@ -68,6 +68,19 @@ def test_a_comment_that_was_deleted_is_written_anew(world: World) -> None:
     assert "is ready" in world.github.bodies()[0]
 
 
+def test_what_it_refuses_is_in_the_log_without_the_token(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    environment = world.add()
+    world.github.faults.add("POST", COMMENTS, 500)
+    with world.doomed_worker():
+        task_id = world.send("provision_environment", environment, queue="doomed")
+        assert world.outcome(task_id).result == "READY"
+    log = capfd.readouterr().err
+    assert f"Environment {environment.id} is READY: GitHub refused POST {COMMENTS} (500)." in log
+    assert TOKEN not in log
+
+
 def test_the_token_is_shown_nowhere(world: World) -> None:
     shown = world.system.command("config", "--json")
     assert shown.returncode == 0

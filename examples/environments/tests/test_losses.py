@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from environments.work import ONCE
-from examples.environments.tests.conftest import until
+from examples.environments.tests.conftest import REPOSITORY, until
+from examples.environments.tests.servers import QUOTAS
+from ibutsu_tasks.broker.layout import GAVE_UP
 
 if TYPE_CHECKING:
+    import subprocess
+
     from environments.models import Environment
     from examples.environments.tests.conftest import World
 
@@ -28,21 +32,42 @@ def begin_to_destroy(world: World, environment: Environment, **options: Any) -> 
     return task_id
 
 
+def kill_children(worker: subprocess.Popen[bytes]) -> None:
+    for child in psutil.Process(worker.pid).children(recursive=True):
+        child.kill()
+
+
 def test_a_killed_process_ends_it_as_failed_and_nothing_runs_again(world: World) -> None:
-    environment = world.held()
+    environment = world.add()
+    world.kubernetes.faults.add("POST", QUOTAS, is_silent=True)
     with world.doomed_worker() as worker:
-        task_id = begin_to_destroy(world, environment)
-        for child in psutil.Process(worker.pid).children(recursive=True):
-            child.kill()
+        task_id = world.send("provision_environment", environment, **DOOMED)
+        until(lambda: world.namespace(environment))
+        assert world.row(environment).state == "PROVISIONING"
+        kill_children(worker)
         until(lambda: is_failed(world, environment))
-        reason = world.row(environment).reason or ""
-        assert reason.startswith("The process was killed by signal 9 (SIGKILL)")
-        assert not world.outcome(task_id).succeeded
-        (dead,) = json.loads(world.system.command("dead", "list", "--json").stdout)["dead"]
-        assert dead["about"] == str(environment.id)
-        # The next one, which was asked for, is not held to account for it.
-        world.let_go(environment)
-        assert world.outcome(world.send("destroy_environment", environment, **DOOMED)).result == "DESTROYED"
+    reason = world.row(environment).reason or ""
+    assert reason.startswith("The process was killed by signal 9 (SIGKILL)")
+    assert not world.outcome(task_id).succeeded
+    (dead,) = json.loads(world.system.command("dead", "list", "--json").stdout)["dead"]
+    assert dead["about"] == str(environment.id)
+    # The next one is not held to account for it, and takes the namespace that is there.
+    world.kubernetes.faults.clear()
+    assert world.run("retry_failed_environments") == 1
+    until(lambda: world.row(environment).state == "READY")
+
+
+def test_a_process_killed_as_it_tells_github_leaves_it_ready(world: World) -> None:
+    environment = world.add()
+    world.github.faults.add("POST", f"/repos/{REPOSITORY}/issues/7/comments", is_silent=True)
+    with world.doomed_worker() as worker:
+        task_id = world.send("provision_environment", environment, **DOOMED)
+        until(lambda: world.row(environment).state == "READY")
+        kill_children(worker)
+        until(lambda: world.outcome(task_id))
+        until(lambda: not world.redis.exists(GAVE_UP))
+    row = world.row(environment)
+    assert (row.state, row.reason, row.github_fault) == ("READY", None, "GitHub was not told yet.")
 
 
 def test_a_killed_worker_ends_it_as_failed(world: World) -> None:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from examples.environments.tests.conftest import COMMIT, REPOSITORY
-from examples.environments.tests.servers import NAMESPACES
+from examples.environments.tests.servers import NAMESPACES, QUOTAS
 
 if TYPE_CHECKING:
     from examples.environments.tests.conftest import World
-
-QUOTAS = f"{NAMESPACES}/[^/]+/resourcequotas"
 
 
 def test_it_gets_a_namespace_with_labels_and_a_quota_and_the_pull_request_is_told(world: World) -> None:
