@@ -26,4 +26,5 @@ PACKAGE = TaskPackage(
         Check("environments", "ENV-E", "environments.checks:check_environments", ("database",)),
     ),
     tables="environments.models:METADATA",
+    reopen="environments.work:reopen",
 )

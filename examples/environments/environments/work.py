@@ -11,6 +11,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from environments.cluster import MOST_CHARACTERS, Cluster, ClusterError
 from environments.github import GitHub, GitHubError
 from environments.models import AT_WORK, Environment, State
+from environments.package import LIFECYCLE
 from ibutsu_tasks.errors import BusyError, RefusedError
 from ibutsu_tasks.sending.messages import explain_failure
 from ibutsu_tasks.tasks import DatabaseTask, Policy
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.resources import Resources
+
 logger = logging.getLogger(__name__)
 
 SOFT_MINUTES, HARD_MINUTES = 25, 30
@@ -29,6 +32,9 @@ SOFT_MINUTES, HARD_MINUTES = 25, 30
 ONCE = Policy(
     soft_time_limit_seconds=SOFT_MINUTES * 60, time_limit_seconds=HARD_MINUTES * 60, retries=0, most_losses=1
 )
+
+TELLING_SECONDS = 120
+"""For how long one that tells GitHub keeps others from it, if it never comes back."""
 
 BEGINS_FROM = {
     State.PROVISIONING: {State.PENDING, State.FAILED},
@@ -64,13 +70,14 @@ class EnvironmentTask(DatabaseTask):
                     step(cluster, environment)
             except Exception as error:
                 reason = _reason_of(error)
-                self._tell_github(self._settle(environment, State.FAILED, reason))
+                self._settle(environment, State.FAILED, reason)
+                self._tell_github(environment.id)
                 if isinstance(error, ClusterError):
                     # Who waits for the result may not know the package's own classes.
                     raise RefusedError(reason, error.hint) from error
                 raise
             environment = self._settle(environment, done)
-        self._tell_github(environment)
+        self._tell_github(environment.id)
         return environment.state
 
     def _begin(self, environment_id: str, doing: State, commit: str | None) -> Environment:
@@ -81,6 +88,8 @@ class EnvironmentTask(DatabaseTask):
             is_own = environment.task_id == self.request.id
             if environment.state in AT_WORK and not is_own:
                 raise BusyError(f"Another task has the environment: it is {environment.state}.")
+            if environment.state == State.FAILED and is_own:
+                raise RefusedError(environment.reason or "It failed.")
             if doing is State.DESTROYING:
                 environment.is_wanted = False
             elif environment.is_wanted and commit:
@@ -100,27 +109,47 @@ class EnvironmentTask(DatabaseTask):
                 environment.enter(state, reason)
         return environment
 
-    def _tell_github(self, environment: Environment) -> None:
-        """Tell GitHub where it is. Whatever goes wrong with that is noted and changes nothing else."""
-        if environment.state not in {State.READY, State.FAILED, State.DESTROYED}:
-            return
-        comment_id, fault = environment.comment_id, None
-        try:
-            with GitHub(self.resources.settings) as github:
-                comment_id = github.comment(environment)
-                github.set_status(environment)
-        except Exception as error:  # noqa: BLE001 - the environment is what it is
-            fault = str(error) if isinstance(error, GitHubError) else f"GitHub: {type(error).__name__}."
-            logger.warning("Environment %s is %s: %s", environment.id, environment.state, fault)
-        with self.session() as session:
-            environment = session.get_one(Environment, environment.id, with_for_update=True)
-            environment.comment_id, environment.github_fault = comment_id, fault
+    def _tell_github(self, environment_id: UUID) -> None:
+        """Tell GitHub where it is by now. Whatever goes wrong with that is noted and changes nothing else."""
+        name = f"environments:github:{environment_id}"
+        # Two that tell at once would both find no comment, and each write one.
+        with self.resources.redis.lock(name, timeout=TELLING_SECONDS, raise_on_release_error=False):
+            with self.session() as session:
+                environment = session.get_one(Environment, environment_id)
+            # Who has it tells what comes of it.
+            if environment.state in AT_WORK or environment.state == State.PENDING:
+                return
+            comment_id, fault = environment.comment_id, None
+            try:
+                with GitHub(self.resources.settings) as github:
+                    comment_id = github.comment(environment)
+                    github.set_status(environment)
+            except Exception as error:  # noqa: BLE001 - the environment is what it is
+                fault = str(error) if isinstance(error, GitHubError) else f"GitHub: {type(error).__name__}."
+                logger.warning("Environment %s is %s: %s", environment.id, environment.state, fault)
+            with self.session() as session:
+                now = session.get_one(Environment, environment_id, with_for_update=True)
+                now.comment_id = comment_id
+                if now.changed_at == environment.changed_at:
+                    now.github_fault = fault
 
     def gave_up(self, session: Session, args: Sequence[Any], kwargs: Mapping[str, Any], reason: str) -> None:
         """Write down what the task could not: it was killed, its worker was lost, or it never began."""
         environment = _locked(session, next(iter((*args, *kwargs.values()))))
         if environment is not None and environment.state in {State.PENDING, *AT_WORK}:
             environment.enter(State.FAILED, reason)
+
+
+def reopen(resources: Resources, task: str | None, environment_id: str | None) -> str | None:
+    """Let a message that was set aside begin once more, before it is sent; say what is in the way."""
+    if task not in LIFECYCLE or environment_id is None:
+        return None
+    with resources.session() as session:
+        environment = _locked(session, environment_id)
+        if environment is None:
+            return "its environment was removed meanwhile"
+        environment.task_id = None
+    return None
 
 
 def _locked(session: Session, environment_id: str) -> Environment | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from ibutsu_tasks.settings import load_settings
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ibutsu_tasks.testing import System
 
@@ -190,11 +191,9 @@ def world(working_world: World) -> World:
     return working_world
 
 
-def until(condition: Any, timeout_seconds: float = WAIT_SECONDS) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Wait for a condition. Raises AssertionError when it does not come."""
-    over = threading.Event()
-    for _ in range(int(timeout_seconds / 0.05)):
-        if condition():
-            return
-        over.wait(0.05)
-    raise AssertionError("what was waited for did not come")
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.05)

@@ -61,6 +61,13 @@ def test_a_comment_of_a_task_that_died_then_is_found_on_whatever_page(world: Wor
     assert "is ready" in mine["body"]
 
 
+def test_two_that_tell_at_once_write_one_comment(world: World) -> None:
+    environment = world.add(state="READY")
+    ids = [world.send("provision_environment", environment) for _ in range(6)]
+    assert {world.outcome(one).result for one in ids} == {"READY"}
+    assert len(world.github.comments) == 1
+
+
 def test_a_comment_that_was_deleted_is_written_anew(world: World) -> None:
     environment = world.made()
     world.github.comments.clear()

@@ -11,6 +11,7 @@ from environments.work import ONCE
 from examples.environments.tests.conftest import REPOSITORY, until
 from examples.environments.tests.servers import QUOTAS
 from ibutsu_tasks.broker.layout import GAVE_UP
+from ibutsu_tasks.client import Client
 
 if TYPE_CHECKING:
     import subprocess
@@ -51,10 +52,14 @@ def test_a_killed_process_ends_it_as_failed_and_nothing_runs_again(world: World)
     assert not world.outcome(task_id).succeeded
     (dead,) = json.loads(world.system.command("dead", "list", "--json").stdout)["dead"]
     assert dead["about"] == str(environment.id)
-    # The next one is not held to account for it, and takes the namespace that is there.
+    # An operator sends it again, and it takes the namespace that is there.
     world.kubernetes.faults.clear()
-    assert world.run("retry_failed_environments") == 1
-    until(lambda: world.row(environment).state == "READY")
+    with world.doomed_worker():
+        done = world.system.command("dead", "retry", "--all")
+        assert done.returncode == 0, done.stderr
+        until(lambda: world.row(environment).state == "READY")
+    # Nobody is held to account for it.
+    assert world.run("destroy_environment", environment) == "DESTROYED"
 
 
 def test_a_process_killed_as_it_tells_github_leaves_it_ready(world: World) -> None:
@@ -126,8 +131,10 @@ def test_a_soft_limit_ends_it_as_failed_and_github_is_told(world: World) -> None
 
 def test_what_is_revoked_before_it_begins_is_failed(world: World) -> None:
     environment = world.add()
-    task_id = world.send("provision_environment", environment, countdown=3)
-    world.app.control.revoke(task_id)
+    task_id = world.send("provision_environment", environment, countdown=5)
+    client = Client(world.settings)
+    assert client.cancel(task_id)
+    client.close()
     until(lambda: is_failed(world, environment))
     assert world.row(environment).reason == "It was revoked before it began."
     assert world.namespace(environment) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -45,6 +46,18 @@ def test_the_same_message_twice_makes_one_namespace_and_edits_one_comment(world:
         ]
         == 1
     )
+
+
+def test_a_message_that_failed_and_is_delivered_again_begins_nothing(world: World) -> None:
+    environment, task_id = world.add(), str(uuid4())
+    world.kubernetes.faults.add("POST", NAMESPACES, 500, "etcd is away", times=1)
+    for _ in range(2):
+        world.send("provision_environment", environment, task_id=task_id)
+        error = world.outcome(task_id).error or ""
+        assert "etcd is away (500)" in error
+        world.redis.delete(f"celery-task-meta-{task_id}")
+    assert world.row(environment).state == "FAILED"
+    assert world.kubernetes.faults.asked[f"POST {NAMESPACES}"] == 1
 
 
 def test_two_of_one_environment_at_once_make_one(world: World) -> None:
