@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -115,7 +116,7 @@ class GitHub(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, token: str) -> None:
-        self.faults, self.token, self.requests_left = Faults(), token, 4999
+        self.faults, self.token = Faults(), token
         self.clear()
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -126,7 +127,7 @@ class GitHub(ThreadingHTTPServer):
     def clear(self) -> None:
         self.comments: dict[int, dict[str, Any]] = {}
         self.statuses: list[tuple[str, dict[str, Any]]] = []
-        self.requests_left = 4999
+        self.requests_left, self.pause_seconds = 4999, 0.0
         self.faults.clear()
 
     def add_comment(self, path: str, body: str) -> dict[str, Any]:
@@ -170,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
             comment["body"] = body["body"]
             return iter((200, comment))
         if self.command == "POST":
+            time.sleep(github.pause_seconds)
             return iter((201, github.add_comment(path, body["body"])))
         size, page = int(query["per_page"][0]), int(query.get("page", ["1"])[0])
         found = [one for one in github.comments.values() if one["path"] == path]

@@ -63,8 +63,9 @@ def test_a_comment_of_a_task_that_died_then_is_found_on_whatever_page(world: Wor
 
 def test_two_that_tell_at_once_write_one_comment(world: World) -> None:
     environment = world.add(state="READY")
-    ids = [world.send("provision_environment", environment) for _ in range(6)]
-    assert {world.outcome(one).result for one in ids} == {"READY"}
+    world.github.pause_seconds = 2
+    ids = [world.send("provision_environment", environment) for _ in range(2)]
+    assert [world.outcome(one).result for one in ids] == ["READY", "READY"]
     assert len(world.github.comments) == 1
 
 
