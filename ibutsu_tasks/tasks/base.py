@@ -123,19 +123,32 @@ class DatabaseTask(Task[Any, Any]):
         return app.around_task() if isinstance(app, DatabaseCelery) else nullcontext()
 
     def _retry(self, error: Exception) -> None:
-        policy, failures = self.policy, count_in(self, FAILURES_HEADER) + 1
+        policy, failures = self.policy, self.attempt
         # What Celery itself raises in a task (Retry, Reject, Ignore) decides already.
         if failures > policy.retries or isinstance(error, TaskPredicate | SoftTimeLimitExceeded):
             return
         if isinstance(error, policy.retry_on):
-            send_again(self, error, policy.pause_after(failures), {FAILURES_HEADER: failures})
+            pause = policy.pause_after(failures, self.resources.settings)
+            send_again(self, error, pause, {FAILURES_HEADER: failures})
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt by the retries of the policy, from 1; right here there is one alone."""
+        return count_in(self, FAILURES_HEADER) + 1
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far the running task is: in its state, and on the channel `job_updates`."""
+        self._reporter()(done, total)
+
+    def announce(self, status: str, **facts: Any) -> None:
+        """Tell on the channel alone what became of the running task, with facts that JSON can hold."""
+        self._reporter().end(status, **facts)
+
+    def _reporter(self) -> Reporter:
         request: Any = self.request
         if not hasattr(request, "reporter"):
             request.reporter = self.reporter(request.id, request.args, request.kwargs)
-        request.reporter(done, total)
+        return cast("Reporter", request.reporter)
 
     def reporter(self, task_id: str | None, args: Any, kwargs: Any) -> Reporter:
         """Give what tells those who follow the task of a message."""

@@ -64,7 +64,7 @@ class Reporter:
         self._next = now + took_seconds + max(PAUSE_SECONDS, took_seconds * SHARE_OF_TIME)
 
     def end(self, status: str, **facts: Any) -> None:
-        """Report that it ended, as `done` or as `error`; the task's state is Celery's then."""
+        """Report how it ended, such as `done` or `error`; the task's state is Celery's then."""
         self._publish(status, None, **facts)
 
     def _publish(self, status: str, state: Mapping[str, Any] | None, **facts: Any) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ibutsu_tasks.packages import Check, Missed, Queue, Route, ScheduleRow, Setting, Subject, TaskPackage
-from ibutsu_tasks.settings.values import whole_number
+from ibutsu_tasks.settings.values import seconds, whole_number
 
 
 def pins(text: str) -> tuple[int, ...]:
@@ -11,6 +11,7 @@ def pins(text: str) -> tuple[int, ...]:
 TOKEN = Setting("workshop_token", ("WORKSHOP_TOKEN",), "What the workshop shows at the door.", secret=True)
 HOOK = Setting("workshop_hook", ("WORKSHOP_HOOK",), "Where it tells what it made.", secret=True)
 PINS = Setting("workshop_pins", ("WORKSHOP_PINS",), "Numbers of its locks.", parse=pins, secret=True)
+PAUSE = Setting("workshop_pause", ("WORKSHOP_PAUSE",), "Between two attempts.", 60.0, parse=seconds, unit="s")
 SIZE = Setting("workshop_size", ("WORKSHOP_SIZE",), "Pieces at a time.", 7, parse=whole_number(1))
 
 PACKAGE = TaskPackage(
@@ -31,7 +32,7 @@ PACKAGE = TaskPackage(
         ScheduleRow("made-up-for", 3600, "workshop.note", ("made up for",)),
         ScheduleRow("left-out", 3600, "workshop.note", ("left out",), missed=Missed.SKIP),
     ),
-    settings=(TOKEN, HOOK, PINS, SIZE),
+    settings=(TOKEN, HOOK, PINS, PAUSE, SIZE),
     checks=(
         Check("doors", "WS-D", "workshop.checks:check_doors"),
         Check("tools", "WS-T", "workshop.checks:check_tools", ("broker",)),

@@ -12,7 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.tasks import DatabaseTask, Policy
 from workshop.models import Piece
-from workshop.package import SIZE, TOKEN
+from workshop.package import PAUSE, SIZE, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,13 +94,13 @@ def cached(self: DatabaseTask, key: str, value: str) -> None:
     name="workshop.flaky",
     bind=True,
     base=DatabaseTask,
-    policy=Policy(retries=2, retry_on=(ValueError,), pause_seconds=0.2, growth=2),
+    policy=Policy(retries=2, retry_on=(ValueError,), pause_seconds=PAUSE, growth=2),
 )
 def flaky(self: DatabaseTask, name: str, failures: int) -> int:
     """Fail so often, and then succeed."""
     attempt = int(self.resources.redis.rpush(f"{ATTEMPTS}{name}", time.time()))
     if attempt <= failures:
-        raise ValueError(f"attempt {attempt}")
+        raise ValueError(f"attempt {self.attempt}")
     return attempt
 
 
@@ -171,4 +171,5 @@ def counting(self: DatabaseTask, job: str) -> str:
         self.progress(done, 1000)
         if self.resources.redis.blpop([f"{GO}{job}"], timeout=0.3):  # type: ignore[arg-type]
             break
+    self.announce("counted", by=["hand"])
     return "counted"

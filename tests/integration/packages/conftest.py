@@ -37,6 +37,7 @@ def open_workshop() -> Iterator[Workshop]:
         with LocalServers(data_dir) as servers:
             env = services(servers.broker_url, servers.database_url)
             env |= WORKSHOP | {"IBUTSU_TASKS_WITHOUT_PACKAGES": "ibutsu", "WORKSHOP_TOKEN": "open-sesame"}
+            env |= {"WORKSHOP_PAUSE": "0.2"}
             made = run("db", "create", env=env)
             assert made.stdout == "Created 1 table in the database ibutsu.\n", made.stderr
             client, engine = build_client(servers.broker_url), create_engine(servers.database_url)
