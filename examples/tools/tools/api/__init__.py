@@ -1,0 +1,1 @@
+"""The HTTP API, an application of its own: `python -m tools.api`."""
