@@ -36,6 +36,9 @@ class Writer(threading.Thread):
     def __init__(self, settings: Settings) -> None:
         super().__init__(name="later", daemon=True)
         self._resources = Resources(settings, "worker")
+        # Made before the thread begins: a process forked while the thread makes them would wait for ever for
+        # the locks of `cached_property` (Python 3.11) and of imports.
+        _ = self._resources.redis, self._resources.engine
         self._called = threading.Event()
         self._is_over = False
 
@@ -85,6 +88,8 @@ def look_now() -> None:
 @signals.worker_ready.connect(dispatch_uid="ibutsu-tasks-later")
 def _start(sender: Any, **_: Any) -> None:
     if isinstance(sender.app, DatabaseCelery) and not _writers:
+        # As those of the thread itself.
+        _made = sender.app.resources.brief_redis
         _writers.append(Writer(sender.app.resources.settings))
         _writers[0].start()
 
