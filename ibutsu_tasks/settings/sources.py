@@ -234,7 +234,7 @@ class SettingReader:
         record = stack_record.read_record(self.values["data_dir"])
         if record is None:
             return
-        taken = {rows[name].group or name for name in self.sources}
+        taken = {rows[name].group or name for name in rows.keys() & self.sources.keys()}
         for name, value in asdict(record).items():
             row = rows.get(name)
             if row is not None and value is not None and (row.group or name) not in taken:

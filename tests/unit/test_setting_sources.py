@@ -123,6 +123,15 @@ def test_what_a_record_of_a_stack_says_is_checked(tmp_path: Path, url: str) -> N
             load(IBUTSU_TASKS_DATA_DIR=str(tmp_path))
 
 
+def test_a_local_stack_is_found_beside_a_setting_of_a_package(tmp_path: Path) -> None:
+    record = stack_record.StackRecord(1, "redis+socket:///x.sock", "postgresql://h/n")
+    with stack_record.hold_stack_lock(tmp_path):
+        stack_record.write_record(tmp_path, record)
+        environ = {"IBUTSU_TASKS_DATA_DIR": str(tmp_path), "IBUTSU_TASKS_QUERY_MAX_ROWS": "7"}
+        settings = load_settings(environ=environ)
+    assert (settings.broker_url, settings.of_packages["query_max_rows"]) == ("redis+socket:///x.sock", 7)
+
+
 def test_a_local_stack_does_not_mix_with_a_password_of_flower(tmp_path: Path) -> None:
     record = stack_record.StackRecord(1, "redis+socket:///x.sock", "postgresql://h/n", "http://l:1", "op:pw")
     with stack_record.hold_stack_lock(tmp_path):
