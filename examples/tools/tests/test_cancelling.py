@@ -74,6 +74,8 @@ def test_the_row_ends_a_tool_where_no_revocation_comes(runner: Runner, mark: str
         assert jobs.cancel(job)
     until_gone(mark)
     assert runner.state(job_id) == "cancelled"
+    until(lambda: not runner.redis.exists("unacked", "tools"))
+    assert not runner.redis.exists("unacked", "tools")
 
 
 def test_another_task_is_cancelled_by_its_id(api: Api) -> None:

@@ -14,7 +14,7 @@ from ibutsu_tasks.doctor.report import Finding, advice, well, wrong
 from ibutsu_tasks.errors import SettingsError
 from tools.models import Job
 from tools.settings import OUTPUT_DIR
-from tools.tasks.maintenance import free_space, missing_programs
+from tools.tasks.maintenance import free_and_total_bytes, missing_programs
 
 if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
@@ -40,9 +40,9 @@ def check_programs(settings: Settings) -> list[Finding]:
 
 def check_disk(settings: Settings) -> list[Finding]:
     """See that there is room for output."""
-    space = free_space(settings)
-    seen = f"{space.free / 2**30:.1f} GiB are free for {settings.value(OUTPUT_DIR)}."
-    if space.free < max(LEAST_FREE_BYTES, LEAST_FREE_SHARE * space.total):
+    free, total = free_and_total_bytes(settings)
+    seen = f"{free / 2**30:.1f} GiB are free for {settings.value(OUTPUT_DIR)}."
+    if free < max(LEAST_FREE_BYTES, LEAST_FREE_SHARE * total):
         hint = (
             "Make room; `ibutsu-tasks enqueue tools.cleanup_old_jobs hours=1` removes jobs that have ended."
         )

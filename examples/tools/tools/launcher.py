@@ -77,7 +77,7 @@ def _end_all() -> None:
     asked: set[int] = set()
     while _reap({}):
         is_late = time.monotonic() >= deadline
-        found = set(_descendants(os.getpid()))
+        found = _descendants()
         for pid in found if is_late else found - asked:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL if is_late else signal.SIGTERM)
@@ -96,20 +96,18 @@ def _reap(ended: dict[int, int]) -> bool:
     return False
 
 
-def _descendants(pid: int) -> list[int]:
-    children = _children(pid)
-    return [*children, *(one for child in children for one in _descendants(child))]
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [
-            int(child)
-            for thread in Path(f"/proc/{pid}/task").iterdir()
-            for child in (thread / "children").read_text().split()
-        ]
-    except OSError:
-        return []
+def _descendants() -> set[int]:
+    """Find all that came of this process, as of a moment: it is asked again until nothing is left."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with suppress(OSError):
+                # After the name, which may hold anything: the state, and the parent.
+                parents[int(path.name)] = int((path / "stat").read_bytes().rpartition(b")")[2].split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
 
 
 if __name__ == "__main__":

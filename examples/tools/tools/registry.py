@@ -52,7 +52,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may take. Memory is each process's address space, not the sum."""
+    """What a run may take.
+
+    Memory is the address space of each process, not of all together: Java and Node reserve much that they
+    never use, and want a limit to match.
+    """
 
     seconds: float = 50 * 60
     memory_bytes: int = 2**30

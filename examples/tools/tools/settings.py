@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ibutsu_tasks.packages import Setting
-from ibutsu_tasks.settings.values import MAX_PORT, directory, seconds, whole_number
+from ibutsu_tasks.settings.values import MAX_PORT, UnusableError, directory, seconds, whole_number
+
+SHORTEST_TOKEN = 16
+
+
+def token(value: str) -> str:
+    """Parse what a header can carry and nobody guesses; nothing of it is quoted."""
+    if len(value) < SHORTEST_TOKEN or not (value.isascii() and value.isprintable()) or " " in value:
+        raise UnusableError(f"must be {SHORTEST_TOKEN} or more characters of ASCII, without spaces")
+    return value
+
 
 TOOLS_FILE = Setting(
     "tools_file", ("TOOLS_FILE",), "TOML file of tools beside those in the code.", parse=directory
@@ -25,7 +35,9 @@ RETRY_SECONDS = Setting(
     parse=seconds,
     unit="s",
 )
-API_TOKEN = Setting("tools_api_token", ("TOOLS_API_TOKEN",), "What callers of the API know.", secret=True)
+API_TOKEN = Setting(
+    "tools_api_token", ("TOOLS_API_TOKEN",), "What callers of the API know.", parse=token, secret=True
+)
 API_ADDRESS = Setting("tools_api_address", ("TOOLS_API_ADDRESS",), "Where the API listens.", "127.0.0.1")
 API_PORT = Setting(
     "tools_api_port",

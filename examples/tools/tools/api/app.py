@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID  # noqa: TC003 - FastAPI reads the annotations
 
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
@@ -28,6 +28,8 @@ from tools.settings import API_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ibutsu_tasks.settings import Settings
 
@@ -53,15 +55,28 @@ def _api(request: Request) -> Api:
 Here = Annotated[Api, Depends(_api)]
 
 
-def _check_token(api: Here, authorization: Annotated[str, Header()] = "") -> None:
-    expected = f"Bearer {api.settings.value(API_TOKEN)}"
-    # In constant time: how long a refusal takes tells nothing of the token.
-    if not hmac.compare_digest(authorization.encode(), expected.encode()):
-        how = "Give the token in a header: `Authorization: Bearer TOKEN`."
-        raise HTTPException(401, how, {"WWW-Authenticate": "Bearer"})
+router = APIRouter(prefix="/api")
 
 
-router = APIRouter(prefix="/api", dependencies=[Depends(_check_token)])
+class Guard:
+    """Asks every request for the token, before anything else of it is read."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._expected = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request that has it."""
+        # In constant time: how long a refusal takes tells nothing of the token.
+        if scope["type"] == "lifespan" or hmac.compare_digest(_credentials(scope), self._expected):
+            await self._app(scope, receive, send)
+        else:
+            told = {"detail": "Give the token in a header: `Authorization: Bearer TOKEN`."}
+            await JSONResponse(told, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+
+
+def _credentials(scope: Scope) -> bytes:
+    found: bytes = dict(scope["headers"]).get(b"authorization", b"")
+    return found
 
 
 class Wanted(BaseModel):
@@ -86,8 +101,8 @@ def run(wanted: Wanted, api: Here) -> dict[str, Any]:
         raise
     with api.resources.session() as session:
         session.get_one(Job, job.id, with_for_update=True).task_id = sent.task_id
-    answer = {"job_id": str(job.id), "task_id": sent.task_id, "local": sent.is_local}
-    return answer | ({"note": LOCAL_NOTE} if sent.is_local else {})
+    answer = {"job_id": str(job.id), "task_id": sent.task_id, "status": "queued"}
+    return answer | ({"status": "local", "note": LOCAL_NOTE} if sent.is_local else {})
 
 
 @router.get("/celery/workers")
@@ -161,8 +176,8 @@ def create_app(settings: Settings) -> FastAPI:
     settings.require_services()
     if not settings.value(API_TOKEN):
         raise SettingsError("TOOLS_API_TOKEN is not set.", "Give it, or a file as TOOLS_API_TOKEN_FILE.")
-    # Without the pages that describe it, which would be open to everybody.
     app = FastAPI(openapi_url=None, lifespan=_at_work)
+    app.add_middleware(Guard, token=settings.value(API_TOKEN))
     app.add_exception_handler(IbutsuTasksError, _explain)
     app.state.api = Api(settings, Resources(settings, "tools-api"), Updates(settings.require_broker()))
     app.include_router(router)

@@ -30,17 +30,21 @@ def list_workers(broker_url: str) -> dict[str, Any]:
         found = call.who_listens()
         stats = _by_node(call.some("stats", found.workers))
         queues = _by_node(call.some("active_queues", found.workers))
-    workers = [
-        {
-            "name": name,
-            "queues": sorted(queue_names(queues.get(name))),
-            "processes": stats.get(name, {}).get("pool", {}).get("max-concurrency"),
-            "tasks_per_process": stats.get(name, {}).get("pool", {}).get("max-tasks-per-child"),
-            "prefetched": stats.get(name, {}).get("prefetch_count"),
-        }
-        for name in found.workers
-    ]
+    workers = [_worker(name, queues.get(name), stats.get(name, {})) for name in found.workers]
     return {"workers": workers, "silent": found.silent}
+
+
+def _worker(name: str, queues: object, stats: dict[str, Any]) -> dict[str, Any]:
+    pool = stats.get("pool", {})
+    most_tasks = pool.get("max-tasks-per-child")
+    return {
+        "name": name,
+        "queues": sorted(queue_names(queues)),
+        "processes": pool.get("max-concurrency"),
+        # Celery has a word for none.
+        "tasks_per_process": most_tasks if isinstance(most_tasks, int) else None,
+        "prefetched": stats.get("prefetch_count"),
+    }
 
 
 def list_tasks(settings: Settings, client: Redis) -> dict[str, Any]:

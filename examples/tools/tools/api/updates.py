@@ -41,9 +41,11 @@ class Updates:
         """Listen while the block runs."""
         thread = threading.Thread(target=self._listen, args=(asyncio.get_running_loop(),), daemon=True)
         thread.start()
-        yield
-        self._is_over.set()
-        thread.join(2 * WAIT_SECONDS)
+        try:
+            yield
+        finally:
+            self._is_over.set()
+            thread.join(2 * WAIT_SECONDS)
 
     @contextmanager
     def queue(self, job_id: str | None) -> Iterator[asyncio.Queue[dict[str, Any]]]:

@@ -93,7 +93,7 @@ def health_check(self: DatabaseTask) -> dict[str, Any]:
         "at": utc_now().isoformat(timespec="seconds"),
         "running_jobs": at_work,
         "missing_programs": missing_programs(settings),
-        "free_bytes": free_space(settings).free,
+        "free_bytes": free_and_total_bytes(settings)[0],
     }
     if not self.request.is_eager:
         self.resources.cache.set(HEALTH_KEY, json.dumps(health), ex=HEALTH_KEPT_SECONDS)
@@ -106,7 +106,8 @@ def missing_programs(settings: Settings) -> list[str]:
     return sorted(program for program in programs if find_program(program) is None)
 
 
-def free_space(settings: Settings) -> shutil._ntuple_diskusage:
+def free_and_total_bytes(settings: Settings) -> tuple[int, int]:
     """Measure the disk of the output directory, be it made or not."""
     path: Path = settings.value(OUTPUT_DIR).absolute()
-    return shutil.disk_usage(next(one for one in (path, *path.parents) if one.exists()))
+    disk = shutil.disk_usage(next(one for one in (path, *path.parents) if one.exists()))
+    return disk.free, disk.total
