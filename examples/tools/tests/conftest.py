@@ -29,6 +29,7 @@ from tests.conftest import _no_settings_from_outside, discard  # noqa: F401 - a 
 from tools.models import ENDED, Job, LogPart
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator, Mapping
 
 WAIT_SECONDS = 60
@@ -141,11 +142,13 @@ class Api:
         assert status == 202, answer
         return answer  # type: ignore[no-any-return]
 
-    def events(self, path: str, **options: Any) -> Iterator[dict[str, Any]]:
-        """Give what comes until the server ends the stream."""
-        with self.open("GET", path, **options) as answer:
+    def events(self, path: str, begun: threading.Event | None = None) -> Iterator[dict[str, Any]]:
+        """Give what comes until the server ends the stream; `begun` is set when it begins."""
+        with self.open("GET", path) as answer:
             assert answer.headers["Content-Type"].startswith("text/event-stream")
             for line in answer:
+                if begun:
+                    begun.set()
                 if line.startswith(b"data: "):
                     yield json.loads(line.removeprefix(b"data: "))
 

@@ -66,19 +66,17 @@ def test_it_does_not_start_without_a_token(runner: Runner, token: str | None, se
 
 def test_a_client_sees_running_progress_and_completed(api: Api) -> None:
     all_of_them: list[dict[str, Any]] = []
-    ready = threading.Event()
+    begun = threading.Event()
 
     def watch() -> None:
-        ready.set()
-        for event in api.events("/api/updates"):
+        for event in api.events("/api/updates", begun):
             all_of_them.append(event)
             if event["status"] == "completed":
                 return
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    ready.wait()
-    time.sleep(1)
+    assert begun.wait(60)
     sent = api.post("steps")
     assert sent["status"] == "queued"
     events = list(api.events(f"/api/updates?job_id={sent['job_id']}"))

@@ -64,7 +64,7 @@ def test_a_file_beyond_its_limit_is_cut(runner: Runner) -> None:
 
 def test_time_beyond_its_limit_ends_it_and_it_is_not_tried_again(runner: Runner, mark: str) -> None:
     job = runner.end_of(runner.send("slow", {"mark": mark}))
-    assert (job.state, job.error) == ("failed", "slow ran for longer than 2 s and was ended.")
+    assert (job.state, job.error) == ("failed", "slow ran for longer than 5 s and was ended.")
     assert (job.attempt, runner.log(job.id)) == (1, "begins\n")
     assert alive(mark) == []
 
@@ -73,14 +73,14 @@ def test_time_beyond_its_limit_ends_it_and_it_is_not_tried_again(runner: Runner,
     ("hard_seconds", "sentence"),
     [
         (60, "It ran for longer than 55 minutes and was ended."),
-        # Before the process that ignores SIGTERM is killed.
-        (3, "It took longer than its time limit and was stopped."),
+        # Before its process that ignores SIGTERM is killed.
+        (7, "It took longer than its time limit and was stopped."),
     ],
 )
 def test_the_time_limits_of_the_task_end_all_of_the_tool(
     runner: Runner, mark: str, hard_seconds: int, sentence: str
 ) -> None:
-    job = runner.end_of(runner.send("tree", {"mark": mark}, soft_time_limit=2, time_limit=hard_seconds))
+    job = runner.end_of(runner.send("tree", {"mark": mark}, soft_time_limit=6, time_limit=hard_seconds))
     assert (job.state, job.error) == ("failed", sentence)
     until_gone(mark)
 
