@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import psutil
+
 from examples.tools.tests.conftest import alive, serving, until_gone, working
-from tests.commands import until
+from tests.commands import run, until
 from tools import jobs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from examples.tools.tests.conftest import Api, Runner
 
 
@@ -102,6 +103,34 @@ def test_a_worker_that_is_killed_has_its_job_run_again_once(alone: Runner, tmp_p
         assert not alone.redis.exists("unacked", "tools")
     assert len((tmp_path / "gate.began").read_text().splitlines()) == 2
     assert alone.log(job_id) == "begins\nends\n"
+
+
+def test_what_loses_its_process_three_times_is_set_aside_and_an_operator_sends_it_again(
+    alone: Runner, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "gate")
+    with working(alone.env):
+        job_id = alone.send("waits", {"path": path})
+        for number in (1, 2, 3):
+            until(lambda number=number: _lines(f"{path}.began") == number)  # type: ignore[misc]
+            (launcher, *_) = [pid for pid in alive(path) if "launcher.py" in psutil.Process(pid).cmdline()[3]]
+            os.kill(psutil.Process(launcher).ppid(), 9)
+            until_gone(path)
+        job = alone.end_of(job_id)
+        assert job.state == "failed"
+        assert str(job.error).startswith("The process was killed three times, last by signal 9 (SIGKILL)")
+        (tmp_path / "gate.go").touch()
+        done = run("dead", "retry", "--all", env=alone.env)
+        assert done.returncode == 0, done.stderr
+        until(lambda: alone.state(job_id) == "completed")
+        assert alone.state(job_id) == "completed"
+    assert (_lines(f"{path}.began"), alone.log(job_id)) == (4, "begins\nends\n")
+
+
+def _lines(path: str) -> int:
+    with suppress(FileNotFoundError), Path(path).open() as file:
+        return len(file.readlines())
+    return 0
 
 
 def test_a_worker_that_shuts_down_gives_its_job_back(alone: Runner, tmp_path: Path) -> None:

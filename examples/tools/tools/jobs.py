@@ -92,6 +92,13 @@ def give_up(session: Session, job_id: UUID, reason: str) -> None:
         _set_state(job, "failed", error=reason)
 
 
+def reopen(session: Session, job_id: UUID) -> None:
+    """Let a job that failed begin once more."""
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is not None and job.state == "failed":
+        _set_state(job, "queued", ended_at=None)
+
+
 def as_json(job: Job) -> dict[str, Any]:
     """Give a job in the words of its updates."""
     return {

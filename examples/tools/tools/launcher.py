@@ -51,6 +51,8 @@ def _become(memory_bytes: int, file_bytes: int, command: list[str]) -> None:
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_CORE, 0),
     ):
+        _, allowed = resource.getrlimit(limit)
+        most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)  # noqa: PLW2901 - as it fits
         resource.setrlimit(limit, (most, most))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:

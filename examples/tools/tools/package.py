@@ -29,4 +29,5 @@ PACKAGE = TaskPackage(
     ),
     canary=Canary("tools.health_check"),
     tables="tools.models:METADATA",
+    reopen="tools.tasks.jobs:reopen",
 )

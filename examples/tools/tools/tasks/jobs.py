@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from ibutsu_tasks.resources import Resources
+
 LOOK_SECONDS = 0.2
 NOTE_SECONDS = 1.0
 """How often the log is written, and looked whether the job was cancelled."""
@@ -67,26 +69,11 @@ def run_tool(self: DatabaseTask, job_id: str, tool: str, parameters: dict[str, A
         run, state = jobs.begin(session, job, str(self.request.id), tool, parameters, self.attempt)
     if run is None:
         return {"job_id": job_id, "status": state}
-    self.progress(0, 0)
-    began = time.monotonic()
     try:
-        with Workplace(self.resources.settings.value(OUTPUT_DIR), job, run) as place:
-            _follow(self, find_tool(self.resources.settings, tool), parameters, place, (job, run))
-            facts = {"files": place.publish(), "duration_seconds": round(time.monotonic() - began, 3)}
-        _end(self, (job, run), "completed", **facts)
+        facts = _carry_out(self, tool, parameters, (job, run))
     except jobs.LostError:
         # Cancelled, or begun again elsewhere while this worker was frozen or cut off.
         raise Ignore from None
-    except SoftTimeLimitExceeded:
-        over_time = ToolEndedError(
-            f"It ran for longer than {SOFT_LIMIT_SECONDS // 60} minutes and was ended."
-        )
-        _fail(self, (job, run), over_time)
-        raise over_time from None
-    except Exception as error:
-        if not is_temporary(error):
-            _fail(self, (job, run), error)
-        raise
     return {"job_id": job_id, "status": "completed", **facts}
 
 
@@ -95,6 +82,31 @@ def _uuid(job_id: str) -> UUID:
         return UUID(job_id)
     except (ValueError, AttributeError, TypeError):
         raise UnfitParametersError("The id of a job must be a UUID.") from None
+
+
+def _carry_out(
+    task: DatabaseTask, name: str, parameters: Mapping[str, Any], run: tuple[UUID, UUID]
+) -> dict[str, Any]:
+    """Run a tool, and write down what came of it. Raises what ended it, and LostError."""
+    settings = task.resources.settings
+    task.progress(0, 0)
+    began = time.monotonic()
+    try:
+        with Workplace(settings.value(OUTPUT_DIR), *run) as place:
+            _follow(task, find_tool(settings, name), parameters, place, run)
+            facts = {"files": place.publish(), "duration_seconds": round(time.monotonic() - began, 3)}
+        _end(task, run, "completed", **facts)
+    except SoftTimeLimitExceeded:
+        over_time = ToolEndedError(
+            f"It ran for longer than {SOFT_LIMIT_SECONDS // 60} minutes and was ended."
+        )
+        _fail(task, run, over_time)
+        raise over_time from None
+    except Exception as error:
+        if not (is_temporary(error) or isinstance(error, jobs.LostError)):
+            _fail(task, run, error)
+        raise
+    return facts
 
 
 def _follow(
@@ -149,3 +161,11 @@ def _fail(task: DatabaseTask, run: tuple[UUID, UUID], error: Exception) -> None:
     may_retry = isinstance(error, ToolFailedError) and not task.request.is_eager
     will_retry = may_retry and task.attempt <= task.policy.retries
     _end(task, run, "queued" if will_retry else "failed", error=sentence)
+
+
+def reopen(resources: Resources, task: str | None, job_id: str | None) -> str | None:
+    """Let a job whose message was set aside run again, before that is sent; say what is in the way."""
+    if task == run_tool.name and job_id is not None:
+        with resources.session() as session:
+            jobs.reopen(session, _uuid(job_id))
+    return None
