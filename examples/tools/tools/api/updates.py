@@ -24,6 +24,9 @@ LOOK_SECONDS = 2.0
 
 WAIT_SECONDS = 1.0
 
+GIVEN_UP = "error"
+"""What workers tell of a task that was revoked, over its hard limit or lost: its row says more."""
+
 MOST_KEPT = 1000
 """Updates kept for a client that does not read them; it is not told of more."""
 
@@ -95,7 +98,7 @@ async def events(updates: Updates, job_id: str | None, read: Callable[[], Any]) 
     with updates.queue(job_id) as queue:
         while status not in ENDED:
             update = await _next(queue) if known or job_id is None else None
-            if update is None and job_id is not None:
+            if job_id is not None and (update is None or update["status"] == GIVEN_UP):
                 update = await _look(read)
                 update, known = None if update == known else update, update or known
             # A comment, which shows whether the client is still there.
