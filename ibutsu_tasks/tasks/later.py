@@ -16,7 +16,6 @@ from ibutsu_tasks.temporary_errors import is_temporary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ibutsu_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +32,13 @@ rounds: list[Callable[[Resources], object]] = []
 class Writer(threading.Thread):
     """Does it, in the worker's own process, on connections of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, of_worker: Resources) -> None:
         super().__init__(name="later", daemon=True)
-        self._resources = Resources(settings, "worker")
-        # Made before the thread begins: a process forked while the thread makes them would wait for ever for
-        # the locks of `cached_property` (Python 3.11) and of imports.
-        _ = self._resources.redis, self._resources.engine
+        self._resources = Resources(of_worker.settings, "worker")
+        # All that the thread uses, of the worker's to tell who follows a task, is made before it begins: a
+        # process forked while it is made would wait for ever for the locks of `cached_property` (Python 3.11)
+        # and of imports.
+        _ = self._resources.redis, self._resources.engine, of_worker.brief_redis
         self._called = threading.Event()
         self._is_over = False
 
@@ -88,9 +88,7 @@ def look_now() -> None:
 @signals.worker_ready.connect(dispatch_uid="ibutsu-tasks-later")
 def _start(sender: Any, **_: Any) -> None:
     if isinstance(sender.app, DatabaseCelery) and not _writers:
-        # As those of the thread itself.
-        _made = sender.app.resources.brief_redis
-        _writers.append(Writer(sender.app.resources.settings))
+        _writers.append(Writer(sender.app.resources))
         _writers[0].start()
 
 
