@@ -25,8 +25,8 @@ _WORDS = {
     "error": "error errored errors err exception crash crashed abort aborted broken timeout timedout"
     " hookerror cleanuperror disconnected passedbutrunaborted cancelled canceled interrupted killed"
     " terminated segfault",
-    "failed": "failed fail failure failing failures regression ambiguous unsuccessful unstable ko notok"
-    " false",
+    "failed": "failed fail failure failing failures regression ambiguous unsuccessful unstable ko nok notok"
+    " notpassed false",
     "xpassed": "xpassed xpass xpassing unexpectedpass unexpectedsuccess bxpass",
     "xfailed": "xfailed xfail xfailure expectedfail expectedfailure bfail bxfail",
     "skipped": "skipped skip skips ignored ignore disabled suppressed notrun notexecuted notrunnable"
@@ -42,8 +42,8 @@ _FLAGS = {
         ("success", "successful", "issuccess", "succeeded", "passed", "ispassed", "pass", "ok"),
         (_FALSE, "failed"),
     ),
-    **dict.fromkeys(("failed", "fail", "failure"), (_TRUE, "failed")),
-    "error": (_TRUE, "error"),
+    **dict.fromkeys(("failed", "fail", "failure", "isfailed", "isfailure", "hasfailed"), (_TRUE, "failed")),
+    **dict.fromkeys(("error", "iserror", "haserror", "haserrors"), (_TRUE, "error")),
     "executed": (_FALSE, "skipped"),
     "skipped": (_TRUE, "skipped"),
     "ignored": (_TRUE, "skipped"),

@@ -568,6 +568,9 @@ def test_red_in_the_attributes_of_an_unknown_element_is_told(read: Callable[...,
     [
         '<testcase name="t" disposition="FAILED"/>',
         '<testcase name="t" error="it broke"/>',
+        '<testcase name="t"><properties><property name="status" value="failed"/></properties></testcase>',
+        '<testcase name="t"><properties><property name="Outcome">FAILED</property></properties></testcase>',
+        '<testcase name="t"><properties><property name="success" value="false"/></properties></testcase>',
         '<testcase name="t"><result><status>failed</status></result></testcase>',
         '<testcase name="t"><status><code>failed</code></status></testcase>',
     ],
@@ -581,7 +584,11 @@ def test_a_red_word_in_a_place_that_is_not_known_is_told(read: Callable[..., Any
 
 def test_what_is_no_word_of_an_end_is_not_told(read: Callable[..., Any]) -> None:
     got = read(
-        suites('<testcase name="t" severity="error" error="" failure="none" description="failed it"/>')
+        suites(
+            '<testcase name="t" severity="error" error="" failure="none" description="failed it">'
+            '<properties><property name="status" value="ready"/><property name="if" value="failed"/>'
+            "</properties></testcase>"
+        )
     )
     assert (got.results[0].result, got.run.warnings) == ("passed", [])
 

@@ -10,7 +10,7 @@ from ibutsu_tasks.ibutsu.importers.junit.extras import MAX_FACT_CHARACTERS, Case
 from ibutsu_tasks.ibutsu.importers.junit.suite import Suite, both, latest
 from ibutsu_tasks.ibutsu.importers.parsed import Content, ParsedArtifact, ParsedResult, ParsedRow, Upload
 from ibutsu_tasks.ibutsu.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
-from ibutsu_tasks.ibutsu.importers.statuses import status_of_word, worst
+from ibutsu_tasks.ibutsu.importers.statuses import red_claim, status_of_word, worst
 from ibutsu_tasks.ibutsu.importers.values import column_text, derived_id
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Case:
     words: list[tuple[str, str, str]] | None = None
     """The attributes that say how the case ended: name, word, status."""
     red_hint: str | None = None
-    """An attribute that sounds red and says nothing of the end for certain."""
+    """An attribute or a property that sounds red and says nothing of the end for certain."""
     facts: dict[str, str] | None = None
     statuses: set[str] | None = None
     rerun_status: str | None = None
@@ -100,6 +100,8 @@ class Case:
         self.properties = self.properties or {}
         self.properties[key] = both(self.properties.get(key), value)
         self.properties_characters += len(key) + len(value)
+        if self.red_hint is None and (claim := red_claim({key: value})):
+            self.red_hint = f"the property {claim}"
 
     def made_extras(self) -> CaseExtras:
         """Give what holds the extras of the case, made when first needed."""

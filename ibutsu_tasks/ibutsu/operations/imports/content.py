@@ -113,6 +113,10 @@ class WatchedContent:
         """Go to a position as the file does."""
         return self._content.seek(offset, whence)
 
+    def seekable(self) -> bool:
+        """Whether positions can be gone to, which the readers of packed files ask."""
+        return True
+
     def tell(self) -> int:
         """Give the position in the file."""
         return self._content.tell()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,7 @@ from sqlalchemy import func, select
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.ibutsu.database.models import Artifact, Run
 from ibutsu_tasks.ibutsu.importers.linting import lint
+from ibutsu_tasks.ibutsu.importers.packed import zstd
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
 from ibutsu_tasks.ibutsu.importers.reading import MAX_CONTENT_BYTES
 from ibutsu_tasks.ibutsu.operations.imports.records import PARTIAL, mark_failed, start
@@ -20,6 +24,8 @@ from tests.factories import make_import, make_project
 from tests.sample_files import JUNIT, RESULT_IDS, RUN_ID, archive, result_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.ibutsu.importers.linting import Lint
@@ -81,6 +87,14 @@ def test_of_files_with_much_to_warn_of(session: Session, name: str) -> None:
     found, data = verdicts(session, MADE_UP[name], name)
     assert found.warnings
     assert (found.error, found.warnings) == (None, data["warnings"])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress])
+def test_of_files_in_any_packing(session: Session, pack: Callable[[bytes], bytes]) -> None:
+    for content in (JUNIT, gzip.decompress(archive({"id": str(RUN_ID)}, [result_json(0)]))):
+        found, data = verdicts(session, pack(content), "packed")
+        assert (found.error, data.get("error")) == (None, None)
+        assert found.warnings == data.get("warnings", [])
 
 
 @pytest.mark.parametrize("path", SAMPLES[::4], ids=lambda path: path.name)
