@@ -8,7 +8,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.ibutsu.importers import detect_format
-from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.findings import SHOWN_CHARACTERS, shown
 from ibutsu_tasks.ibutsu.importers.junit.dialects import ARCHIVE, dialect_of
 from ibutsu_tasks.ibutsu.importers.parsed import (
     ImportLimits,
@@ -128,6 +128,11 @@ def _count(counts: dict[str, int], name: str) -> None:
 
 
 def _bounded(names: dict[str, int] | dict[str, ArtifactCount], name: str) -> str:
+    # Most names are told at once: a case may have ten thousand, and each is looked up here.
+    if name in names:
+        return name
+    if len(names) >= MAX_NAMES and len(name) <= SHOWN_CHARACTERS and name.isprintable():
+        return OTHERS
     name = shown(name)
     return name if name in names or len(names) < MAX_NAMES else OTHERS
 

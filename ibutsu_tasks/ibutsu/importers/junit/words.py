@@ -58,7 +58,8 @@ def take_element(
             status = status_of_word(word)
         if status in RED and status:
             if "/" not in name:
-                case.words = [*(case.words or ()), (name, word, status)]
+                case.words = case.words or []
+                case.words.append((name, word, status))
                 return
             claim = claim or word
     if case.statuses is None and claim:
