@@ -224,21 +224,31 @@ def test_a_signal_stops_it_between_batches_and_the_same_command_goes_on(
     assert files_left(session) == 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code", "options", "shown"),
+    [(signal.SIGTERM, 143, ["--json"], '"plan": []'), (signal.SIGINT, 130, [], "Nothing was deleted.")],
+)
 def test_a_signal_ends_counting_at_once(
-    environment: dict[str, str], engine: Engine, session: Session, number: int, code: int
+    environment: dict[str, str],
+    engine: Engine,
+    session: Session,
+    number: int,
+    code: int,
+    options: list[str],
+    shown: str,
 ) -> None:
     store_slow_files(session, 1)
     with Session(engine) as other:
         other.execute(text("lock table artifacts in access exclusive mode"))
-        with role("prune", "files", "--yes", "--json", env=environment) as command:
+        with role("prune", "files", "--yes", *options, env=environment) as command:
             until(lambda: _waits_for_a_lock(engine))
             began = time.monotonic()
             assert command.stop(number) == code
             assert time.monotonic() - began < PROMPT_SECONDS
         assert not _waits_for_a_lock(engine)
-    assert '"plan": []' in command.output
+    assert shown in command.output
     assert "Nothing was deleted." in command.output
+    assert "Nothing is due" not in command.output
     assert "Traceback" not in command.output
 
 

@@ -239,7 +239,9 @@ def _result_of(
         "vacuum": [asdict(table) for table in vacuumed],
         "archive": archives.as_json() if archives else None,
     }
-    nothing_due: list[Block] = [] if any(plan.rows for plan in plans) else [Note("Nothing is due.")]
+    # Who was stopped while counting does not know.
+    is_nothing_due = not code and not any(plan.rows for plan in plans)
+    nothing_due: list[Block] = [Note("Nothing is due.")] if is_nothing_due else []
     blocks = list(view.summary_blocks(summaries)) if summaries else nothing_due
     blocks += [*view.vacuum_blocks(vacuumed), *(view.archive_blocks(archives) if archives else ())]
     messages = [
