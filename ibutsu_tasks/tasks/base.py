@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ from celery.exceptions import Retry, SoftTimeLimitExceeded, TaskPredicate
 
 from ibutsu_tasks.delivery.dead.content import about_call
 from ibutsu_tasks.delivery.pauses import after
-from ibutsu_tasks.errors import IbutsuTasksError
+from ibutsu_tasks.errors import IbutsuTasksError, TaskArgumentsError
 from ibutsu_tasks.logs.lines import RunningTask, current_task
 from ibutsu_tasks.tasks.once import run_once
 from ibutsu_tasks.tasks.outages import DATABASE, outages
@@ -21,6 +22,7 @@ from ibutsu_tasks.tasks.progress import Reporter
 from ibutsu_tasks.tasks.registry import PackagesCelery
 from ibutsu_tasks.tasks.retries import FAILURES_HEADER, count_in, send_again, try_again
 from ibutsu_tasks.temporary_errors import is_temporary
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +60,9 @@ class FollowUps:
         self.messages.append((task_name, args, options))
 
 
+MAX_MISFIT_CHARACTERS = 200
+
+
 class DatabaseTask(Task[Any, Any]):
     """A task with a session; what a temporary error ended is tried again until it succeeds."""
 
@@ -85,10 +90,19 @@ class DatabaseTask(Task[Any, Any]):
         try:
             return self._run_once(args, kwargs)
         except Exception as error:
+            if isinstance(error, TypeError):
+                self._refuse_what_does_not_fit(args, kwargs)
             if is_temporary(error):
                 try_again(self, error)
             self._retry(error)
             raise
+
+    def _refuse_what_does_not_fit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            inspect.signature(self.run).bind(*args, **kwargs)
+        except TypeError as error:
+            name = self.name.rpartition(".")[2]
+            raise TaskArgumentsError(f"{name}: {cut(str(error), MAX_MISFIT_CHARACTERS)}.") from None
 
     def retry(self, *args: Any, **kwargs: Any) -> Retry:
         """Try again as Celery does, while the task runs, and do nothing when it has failed.

@@ -142,6 +142,28 @@ def test_no_message_ends_the_worker(emptied: System, name: str) -> None:
     assert worker_processes(emptied) == processes
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "update_run: missing a required argument: 'run_id'."),
+        ({"run_id": '"a"', "b" * 9_000: "1"}, "update_run: got an unexpected keyword argument 'bbb"),
+    ],
+    ids=["too few", "too many"],
+)
+def test_arguments_that_do_not_fit_are_a_sentence(
+    emptied: System, given: dict[str, str], sentence: str
+) -> None:
+    task_id = emptied.publish("runs.update_run", **given)
+    outcome = emptied.outcome(task_id)
+    assert (outcome["status"], outcome["result"]["exc_type"]) == ("FAILURE", "TaskArgumentsError")
+    (said,) = outcome["result"]["exc_message"]
+    assert said.startswith(sentence)
+    assert len(said) < 250
+    (line,) = [line for line in emptied.worker.output.splitlines() if task_id in line and "raised" in line]
+    assert "raised expected" in line
+    assert "TypeError" not in emptied.worker.output
+
+
 def worker_processes(system: System) -> set[int]:
     worker = psutil.Process(system.worker.process.pid)
     return {worker.pid, *(child.pid for child in worker.children(recursive=True))}
