@@ -91,7 +91,6 @@ WORK: dict[str, Callable[[str], Any]] = {
     "values": _values,
     "ages of projects": lambda text: parse_project_ages(f"{text}:results=120d"),
     "masking": mask_url_passwords,
-    "masking of itself": lambda text: Masker([text, "redis://:S3cret@h"]).mask(text),
     "masking of what is known": Masker(["redis://:S3cret@h", "aaaa", "me:://:"]).mask,
     "a filter": lambda text: build_clauses(Result.__table__, [text]),
     "the value of a filter": lambda text: build_clauses(Result.__table__, [f"metadata.a*{text}"]),

@@ -55,11 +55,11 @@ def draw(table: Table, width: int) -> RenderableType:
         drawn.add_column(name, justify="right" if name in table.right else "left", width=size)
     for row in rows:
         drawn.add_row(*row)
-    return Group(*_title(table), drawn)
+    return Group(*_title(table, width), drawn)
 
 
-def _title(table: Table) -> list[Text]:
-    return [read_markup(f"[bold]{table.title}[/]")] if table.title else []
+def _title(table: Table, width: int) -> list[Text]:
+    return [wrapped(read_markup(f"[bold]{table.title}[/]"), width)] if table.title else []
 
 
 def _width(text: Text) -> int:
@@ -94,7 +94,7 @@ def _stack(table: Table, rows: Sequence[Sequence[Text]], width: int) -> Text:
     ]
     sizes = [max(map(_width, column)) for column in zip(*below, strict=True)]
     is_aligned = len(INDENT) + sum(sizes) + len(sizes) - 1 <= width
-    lines = _title(table)
+    lines = _title(table, width)
     for row, cells in zip(rows, below, strict=True):
         for cell, size in zip(cells, sizes, strict=True):
             if is_aligned:

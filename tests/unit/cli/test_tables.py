@@ -31,6 +31,7 @@ HISTORY = Table(
 SENTENCES = Table(
     ["check", "what was seen"],
     [["database", "PostgreSQL at db.example.com:5432 (database ibutsu) did not answer within 5 s."]],
+    "What was seen at postgresql.example.com:5432 (database ibutsu), which many words are about",
     fold=["what was seen"],
 )
 FINDINGS = Table(
