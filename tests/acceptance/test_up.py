@@ -186,6 +186,7 @@ def _reset_is_refused(up: Up) -> None:
     assert "in use" in refused.stderr
 
 
+@pytest.mark.soak
 def test_up_right_after_a_kill_works(data_dir: Path, start: Callable[..., Up]) -> None:
     up = start("--no-flower")
     up.read_until("ready in")
@@ -235,6 +236,7 @@ def test_whatever_of_a_stack_is_killed_is_started_again(data_dir: Path, start: C
     assert nothing_is_left_of(data_dir), processes_of(data_dir)
 
 
+@pytest.mark.soak
 def test_what_happened_to_the_data_directory_meanwhile_is_one_sentence(
     data_dir: Path, start: Callable[..., Up]
 ) -> None:
@@ -326,6 +328,7 @@ def test_once_with_bad_files_imports_the_others(data_dir: Path, tmp_path: Path) 
     assert processes_of(data_dir) == []
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("used")
 def test_a_garbled_key_is_moved_aside(data_dir: Path) -> None:
     with LocalServers(data_dir) as servers, build_client(servers.broker_url) as client:
@@ -362,7 +365,9 @@ def test_without_a_home_it_says_where_the_data_are(tmp_path: Path, words: tuple[
     reset(place)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak), (signal.SIGTERM, 143)]
+)
 def test_once_interrupted_leaves_nothing(
     data_dir: Path, start: Callable[..., Up], number: signal.Signals, code: int
 ) -> None:

@@ -24,6 +24,8 @@ with open({marker!r}, "a") as marker:
 raise SystemExit("a file of the working directory was run")
 """
 
+AS_MODULE = (sys.executable, "-P", "-m", "ibutsu_tasks")
+
 REPORT = '<testsuite name="s"><testcase classname="c" name="n"/></testsuite>'
 
 
@@ -85,7 +87,7 @@ def test_no_command_runs_a_file_of_the_working_directory(env: dict[str, str], tr
     ("words", "said"),
     [("worker", " ready."), ("beat", "this beat leads now"), ("flower", "Visit me at")],
 )
-@pytest.mark.parametrize("start", [(PROGRAM,), (sys.executable, "-P", "-m", "ibutsu_tasks")])
+@pytest.mark.parametrize("start", [(PROGRAM,), pytest.param(AS_MODULE, marks=pytest.mark.soak)])
 def test_no_role_does(env: dict[str, str], trap: Trap, words: str, said: str, start: tuple[str, ...]) -> None:
     own = env | {"FLOWER_PORT": str(dead_port())}
     with Running(*start, *words.split(), env=own, cwd=trap.directory) as role:

@@ -134,7 +134,7 @@ def test_a_killed_leader_is_followed_within_fifteen_seconds(client: Redis, broke
 
 
 @needs_wrong_clocks
-@pytest.mark.parametrize("way", ["+", "-"])
+@pytest.mark.parametrize("way", ["+", pytest.param("-", marks=pytest.mark.soak)])
 def test_a_beat_with_a_wrong_clock_leads_and_sends_by_that_of_redis(
     client: Redis, broker_url: str, way: str
 ) -> None:

@@ -88,7 +88,7 @@ def test_more_imports_at_a_time_than_there_are_connections(stage: Stage) -> None
     assert "raised unexpected" not in said
 
 
-@pytest.mark.parametrize("how", ["fast", "immediate", "killed"])
+@pytest.mark.parametrize("how", ["fast", pytest.param("immediate", marks=pytest.mark.soak), "killed"])
 def test_a_database_that_restarts(stage: Stage, how: str) -> None:
     number = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "killed": signal.SIGKILL}[how]
     main = stage.servers.postgresql.process()

@@ -79,6 +79,7 @@ def test_a_solo_worker_gives_its_task_back(fleet: Fleet) -> None:
         assert not fleet.client.exists(UNACKED, HOLDERS)
 
 
+@pytest.mark.soak
 def test_a_solo_worker_keeps_its_lease_and_ends_with_its_task(fleet: Fleet) -> None:
     with fleet.worker("a@here", "--grace", "60", *SOLO) as worker:
         fleet.send_import(150_000)
@@ -126,6 +127,7 @@ def test_ctrl_c_asks_and_a_second_one_hurries(fleet: Fleet) -> None:
     assert "Traceback" not in worker.output
 
 
+@pytest.mark.soak
 def test_the_lease_lasts_through_a_long_grace(fleet: Fleet) -> None:
     with fleet.worker("a@here", "--grace", "60") as worker, fleet.holding_up("results"):
         row = fleet.send_import()

@@ -283,6 +283,7 @@ def test_an_import_that_a_stock_worker_runs_is_not_doubled(fleet: Fleet) -> None
     assert fleet.row(upload)[0] == "pending"
 
 
+@pytest.mark.soak
 def test_an_import_that_a_killed_stock_worker_had_comes_back(fleet: Fleet) -> None:
     upload = fleet.store()
     with fleet.stock_worker() as stock:

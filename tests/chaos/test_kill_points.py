@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import create_engine, func, select, text
@@ -26,7 +26,7 @@ from tests.slow_files import files_left, store_slow_files
 from tests.worker_system import import_message, message_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from uuid import UUID
 
     from redis import Redis
@@ -149,6 +149,23 @@ VICTIMS: dict[str, Callable[[Chaos, str], object]] = {
 
 MARKED_VICTIMS = [pytest.param(name, marks=pytest.mark.soak) if name == "both" else name for name in VICTIMS]
 
+SERVICES = {"the database", "the broker"}
+
+
+def killings(points: Iterable[str], with_services: Collection[str]) -> list[Any]:
+    """Every victim at every point; the services at some alone, unless there is time for all."""
+    return [
+        pytest.param(
+            point,
+            victim,
+            marks=pytest.mark.soak
+            if victim == "both" or (victim in SERVICES and point not in with_services)
+            else (),
+        )
+        for point in points
+        for victim in VICTIMS
+    ]
+
 
 @contextmanager
 def held_by(chaos: Chaos, obstacle: Callable[[Connection, UUID], None], import_id: UUID) -> Iterator[None]:
@@ -182,8 +199,7 @@ def assert_done_once(chaos: Chaos, import_id: UUID, task_id: str) -> None:
     chaos.empty()
 
 
-@pytest.mark.parametrize("victim", MARKED_VICTIMS)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("point", "victim"), killings(POINTS, {"while results are copied", "at its commit"}))
 def test_an_import_is_done_once(chaos: Chaos, point: str, victim: str) -> None:
     chaos.restart()
     chaos.fleet.wait_until_ready()
@@ -212,8 +228,10 @@ def test_a_message_on_its_way_to_a_worker_is_not_lost(chaos: Chaos, victim: str)
     assert_done_once(chaos, import_id, task_id)
 
 
-@pytest.mark.parametrize("victim", MARKED_VICTIMS)
-@pytest.mark.parametrize("point", ["before it has the lock", "between its batches"])
+@pytest.mark.parametrize(
+    ("point", "victim"),
+    killings(["before it has the lock", "between its batches"], {"between its batches"}),
+)
 def test_a_prune_deletes_all_that_is_due(chaos: Chaos, point: str, victim: str) -> None:
     chaos.restart()
     chaos.fleet.wait_until_ready()

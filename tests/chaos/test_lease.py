@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 from ibutsu_tasks.broker.layout import HOLDERS
 from tests.chaos.conftest import LEASE_SECONDS, kill_all
@@ -95,6 +96,7 @@ def test_two_workers_of_one_name_leave_each_other_alone(fleet: Fleet) -> None:
             fleet.wait_until_done(row)
 
 
+@pytest.mark.soak
 def test_messages_with_a_countdown_come_back_too(fleet: Fleet) -> None:
     with fleet.worker("a@here") as first:
         task_id = fleet.send_later("runs.sync_aborted_runs", 12)

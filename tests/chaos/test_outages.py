@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ibutsu_tasks.broker.layout import GAVE_UP, UNWRITTEN
 from ibutsu_tasks.celery_app import create_client_app
 from tests.chaos.stage import LEASE_SECONDS
@@ -104,6 +106,7 @@ def test_what_could_not_be_written_outlives_its_worker(stage: Stage) -> None:
     stage.wait_for(lambda: not stage.client.exists(UNWRITTEN), "the end of it")
 
 
+@pytest.mark.soak
 def test_a_worker_that_waits_for_its_broker_ends_when_it_is_told_to(stage: Stage) -> None:
     with stage.second_worker({}) as worker:
         stage.database.shut()

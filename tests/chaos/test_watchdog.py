@@ -104,6 +104,7 @@ def test_a_worker_whose_queue_is_paused_is_left_alone(
     assert "received none" not in worker.output
 
 
+@pytest.mark.soak
 def test_a_worker_full_of_messages_for_later_is_left_alone(env: dict[str, str], client: Redis) -> None:
     later = json.loads(message())
     later["headers"]["eta"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()

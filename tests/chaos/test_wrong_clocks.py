@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = needs_wrong_clocks
 
 
-@pytest.mark.parametrize("way", ["+", "-"])
+@pytest.mark.parametrize("way", ["+", pytest.param("-", marks=pytest.mark.soak)])
 def test_leases(fleet: Fleet, way: str) -> None:
     with fleet.worker("wrong@here", "--concurrency=1", **an_hour(way)) as wrong:
         with fleet.worker("right@here", "--concurrency=1") as right, fleet.holding_up("results"):
@@ -41,7 +41,7 @@ def test_leases(fleet: Fleet, way: str) -> None:
     assert fleet.count_results() == 2 * len(rows)
 
 
-@pytest.mark.parametrize("way", ["+", "-"])
+@pytest.mark.parametrize("way", ["+", pytest.param("-", marks=pytest.mark.soak)])
 def test_what_is_tried_again_waits_by_no_clock_of_others(fleet: Fleet, way: str) -> None:
     with fleet.worker("wrong@here", "--concurrency=1", **an_hour(way)) as wrong, fleet.holding_up("results"):
         row = fleet.send_import()
