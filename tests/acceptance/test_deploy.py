@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ibutsu_tasks.doctor.codes import LINES
 from tests import chaos
 from tests.chaos.fleet import Fleet
@@ -104,6 +106,7 @@ def test_a_sound_fleet_and_what_may_be_wrong_with_one(broker_url: str, database_
             one.process.terminate()
 
 
+@pytest.mark.soak
 def test_failover(broker_url: str, database_url: str) -> None:
     env = services(broker_url, database_url)
     _, line = lines_of("Upgrade", IN_PRODUCTION)

@@ -340,7 +340,7 @@ def test_stdin_is_a_file(env: dict[str, str], session: Session) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.soak)])
 def test_a_name_the_terminal_cannot_show_is_escaped(env: dict[str, str], junit: Path, encoding: str) -> None:
     path = junit.rename(junit.with_name("漢.xml"))
     done = run("import", str(path), env=env | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})

@@ -124,6 +124,7 @@ def test_beat_and_flower(env: dict[str, str], name: str) -> None:
         assert any(entry["logger"].startswith("tornado.") for entry in entries)
 
 
+@pytest.mark.soak
 def test_up_and_its_roles(tmp_path: Path) -> None:
     words = ("--no-flower", "--data-dir", str(tmp_path / "data"), "--log-format", "json")
     with role("up", *words, env={}) as stack:

@@ -126,6 +126,7 @@ def peak_bytes(path: Path) -> int:
     return usage.ru_maxrss * 1024
 
 
+@pytest.mark.soak
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     small = peak_bytes(write_report(tmp_path / "small.xml", [b'<testcase name="t"/>']))
     cases = (b'<testcase name="t%d" odd="%d"><more/></testcase>\n' % (n, n) for n in range(100_000))

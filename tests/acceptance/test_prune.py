@@ -134,7 +134,7 @@ def test_with_json_a_terminal_sees_the_plan_before_it_is_asked(environment: dict
 
 
 @pytest.mark.usefixtures("old_rows")
-@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("width", [60, *(pytest.param(width, marks=pytest.mark.soak) for width in (80, 200))])
 def test_a_plan_is_whole_at_any_width(environment: dict[str, str], width: int) -> None:
     done = prune(environment | {"COLUMNS": str(width)}, "all", "--dry-run")
     assert "…" not in done.stdout
@@ -205,7 +205,9 @@ def test_rows_in_use_are_left_and_the_command_says_so(environment: dict[str, str
     assert counts(engine)[0] == 2
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak)]
+)
 def test_a_signal_stops_it_between_batches_and_the_same_command_goes_on(
     environment: dict[str, str], session: Session, number: int, code: int
 ) -> None:

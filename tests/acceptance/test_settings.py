@@ -137,6 +137,7 @@ def test_the_doctor_and_config_say_the_same(env: dict[str, str], check: str) -> 
     assert problems == [found["seen"]]
 
 
+@pytest.mark.soak
 def test_options_of_the_broker_url_work_in_every_command(
     tcp_broker: str, database_url: str, tmp_path: Path
 ) -> None:

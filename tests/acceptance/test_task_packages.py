@@ -193,6 +193,7 @@ def test_what_cannot_be_used_is_named_by_the_doctor_and_refused_at_start(
     assert "Traceback" not in worker.stderr + beat.stderr
 
 
+@pytest.mark.soak
 def test_they_go_on_without_where_the_setting_says_so(
     broker_url: str, database_url: str, tmp_path: Path
 ) -> None:

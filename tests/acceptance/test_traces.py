@@ -129,6 +129,7 @@ def test_a_command_begins_a_trace_and_a_failure_is_told(env: dict[str, str], col
     assert collector.services == {"ours"}
 
 
+@pytest.mark.soak
 def test_a_collector_that_is_away_disturbs_no_task(env: dict[str, str], settings: Settings) -> None:
     lost = env | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{dead_port()}"}
     with role("worker", "--log-format", "json", env=lost) as worker:

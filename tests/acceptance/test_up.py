@@ -279,7 +279,8 @@ def _waits_for_a_lock(connection: psycopg2.extensions.connection) -> bool:
     return bool(is_waiting)
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGKILL])
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_running_task_goes_back_to_the_queue(
     data_dir: Path, start: Callable[..., Up], number: signal.Signals
 ) -> None:

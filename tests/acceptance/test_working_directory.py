@@ -105,6 +105,7 @@ def test_a_worker_at_work_does_not(env: dict[str, str], trap: Trap) -> None:
     assert trap.run == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("app", "words", "said"),
     [("worker_app", "worker", " ready."), ("scheduler_app", "beat --pidfile=", "this beat leads now")],

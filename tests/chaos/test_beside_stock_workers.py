@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from celery import Celery
 
 from ibutsu_tasks.broker.connection import address_of
@@ -76,6 +77,7 @@ def test_recovery_leaves_a_stock_worker_what_it_holds(fleet: Fleet) -> None:
             fleet.wait_until_done(row)
 
 
+@pytest.mark.soak
 def test_a_task_longer_than_a_stock_workers_visibility_time_out_runs_once(fleet: Fleet) -> None:
     with fleet.worker("a@here"), fleet.holding_up("results"):
         row = fleet.send_import()

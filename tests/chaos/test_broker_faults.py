@@ -41,6 +41,7 @@ def restart_broker(servers: LocalServers) -> None:
     servers.restart_ended()
 
 
+@pytest.mark.soak
 def test_a_broker_that_restarts_while_a_worker_waits(
     own_servers: LocalServers, database_url: str, session: Session, engine: Engine
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_broker_that_restarts_in_the_middle_of_an_import(
         assert len(fleet.holders()) == 1
 
 
+@pytest.mark.soak
 def test_a_broker_that_restarts_empty_in_the_middle_of_an_import(
     own_servers: LocalServers, database_url: str, session: Session, engine: Engine
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_database_without_a_connection_to_spare(stage: Stage) -> None:
     stage.assert_done(first)
 
 
+@pytest.mark.soak
 def test_more_imports_at_a_time_than_there_are_connections(stage: Stage) -> None:
     uploads = [stage.store_import() for _ in range(24)]
     with role("worker", "--concurrency", "4", "--hostname", "more@%h", env=stage.env) as more:

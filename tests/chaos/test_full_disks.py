@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg2
+import pytest
 from redis.exceptions import RedisError
 
 from tests.chaos.small_disk import filled_up, small_disk
@@ -56,6 +57,7 @@ def test_the_database_has_no_room_left(used_data_dir: Path) -> None:
         assert set(assert_all_done(stage, import_ids).values()) == {1}
 
 
+@pytest.mark.soak
 def test_the_log_of_the_database_has_no_room_left_and_the_server_crashes(used_data_dir: Path) -> None:
     with stage_on_a_small_disk(used_data_dir, "postgresql", megabytes=160) as (stage, disk):
         with ExitStack() as full:

@@ -227,6 +227,7 @@ def test_a_broker_that_comes_back_empty_under_a_running_import_doubles_nothing(
     assert received >= 2
 
 
+@pytest.mark.soak
 def test_imports_of_a_fleet_that_was_killed_are_alive_while_held_and_come_back_when_not(
     fleet: Fleet, engine: Engine
 ) -> None:
@@ -258,6 +259,7 @@ def is_locked(fleet: Fleet, upload: StoredUpload) -> bool:
     return found is None
 
 
+@pytest.mark.soak
 def test_an_import_that_a_stock_worker_runs_is_not_doubled(fleet: Fleet) -> None:
     upload = fleet.store()
     with fleet.stock_worker() as stock:

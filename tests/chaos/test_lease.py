@@ -33,6 +33,7 @@ def test_a_whole_worker_killed_in_the_middle_of_an_import(fleet: Fleet) -> None:
             assert "a@here" in second.output
 
 
+@pytest.mark.soak
 def test_only_the_main_process_killed_in_the_middle_of_an_import(fleet: Fleet) -> None:
     with fleet.worker("a@here") as first, fleet.holding_up("results"):
         row = fleet.send_import()
@@ -62,6 +63,7 @@ def test_a_main_process_that_is_frozen_and_wakes_up_takes_nothing_from_who_came_
             fleet.wait_until_done(row)
 
 
+@pytest.mark.soak
 def test_a_message_sent_while_a_worker_is_frozen_is_not_lost_with_it(fleet: Fleet) -> None:
     with fleet.worker("a@here") as first:
         for process in (psutil.Process(first.process.pid), *psutil.Process(first.process.pid).children()):

@@ -132,6 +132,7 @@ def test_a_stop_of_the_whole_group_is_no_loss(env: dict[str, str], poisoned: Poi
     assert poisoned.client.hlen("unacked") == 0
 
 
+@pytest.mark.soak
 def test_a_poison_among_two_workers_kills_three_times_and_no_more(
     workers: list[Running], poisoned: Poisoned
 ) -> None:

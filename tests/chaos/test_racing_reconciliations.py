@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import text
 
 from ibutsu_tasks.broker.messages import waiting_ids
@@ -22,6 +23,7 @@ BUSY = "Lost imports are being looked for right now."
 NO_AGE = {"IBUTSU_TASKS_IMPORT_STUCK_SECONDS": "0.1"}
 
 
+@pytest.mark.soak
 def test_each_lost_import_is_sent_once(fleet: Fleet) -> None:
     rows = [make_import(fleet.session, JUNIT) for _ in range(IMPORTS)]
     fleet.session.commit()

@@ -61,6 +61,7 @@ def test_what_is_tried_again_waits_by_no_clock_of_others(fleet: Fleet, way: str)
         fleet.wait_until_done(row, 30)
 
 
+@pytest.mark.soak
 def test_a_reconciliation_leaves_alone_what_is_alive(fleet: Fleet) -> None:
     with fleet.worker("right@here", "--concurrency=1"), fleet.holding_up("results"):
         rows = [fleet.send_import() for _ in range(4)]
