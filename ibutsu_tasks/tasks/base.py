@@ -152,13 +152,13 @@ class DatabaseTask(Task[Any, Any]):
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far the running task is: in its state, and on the channel `job_updates`."""
-        self._reporter()(done, total)
+        self._running_reporter()(done, total)
 
     def announce(self, status: str, **facts: Any) -> None:
         """Tell on the channel alone what became of the running task, with facts that JSON can hold."""
-        self._reporter().end(status, **facts)
+        self._running_reporter().end(status, **facts)
 
-    def _reporter(self) -> Reporter:
+    def _running_reporter(self) -> Reporter:
         request: Any = self.request
         if not hasattr(request, "reporter"):
             request.reporter = self.reporter(request.id, request.args, request.kwargs)
