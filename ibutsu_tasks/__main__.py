@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -17,6 +19,8 @@ FIRST_PROCESS = 1
 
 def main() -> None:
     """Answer `--version` and plain probes before anything is imported; leave the rest to the command line."""
+    # Python looks through everything once more at its end, which takes a third of a short command.
+    atexit.register(gc.freeze)
     if os.getpid() == FIRST_PROCESS:
         _end_on_sigterm()
     sink, code = streams.prepare(), INTERRUPTED

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.packages import Setting
 
+NO_URLS = (str, values.basic_auth)
+"""What reads the secrets that are no URLs, whatever they look like."""
+
 
 @dataclass(frozen=True)
 class Settings(Fields):
@@ -167,12 +170,17 @@ class Settings(Fields):
             return value if isinstance(value, str | int | float) else str(value)
         if row.parse is values.basic_auth:
             return f"{value.partition(':')[0]}:{MASK}"
-        return mask_url_passwords(value) if "://" in value else MASK
+        return MASK if row.parse in NO_URLS else mask_url_passwords(value)
 
     @cached_property
     def _masker(self) -> Masker:
-        own = [getattr(self, name) for name, row in setting_rows().items() if row.secret]
-        return Masker(filter(None, own), self.package_secrets)
+        rows = [(name, row.parse in NO_URLS) for name, row in setting_rows().items() if row.secret]
+        given = [(value, is_plain) for name, is_plain in rows if (value := getattr(self, name))]
+        return Masker(
+            [value for value, is_plain in given if not is_plain],
+            plain=[value for value, is_plain in given if is_plain],
+            wholly=self.package_secrets,
+        )
 
     def mask(self, text: str) -> str:
         """Hide in any text the secrets among these settings, and the password of any URL."""
@@ -235,7 +243,7 @@ def read_settings(
     of_packages = {name: reader.values[name] for name in reader.values.keys() - own.keys()}
     secrets = [name for name, row in rows.items() if row.secret and name in reader.given and name not in own]
     for name in reader.problems.keys() & set(secrets):
-        reader.problems[name] = Masker((), (reader.given[name],)).mask(reader.problems[name])
+        reader.problems[name] = Masker(wholly=(reader.given[name],)).mask(reader.problems[name])
     return Settings(
         **read,
         of_packages=of_packages,

@@ -22,13 +22,17 @@ _OPTION_PASSWORD = re.compile(r"(?<=[?&])(?P<name>(?:ssl_?)?password)=(?P<passwo
 
 
 class Masker:
-    """Replaces secrets in texts; `secrets` are plain values, `user:password`, or URLs with passwords.
+    """Replaces secrets in texts: the passwords of `urls`, and `plain` values or `user:password`.
 
-    Of what is secret `wholly`, such as a URL that ends in a token, no part is shown.
+    Of what is secret `wholly`, such as a URL that ends in a token, no part is shown. Who calls knows which
+    is which: a password may look like a URL.
     """
 
-    def __init__(self, secrets: Iterable[str] = (), wholly: Iterable[str] = ()) -> None:
-        parts = [*chain.from_iterable(map(_parts, secrets)), *chain.from_iterable(map(_parts_of_all, wholly))]
+    def __init__(
+        self, urls: Iterable[str] = (), *, plain: Iterable[str] = (), wholly: Iterable[str] = ()
+    ) -> None:
+        of_each = (*map(_of_urls, urls), *map(_of_plain, plain), *map(_of_all, wholly))
+        parts = chain.from_iterable(of_each)
         spellings = {spelling for part in parts for spelling in _spell(part)}
         known = [each for each in spellings if len(each) >= SHORTEST_SECRET_CHARACTERS]
         longest_first = sorted(known, key=len, reverse=True)
@@ -56,17 +60,20 @@ def _mask_login(word: re.Match[str]) -> str:
     return f"{text[: login.end()]}{MASK}{text[at:]}" if login and at >= login.end() else text
 
 
-def _parts(secret: str) -> Iterable[str]:
-    if "://" not in secret:
-        return (secret, secret.partition(":")[2])
+def _of_urls(secret: str) -> Iterable[str]:
     logins = [found[1] for url in split_urls(secret) if (found := split_password(url))]
     return (*logins, *(match["password"] for match in _OPTION_PASSWORD.finditer(secret)))
 
 
-def _parts_of_all(secret: str) -> Iterable[str]:
+def _of_plain(secret: str) -> Iterable[str]:
+    return (secret, secret.partition(":")[2])
+
+
+def _of_all(secret: str) -> Iterable[str]:
     """Give the whole, what stands in it line by line and between commas, and what follows a URL's host."""
     _, scheme, rest = secret.partition("://")
-    return (secret, rest.partition("/")[2], *re.split(r"[,\s]+", secret), *(_parts(secret) if scheme else ()))
+    of_url = (rest.partition("/")[2], *_of_urls(secret)) if scheme else ()
+    return (secret, *re.split(r"[,\s]+", secret), *of_url)
 
 
 def _spell(part: str) -> Iterable[str]:

@@ -64,6 +64,13 @@ def test_a_secret_of_the_settings_is_masked_in_every_spelling(variable: str, pas
     assert "S3cret" not in str(shown)
 
 
+@pytest.mark.parametrize("password", ["p://S3cret", "redis://S3cret", "://:S3cret@"])
+def test_a_password_that_looks_like_a_url_is_none(password: str) -> None:
+    settings = load_settings(environ={"POSTGRESQL_PASSWORD": password, "FLOWER_BASIC_AUTH": f"me:{password}"})
+    assert "S3cret" not in settings.mask(f"no {password} here")
+    assert "S3cret" not in str([settings.shown("postgresql_password"), settings.shown("flower_basic_auth")])
+
+
 def test_an_ordinary_word_as_password_leaves_other_words_whole() -> None:
     settings = load_settings(environ={"POSTGRESQL_PASSWORD": "ibutsu"})
     assert settings.mask("ibutsu_tasks says 'ibutsu' is wrong") == "ibutsu_tasks says '***' is wrong"
