@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from ibutsu_tasks.cli import COMMANDS
 from tests.commands import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ibutsu_tasks.local.servers.shared import LocalServers
 
 PACKAGE = Path(ibutsu_tasks.__file__).parent
@@ -78,24 +77,29 @@ def unit_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_names(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    for node in ast.walk(tree):
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imported_names(path: Path) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node) for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module, node
-            yield from ((f"{node.module}.{alias.name}", node) for alias in node.names)
+            names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+    return frozenset(names)
 
 
 def imported_units(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    parts = [name.split(".") for name, _ in imported_names(tree)]
+    parts = [name.split(".") for name in imported_names(path)]
     return {name[1] for name in parts if name[0] == "ibutsu_tasks" and len(name) > 1} & LEVEL.keys()
 
 
 def imported_packages(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {name.partition(".")[0] for name, _ in imported_names(tree)}
+    return {name.partition(".")[0] for name in imported_names(path)}
 
 
 def test_every_module_has_its_place() -> None:
@@ -152,7 +156,7 @@ INSIDE_IBUTSU = (
 def test_imports_point_inwards_in_ibutsu_too(path: Path) -> None:
     level = {unit: level for level, units in enumerate(INSIDE_IBUTSU) for unit in units}
     unit = path.relative_to(IBUTSU).parts[0].removesuffix(".py")
-    names = [name.split(".") for name, _ in imported_names(ast.parse(path.read_text(encoding="utf-8")))]
+    names = [name.split(".") for name in imported_names(path)]
     others = {name[2] for name in names if name[:2] == ["ibutsu_tasks", "ibutsu"] and len(name) > 2}
     inside = others & level.keys() - {unit}
     assert not {other for other in inside if level[other] <= level[unit]} or unit == "package"
@@ -189,7 +193,7 @@ def test_imports_stand_at_the_top(path: Path) -> None:
     relative = path.relative_to(PACKAGE).as_posix()
     if relative.startswith("cli/commands/") or relative in IMPORTING_LATE:
         return
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     assert not [
         node.name
