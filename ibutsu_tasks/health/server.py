@@ -1,6 +1,7 @@
 """The health port: a few pages over HTTP, from a thread of the process.
 
-A slow or silent caller holds one thread for a few seconds, and a few of them at most.
+A slow or silent caller holds one thread for a few seconds, and a few of them at most: where all are taken,
+who has kept silent longest makes room, so that silence keeps no probe from its answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import socket
 import socketserver
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Any
@@ -25,12 +27,16 @@ ANSWER_SECONDS = 5.0
 MOST_CALLERS = 16
 MOST_HEAD_BYTES = 8192
 
+ROOM_SECONDS = 2.0
+"""What the thread of a caller who is hung up on is given to end."""
+
 
 class HealthServer(socketserver.ThreadingTCPServer):
     """Listens as soon as it is made, and serves once it is started."""
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(
         self,
@@ -40,6 +46,8 @@ class HealthServer(socketserver.ThreadingTCPServer):
         flag: str = "--health-port",
     ) -> None:
         self.page = page
+        self.silent: dict[socket.socket, None] = {}
+        """Whose request is not there yet; who has kept silent longest is first."""
         self._callers = BoundedSemaphore(MOST_CALLERS)
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
@@ -59,8 +67,9 @@ class HealthServer(socketserver.ThreadingTCPServer):
         Thread(target=self.serve_forever, args=(3600,), name="health-port", daemon=True).start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, or hang up on those who are too many."""
-        if self._callers.acquire(blocking=False):
+        """Answer in a thread, or hang up when there are too many who all wait for their answer."""
+        if self._callers.acquire(blocking=False) or self._make_room():
+            self.silent[request] = None
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -70,7 +79,17 @@ class HealthServer(socketserver.ThreadingTCPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.silent.pop(request, None)
             self._callers.release()
+
+    def _make_room(self) -> bool:
+        """Hang up on who has kept silent longest; tell whether that made room."""
+        # Other threads take theirs off while this one looks.
+        for caller in list(self.silent)[:1]:
+            with suppress(OSError):
+                caller.shutdown(socket.SHUT_RDWR)
+            return self._callers.acquire(timeout=ROOM_SECONDS)
+        return False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a caller who hung up or kept silent."""
@@ -86,6 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         """Have the whole head of the request before anything of it is read: byte by byte it has no end."""
         self.connection = self.request
         self.rfile = io.BytesIO(_head_of(self.connection))
+        self.server.silent.pop(self.connection, None)
         self.wfile = self.connection.makefile("wb", 0)
 
     def do_GET(self) -> None:
