@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ibutsu_tasks.beat.state import BeatState, read_state
 from ibutsu_tasks.broker.layout import (
@@ -20,6 +21,7 @@ from ibutsu_tasks.broker.layout import (
 )
 from ibutsu_tasks.delivery.held.taking import NOW, Script
 from ibutsu_tasks.metrics.ages import WaitingSince
+from ibutsu_tasks.text.storable import storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -130,7 +132,7 @@ class BrokerReader:
 def _report(text: bytes) -> WorkerReport:
     try:
         said = json.loads(text)
-        return WorkerReport(int(said["slots"]), int(said["busy"]), tuple(map(str, said["queues"])))
+        return WorkerReport(int(said["slots"]), int(said["busy"]), tuple(map(_label, said["queues"])))
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         # It has not reported yet, or is of a version that does not.
         return WorkerReport(0, 0, ())
@@ -140,8 +142,14 @@ def _totals(flat: list[bytes]) -> dict[Key, float]:
     totals: dict[Key, float] = {}
     for field, value in zip(flat[::2], flat[1::2], strict=True):
         try:
-            key: Any = json.loads(field)
-            totals[tuple(map(str, key))] = float(value)
+            key, number = tuple(map(_label, json.loads(field))), float(value)
         except (ValueError, TypeError, RecursionError):
             continue
+        if math.isfinite(number):
+            totals[key] = number
     return totals
+
+
+def _label(value: object) -> str:
+    """Give the value of a label; JSON may hold a lone surrogate, which no page can be encoded with."""
+    return storable_text(str(value))

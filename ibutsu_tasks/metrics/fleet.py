@@ -6,9 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ibutsu_tasks.broker.connection import build_client, unreachable
+from ibutsu_tasks.broker.garbled import explain
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.health import metrics
 from ibutsu_tasks.health.questions import Answer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
+    from redis import Redis
 
     from ibutsu_tasks.resources import Resources
 
@@ -44,16 +46,15 @@ class Fleet:
 
     def __init__(self, resources: Resources) -> None:
         self._missing: frozenset[str] = frozenset()
+        self._unread: set[str] = set()
         self._settings = resources.settings
         self._url = self._settings.require_broker()
         client = build_client(self._url, LIMIT_SECONDS)
         broker = BrokerReader(client, self._settings.consumed_queues)
-        more = [metrics_of for _, metrics_of in loaded().each("broker_metrics")]
 
         def read_broker() -> Iterator[Metric]:
             yield from page.of_broker(broker.read())
-            for metrics_of in more:
-                yield from metrics_of(client)
+            yield from self._of_packages(client)
 
         self._sources = [self._source("broker", read_broker)]
         if self._settings.database_uri:
@@ -85,6 +86,18 @@ class Fleet:
         """Say whether the broker answers."""
         failure = self.scrape().failures.get("broker")
         return Answer(not failure, f"metrics is not ready: {failure}" if failure else "metrics is ready.")
+
+    def _of_packages(self, client: Redis) -> Iterator[Metric]:
+        """Give what task packages read; one that the server refuses keeps no other number back."""
+        for package, metrics_of in loaded().each("broker_metrics"):
+            try:
+                yield from tuple(metrics_of(client))
+                self._unread.discard(package.name)
+            except ResponseError as error:
+                if package.name not in self._unread:
+                    reason = self._settings.mask(explain(client, error, ()))
+                    logger.warning("The numbers of the package %s are missing: %s", package.name, reason)
+                self._unread.add(package.name)
 
     def _source(self, name: str, read: Callable[[], Iterable[Metric]]) -> Source[tuple[Metric, ...]]:
         return Source(name, lambda: tuple(read()), self._explain, LIMIT_SECONDS)

@@ -22,8 +22,10 @@ from ibutsu_tasks.broker.layout import (
     WORKER_PREFIX,
     redis_list,
 )
+from ibutsu_tasks.health.metrics import text
 from ibutsu_tasks.metrics import page
 from ibutsu_tasks.metrics.broker import MOST_QUEUES, BrokerReader
+from ibutsu_tasks.metrics.fleet import Fleet
 from tests.commands import until
 from tests.worker_system import message_text
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redis import Redis
+
+    from ibutsu_tasks.resources import Resources
 
 MOST_COMMANDS = 10
 
@@ -152,6 +156,35 @@ def test_keys_of_other_kinds_and_garbage_end_no_scrape(client: Redis, kind: str)
     add_worker(client, "odd@here:1", slots="many", busy=None, queues=7)
     client.hset(PRUNE_SUCCESSES_KEY, "runs", "[]")
     assert samples(client)["workers"] == 1
+
+
+def test_names_that_no_page_can_be_encoded_with_and_numbers_that_are_none(client: Redis) -> None:
+    surrogate = "\ud800"
+    client.hset(TOTALS, json.dumps(["received_tasks", surrogate]), 3)
+    client.hset(TOTALS, json.dumps(["received_tasks", "endless"]), "nan")
+    add_worker(client, "odd@here:1", slots=1, busy=0, queues=[surrogate])
+    reader = BrokerReader(client, ())
+    reader.read()
+    told = text(page.of_broker(reader.read()))
+    assert 'fleet_received_tasks_total{task="\ufffd"} 3.0' in told
+    assert 'queue_workers{queue="\ufffd"} 1.0' in told
+    assert "endless" not in told
+
+
+@pytest.mark.parametrize("form", [b"\xff", None])
+def test_a_garbled_key_of_a_package_hides_its_own_numbers_alone(
+    client: Redis, resources: Resources, form: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = Fleet(resources)
+    if form:
+        client.set(PRUNE_SUCCESSES_KEY, form)
+    told = [fleet.text() for _ in range(2)][-1]
+    assert 'ibutsu_tasks_up{service="broker"} 1.0' in told
+    assert "ibutsu_tasks_load 0.0" in told
+    assert ("prune_last_success" in told) == (form is None)
+    said = [record.getMessage() for record in caplog.records if "package" in record.getMessage()]
+    expected = f"the key {PRUNE_SUCCESSES_KEY} is a string, and should be a hash"
+    assert [expected in one for one in said] == ([True] if form else [])
 
 
 def test_a_scrape_is_few_commands(client: Redis, broker_url: str) -> None:
