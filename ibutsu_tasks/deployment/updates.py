@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibutsu_tasks.deployment import kubernetes
@@ -22,6 +23,9 @@ DEFAULT_GRACE_SECONDS = 30
 DEFAULT_SHARE = "25%"
 """What Kubernetes takes where a Deployment says nothing."""
 
+DEFAULT_DRAIN_SECONDS = 600.0
+"""Of `ibutsu-tasks drain` without `--timeout`."""
+
 
 class Deployment(NamedTuple):
     """What a Deployment of workers says of its updates."""
@@ -32,6 +36,8 @@ class Deployment(NamedTuple):
     surge: int
     unavailable: int
     grace_seconds: float
+    drain_seconds: float
+    """What the hook before SIGTERM may take of them."""
 
 
 def check_updates(settings: Settings, fleet: Fleet, cluster: kubernetes.Cluster | None = None) -> Finding:
@@ -53,12 +59,17 @@ def check_updates(settings: Settings, fleet: Fleet, cluster: kubernetes.Cluster 
 def is_of_workers(item: dict[str, Any]) -> bool:
     """Tell whether a Deployment runs workers of this package: by its words, and its image or labels."""
     labels = _at(item, "metadata", "labels", default={})
-    for container in _at(item, "spec", "template", "spec", "containers", default=[]):
+    for container in _containers(item):
         words = [str(word) for key in ("command", "args") for word in (container.get(key) or ())]
         is_ours = PROGRAM in " ".join([*words, str(container.get("image")), *map(str, labels.values())])
         if is_ours and "worker" in " ".join(words).split():
             return True
     return False
+
+
+def _containers(item: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _at(item, "spec", "template", "spec", "containers", default=[])
+    return found
 
 
 def _read(item: dict[str, Any]) -> Deployment:
@@ -80,7 +91,18 @@ def _read(item: dict[str, Any]) -> Deployment:
                 default=DEFAULT_GRACE_SECONDS,
             )
         ),
+        max(map(_drain_seconds, _containers(item)), default=0),
     )
+
+
+def _drain_seconds(container: dict[str, Any]) -> float:
+    """Read how long the hook before SIGTERM drains the worker; 0 where it does not."""
+    words = [str(word) for word in _at(container, "lifecycle", "preStop", "exec", "command", default=())]
+    if "drain" not in words:
+        return 0
+    line = " ".join(words)
+    found = re.search(r"--timeout[ =](\d+(?:\.\d+)?)", line)
+    return float(found[1]) if found else DEFAULT_DRAIN_SECONDS
 
 
 def _fault(deployment: Deployment, grace_seconds: float) -> Finding | None:
@@ -97,12 +119,15 @@ def _fault(deployment: Deployment, grace_seconds: float) -> Finding | None:
             f"An update of {name} may stop all {deployment.replicas} workers at once.",
             "Set maxUnavailable below the number of replicas, to 0 with a maxSurge of 1 for one.",
         )
-    if deployment.grace_seconds < grace_seconds:
+    needed, drain = deployment.drain_seconds + grace_seconds, ""
+    if deployment.drain_seconds:
+        drain = f" after a drain of up to {deployment.drain_seconds:g} s"
+    if deployment.grace_seconds < needed:
         return finding(
             "IBT-A93",
             f"{name} kills its workers after {deployment.grace_seconds:g} s, and their grace is"
-            f" {grace_seconds:g} s.",
-            f"Set terminationGracePeriodSeconds above {grace_seconds:g}, or lower the workers' grace.",
+            f" {grace_seconds:g} s{drain}.",
+            f"Set terminationGracePeriodSeconds above {needed:g}, or give the workers less.",
         )
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,6 +112,22 @@ def test_strategies(api: tuple[int, Path], item: dict[str, Any], code: str) -> N
         found = look(api)
     assert found.code == code, found.seen
     assert bool(found.hint) is (code < "IBT-A98" and code != "IBT-A90")
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"), [(("--timeout", "100"), 125), (("--timeout=7.5",), 32.5), ((), 625)]
+)
+def test_what_drains_first_needs_its_time_too(
+    api: tuple[int, Path], words: tuple[str, ...], needed: float
+) -> None:
+    for grace, code in ((math.ceil(needed), "IBT-A90"), (math.ceil(needed) - 1, "IBT-A93")):
+        item = deployment("worker", grace=grace, **rolling(1, 1))
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        container["lifecycle"] = {"preStop": {"exec": {"command": ["ibutsu-tasks", "drain", *words]}}}
+        with listed(item):
+            found = look(api)
+        assert found.code == code, found.seen
+        assert (f"above {needed:g}" in (found.hint or "")) == (code == "IBT-A93")
 
 
 def test_the_grace_is_what_workers_tell(api: tuple[int, Path]) -> None:
