@@ -84,13 +84,17 @@ def test_each_starts_with_what_it_is_given(unit: str) -> None:
 
 @pytest.mark.parametrize("unit", SERVICES)
 def test_each_comes_again_after_a_fault_and_not_with_wrong_settings(unit: str) -> None:
-    assert values(unit, "Restart") == ["on-failure"]
+    # A worker that was told to shut down, by `deploy check --failover` too, is to be replaced.
+    assert values(unit, "Restart") == ["always" if unit == WORKER else "on-failure"]
     assert values(unit, "RestartPreventExitStatus") == ["2 3"]
     # An end by the watchdog (70) is a fault, too.
     assert not values(unit, "SuccessExitStatus")
     assert values(unit, "StartLimitIntervalSec") == ["0"]
-    (directory,) = values(unit, "RuntimeDirectory")
-    assert environment_of(unit)["IBUTSU_TASKS_SCRATCH_DIR"] == f"/run/{directory}"
+    # What a worker unpacks is more than its memory, as which `/run` would count.
+    kind, place = ("CacheDirectory", "/var/cache") if unit == WORKER else ("RuntimeDirectory", "/run")
+    (directory,) = values(unit, kind)
+    assert environment_of(unit)["IBUTSU_TASKS_SCRATCH_DIR"] == f"{place}/{directory}"
+    assert values(unit, f"{kind}Mode") == ["0700"]
 
 
 def test_a_worker_may_end_a_long_import() -> None:
