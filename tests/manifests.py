@@ -72,10 +72,10 @@ def kustomized(overlay: str) -> Fleet:
 
 
 @cache
-def processed() -> Fleet:
-    """What `oc process` makes of the Template with the defaults of its parameters."""
+def processed(**given: str) -> Fleet:
+    """What `oc process` makes of the Template with some parameters, and the defaults of all others."""
     template = yaml.safe_load((EXAMPLES / "openshift" / "template.yaml").read_text(encoding="utf-8"))
-    values = {one["name"]: one.get("value", "given") for one in template["parameters"]}
+    values = {one["name"]: one.get("value", "given") for one in template["parameters"]} | given
     return Fleet(tuple(_filled(one, values) for one in template["objects"]))
 
 

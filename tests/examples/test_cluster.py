@@ -224,6 +224,13 @@ def test_the_network_is_closed_but_for_what_is_needed(fleet: Fleet) -> None:
     open_out = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
     assert open_in == {8000, 8001, 5555}
     assert open_out == {53, 5353, 5432, 6379}
+    numbers, flower = policy["ingress"]
+    # Where Prometheus and KEDA are is not known; who visits Flower comes from here, or by the cluster's door.
+    assert numbers["from"] == [{"namespaceSelector": {}}]
+    assert [port["port"] for port in flower["ports"]] == [5555]
+    assert flower["from"][0] == {"podSelector": {}}
+    doors = [one["namespaceSelector"]["matchLabels"] for one in flower["from"][1:]]
+    assert doors == [{"policy-group.network.openshift.io/ingress": ""}] * len(fleet.all("Route"))
     check = fleet.one("NetworkPolicy", "ibutsu-tasks-check")["spec"]
     assert check["podSelector"]["matchLabels"].items() <= pod_labels(fleet, "metrics").items()
     own, cluster = [{port["port"] for port in rule["ports"]} for rule in check["egress"]]

@@ -7,6 +7,7 @@ import re
 import jsonschema
 import yaml
 
+from ibutsu_tasks.deployment import updates
 from tests.manifests import EXAMPLES, processed
 
 PATH = EXAMPLES / "openshift" / "template.yaml"
@@ -66,6 +67,15 @@ def test_it_is_a_template_and_uses_each_parameter() -> None:
     assert sorted(set(re.findall(r"\$\{\{?(\w+)", text))) == sorted(names)
     assert [one["name"] for one in template["parameters"] if one.get("required")] == ["IMAGE"]
     assert processed().deployment("worker")["spec"]["replicas"] == 3
+
+
+def test_one_worker_alone_goes_when_the_next_one_is_there() -> None:
+    fleet = processed(WORKER_REPLICAS="1", WORKER_MAX_UNAVAILABLE="0")
+    assert updates._fault(updates._read(fleet.deployment("worker")), 25) is None
+    at_once = processed(WORKER_REPLICAS="1").deployment("worker")
+    found = updates._fault(updates._read(at_once), 25)
+    assert found is not None
+    assert found.code == "IBT-A92"
 
 
 def test_the_cluster_chooses_the_user() -> None:
