@@ -37,8 +37,9 @@ class LinesAsRecords(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take a piece of text; what follows its last line end waits for more."""
-        sentence = None if self._rest else _SENTENCE.fullmatch(text)
-        if sentence is not None:
+        if sentence := _SENTENCE.fullmatch(text):
+            # Somebody else's line that was never ended must not hide it.
+            self.end()
             hint = {"hint": sentence["hint"]} if sentence["hint"] else {}
             say(sentence["level"].lower(), sentence["message"], self._logger, **hint)
             return len(text)

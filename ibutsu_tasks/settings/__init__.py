@@ -218,6 +218,26 @@ def load_settings(
     return settings
 
 
+def read_own_settings(options: Mapping[str, Any] | None = None, *, env_file: Path | None = None) -> Settings:
+    """Read the same without those of task packages, of which none is loaded: one might print, or warn.
+
+    Raises as `read_settings`.
+    """
+    reader, own = _read_own(options, None, env_file)
+    reader.values.setdefault("data_dir", default_data_dir(reader.environ))
+    reader.add_local_stack(own)
+    return Settings(**reader.values, sources=reader.sources)
+
+
+def _read_own(
+    options: Mapping[str, Any] | None, environ: Mapping[str, str] | None, env_file: Path | None
+) -> tuple[SettingReader, dict[str, Setting]]:
+    reader = SettingReader(os.environ if environ is None else environ, read_env_file(env_file))
+    own = setting_rows()
+    reader.read(own.values(), options or {})
+    return reader, own
+
+
 def read_settings(
     options: Mapping[str, Any] | None = None,
     *,
@@ -229,9 +249,7 @@ def read_settings(
     `options` maps field names to text or values, None meaning not given. `env_file` None reads `.env` in
     the current directory when there is one. Raises SettingsError when a file named cannot be read.
     """
-    reader = SettingReader(os.environ if environ is None else environ, read_env_file(env_file))
-    own = setting_rows()
-    reader.read(own.values(), options or {})
+    reader, own = _read_own(options, environ, env_file)
     choose(reader.values.get("packages", ()), reader.values.get("without_packages", ()), own.values())
     rows = all_rows()
     reader.read([row for row in rows.values() if row.name not in own], options or {})

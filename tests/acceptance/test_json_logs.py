@@ -174,6 +174,22 @@ def test_a_start_that_fails(words: tuple[str, ...], said: str) -> None:
         assert last["hint"]
 
 
+@pytest.mark.parametrize("name", ["worker", "beat"])
+def test_a_task_package_that_writes_and_fails_when_it_is_loaded(name: str, tmp_path: Path) -> None:
+    (tmp_path / "chatty.py").write_text(
+        "import sys, warnings\n"
+        "warnings.warn('old\\nway')\nprint('said')\nsys.stderr.write('half a line')\n1 / 0\n"
+    )
+    own = {"PYTHONPATH": str(tmp_path), "IBUTSU_TASKS_PACKAGES": "chatty"}
+    done = run(name, env=own | {"IBUTSU_TASKS_LOG_FORMAT": "json"})
+    assert (done.returncode, done.stdout) == (3, "")
+    warning, printed, half, *_, last = entries_of(done.stderr.splitlines(), name)
+    assert "old\nway" in warning["message"]
+    assert (printed["message"], half["message"]) == ("said", "half a line")
+    assert (last["level"], bool(last["hint"])) == ("error", True)
+    assert "ZeroDivisionError" in last["message"]
+
+
 def test_the_option_alone_makes_objects_and_help_stays_text() -> None:
     done = run("beat", "--log-format=json", "--health-port", "x")
     assert json.loads(done.stderr)["hint"]
