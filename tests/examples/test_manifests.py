@@ -133,4 +133,4 @@ def test_every_image_is_named_by_a_tag_that_never_moves() -> None:
     """A node that has a tag pulls it no more, and pods of two builds would run side by side."""
     pages = [path.read_text("utf-8", "ignore") for path in EXAMPLES.rglob("*") if path.is_file()]
     tags = [tag for page in pages for tag in re.findall(r'(?:/ibutsu-tasks:|newTag: ")([\w.]+)', page)]
-    assert tags == [__version__] * 6
+    assert tags == [__version__] * 8

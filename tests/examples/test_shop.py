@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 
 from tests.manifests import EXAMPLES, Document, fleets
 
 SUFFIXES = ("", "-steady", "-backups")
+SHOP, ROOT = EXAMPLES / "shop", EXAMPLES.parent
+PROGRAMS_OF_THE_CLIENT = {"pg_dump", "pg_restore", "pg_receivewal"}
+"""What backups run of Debian's `postgresql-client-17`."""
 
 
 def queues_of(suffix: str) -> list[str]:
@@ -85,6 +89,41 @@ def test_the_data_of_all_groups_lie_in_one_claim() -> None:
         mounted = tuple(mount["mountPath"] for mount in container["volumeMounts"])
         assert len(places) == 5
         assert all(place.startswith(mounted) for place in places)
+
+
+def test_the_check_asks_for_the_queues_of_all_groups() -> None:
+    fleet = fleets()["shop"]
+    (metrics,) = fleet.pod("metrics")["containers"]
+    asked = fleet.environment(metrics)["CELERY_WORKER_QUEUES"].split(",")
+    assert asked == [queue for suffix in SUFFIXES for queue in queues_of(suffix)]
+
+
+def test_the_containerfile_fits_what_it_is_made_of_and_for() -> None:
+    """It is not built here: that takes the image it begins with, and Debian's packages."""
+    text = (SHOP / "Containerfile").read_text("utf-8")
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
+    base = re.search(r"^ARG BASE=(\S+)$", (ROOT / "Containerfile").read_text("utf-8"), re.MULTILINE)
+    assert base is not None
+    assert arguments == {"BASE": base[1], "IMAGE": image_of("production")}
+    assert f"--tag {image_of('shop')} examples/shop" in text
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    allowed = re.findall(r"^!(.+)$", (SHOP / ".dockerignore").read_text("utf-8"), re.MULTILINE)
+    assert sorted(" ".join(copied).split()) == sorted(allowed)
+    assert all((SHOP / name).exists() for name in allowed)
+
+
+def test_the_image_has_every_program_that_backups_run() -> None:
+    code = (SHOP / "shop/tasks/backups.py").read_text("utf-8")
+    programs = set(re.findall(r'postgresql\.run\(\s*settings, "(\w+)"', code))
+    text = (SHOP / "Containerfile").read_text("utf-8")
+    others = set(re.findall(r"bin/(pg_\w+) ", text))
+    assert "postgresql-client-17" in text
+    assert programs == PROGRAMS_OF_THE_CLIENT | others
+
+
+def image_of(overlay: str) -> str:
+    (worker,) = fleets()[overlay].pod("worker")["containers"]
+    return str(worker["image"])
 
 
 def test_webhooks_and_rates_may_go_out() -> None:
