@@ -17,6 +17,10 @@ TERMINATED = 143
 FIRST_PROCESS = 1
 
 
+class TerminatedError(BaseException):
+    """SIGTERM came. No SystemExit: who loads task packages takes that for a fault of theirs, and goes on."""
+
+
 def main() -> None:
     """Answer `--version` and plain probes before anything is imported; leave the rest to the command line."""
     # Python looks through everything once more at its end, which takes a third of a short command.
@@ -26,7 +30,10 @@ def main() -> None:
     sink, code = streams.prepare(), INTERRUPTED
     # In the first moments, Ctrl-C comes while the command line is still being imported.
     with suppress(KeyboardInterrupt):
-        code = _run()
+        try:
+            code = _run()
+        except TerminatedError:
+            code = TERMINATED
     if problem := streams.problem(sink):
         sys.stderr.write(f"Error: {problem}\nTry: free space there, or write somewhere else.\n")
         code = code or 1
@@ -40,7 +47,10 @@ def _end_on_sigterm() -> None:
     """
     import signal  # noqa: PLC0415 - no probe needs it
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    def end(*_: object) -> None:
+        raise TerminatedError
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _run() -> int:

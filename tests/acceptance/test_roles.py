@@ -6,6 +6,7 @@ import base64
 import json
 import signal
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 
 UPDATE_RUN = "ibutsu_server.tasks.runs.update_run"
 READY = "ready."
+
+AS_FIRST_PROCESS = """
+import os, sys
+from ibutsu_tasks import __main__ as program
+program.FIRST_PROCESS, sys.argv = os.getpid(), ["ibutsu-tasks", "worker"]
+program.main()
+"""
 
 
 @pytest.fixture
@@ -117,6 +125,19 @@ def test_options_after_the_dashes_and_the_environment_reach_celery(env: dict[str
     assert wrong.returncode == 2
     assert "--no-such-option" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_sigterm_while_task_packages_are_loaded_ends_the_first_process_of_a_container(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    """It is no fault of the package, which a worker might go on without."""
+    (tmp_path / "slow_package.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    own = {"IBUTSU_TASKS_PACKAGES": "slow_package", "IBUTSU_TASKS_BROKEN_PACKAGES": "warn"}
+    with Running(
+        sys.executable, "-c", AS_FIRST_PROCESS, env=env | own | {"PYTHONPATH": str(tmp_path)}
+    ) as worker:
+        assert worker.process.wait(60) == 143
+    assert "cannot be" not in "".join(worker.lines)
 
 
 def test_celerys_own_command_line_runs_the_same_worker(
