@@ -6,7 +6,8 @@
 # Ends with 0 when the check does, with the code of the check, or with that of the step that failed.
 set -euo pipefail
 
-overlays=$(cd "$(dirname "$0")" && pwd)/overlays
+# With CDPATH, cd may go elsewhere, and says where it went.
+overlays=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)/overlays
 overlay=small
 if [ $# -gt 0 ] && [ "$1" != -- ]; then
     overlay=$1

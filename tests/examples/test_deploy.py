@@ -61,6 +61,20 @@ def test_shellcheck_has_nothing_to_say() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_it_finds_what_lies_beside_it_from_wherever_it_is_called() -> None:
+    folder = KUBERNETES.parent
+    done = subprocess.run(
+        ["kubernetes/deploy.sh", "huge"],
+        env={**os.environ, "CDPATH": str(folder), "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert f"there is no overlay huge in {KUBERNETES}/overlays." in done.stderr
+
+
 def test_an_overlay_is_applied_awaited_and_checked(cluster: Cluster, tmp_path: Path) -> None:
     done = deploy(tmp_path, "production", "--", "--workers", "3", "--failover")
     assert done.returncode == 0, done.stderr
