@@ -18,7 +18,11 @@ from ibutsu_tasks.ibutsu.database.models import Result
 from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
 from ibutsu_tasks.ibutsu.importers.findings import Findings
 from ibutsu_tasks.ibutsu.importers.json_documents import BrokenDocumentError, json_object
+from ibutsu_tasks.ibutsu.importers.junit.case import Case
 from ibutsu_tasks.ibutsu.importers.junit.dialects import dialect_of
+from ibutsu_tasks.ibutsu.importers.junit.suite import Suite
+from ibutsu_tasks.ibutsu.importers.junit.words import take_element
+from ibutsu_tasks.ibutsu.importers.junit.xml_stream import XmlStream
 from ibutsu_tasks.ibutsu.importers.junit.xml_text import XmlText
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, Upload
 from ibutsu_tasks.ibutsu.importers.values import count, indexed, seconds, utc_time
@@ -133,6 +137,17 @@ def test_time_follows_the_number_of_ages_of_projects() -> None:
         parse_project_ages(",".join(f"{number}:results=120d" for number in range(len(text) // 4)))
 
     assert any(_grows_too_fast(parse, "", "a") is None for _ in range(TRIES))
+
+
+def test_time_follows_the_number_of_words_of_a_case() -> None:
+    def take(text: str) -> None:
+        suite, stream = Suite(), XmlStream(io.BytesIO(), "report.xml", ImportLimits())
+        case = Case(1, {}, suite, suite.properties.snapshot(), suite.properties.snapshot(), 0.0)
+        for _ in text:
+            take_element(case, "status", {}, b"FAIL", stream)
+        assert case.status() == "failed"
+
+    assert any(_grows_too_fast(take, "", "a") is None for _ in range(TRIES))
 
 
 @pytest.mark.parametrize(("pattern", "unit"), [("b*a", "b"), ("(?:<!--.*?-->)*<html", "<!--  -->")])
