@@ -148,12 +148,29 @@ def _address(parts: Url, options: dict[str, Any]) -> RedisAddress:
         host=parts.host or "localhost",
         port=parts.port or DEFAULT_PORT,
         path=parts.path if is_socket else None,
-        db=options.get("db", options.get("virtual_host", 0 if is_socket else _database(parts.path))),
-        user=parts.user or options.get("username"),
-        password=parts.password or options.get("password"),
+        db=_only_one(
+            "databases", 0 if is_socket else _database(parts.path), *_all(parts, "db", "virtual_host")
+        ),
+        user=_only_one("users", parts.user, *_all(parts, "username")),
+        password=_only_one("passwords", parts.password, *_all(parts, "password")),
         options={name: value for name, value in options.items() if name in _CONNECTION_OPTIONS},
         tls={"ssl_cert_reqs": "required", **tls} if parts.scheme == "rediss" else None,
     )
+
+
+def _all(parts: Url, *names: str) -> list[Any]:
+    return [_PLACE_OPTIONS[name](value) for name, value in parts.options if name in names and value]
+
+
+def _only_one(what: str, first: Any, *options: Any) -> Any:
+    """Give the one value of options and of what stands `first`, where 0 is none, in the URL.
+
+    Of two, redis-py, Celery and kombu would not take the same.
+    """
+    found = {*options, *filter(None, [first])}
+    if len(found) > 1:
+        raise UnusableError(f"names two {what}; leave one of them")
+    return next(iter(found), first)
 
 
 def _database(path: str) -> int:

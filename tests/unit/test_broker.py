@@ -16,6 +16,8 @@ OPTIONS = "health_check_interval=30&socket_timeout=2.5&max_connections=20&db=3&r
         ("redis://host", "redis://host:6379/0"),
         ("redis://me@host", "redis://me@host:6379/0"),
         ("redis://[::1]:1/0?db=3", "redis://[::1]:1/3"),
+        ("redis://host/3?db=3", "redis://host:6379/3"),
+        ("redis://:pw@h?password=", "redis://:pw@h:6379/0"),
         ("redis://h?username=me&password=p%2Fw", "redis://me:p%2Fw@h:6379/0"),
         (
             "redis+socket:///run/a%20b/v.sock?virtual_host=2",

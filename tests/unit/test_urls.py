@@ -100,6 +100,13 @@ def test_parts_of_a_database_make_a_url_that_is_taken(host: str) -> None:
         ("redis://h/0?pass%77ord=x", "not known"),
         ("redis://h/0;redis://i/0", "several URLs"),
         ("redis://h/0?max_connections=1", "max_connections that must be at least 2"),
+        ("redis://h/1?db=3", "two databases"),
+        ("redis://h/1?db=0", "two databases"),
+        ("redis://h/1?virtual_host=3", "two databases"),
+        ("redis://h?db=1&db=3", "two databases"),
+        ("redis+socket:///s?db=1&virtual_host=3", "two databases"),
+        ("redis://:pw@h?password=pwd", "two passwords"),
+        ("redis://me@h?username=you", "two users"),
     ],
 )
 def test_what_is_wrong_is_said(url: str, sentence: str) -> None:
