@@ -634,6 +634,47 @@ def test_a_suite_that_calls_itself_red_is_told(read: Callable[..., Any], inner: 
     assert got.run.warnings[0].startswith("line 1 ends the suite (the report itself), which has")
 
 
+@pytest.mark.parametrize(
+    "suite",
+    [
+        '<testsuite name="s">{0}<testcase name="t"/></testsuite>',
+        '<testsuite name="s"><testcase name="t"/>{0}</testsuite>',
+        '<testsuite name="s">{0}<testsuite><testcase name="t"/></testsuite></testsuite>',
+        '<testsuite name="s">{0}</testsuite>',
+    ],
+)
+@pytest.mark.parametrize("root", ["testsuites", None])
+def test_a_suite_with_a_red_property_is_told(read: Callable[..., Any], suite: str, root: str | None) -> None:
+    properties = (
+        '<properties><property name="a" value="b"/><property name="Status" value="FAILED"/></properties>'
+    )
+    report = suite.format(properties)
+    got = read((f"<{root}>{report}</{root}>" if root else report).encode())
+    expected = 'line 1 ends the suite s, which has the property Status="FAILED" while nothing in it failed.'
+    assert got.run.warnings == [expected]
+
+
+def test_a_red_property_of_a_suite_that_a_case_shows_is_not_told(read: Callable[..., Any]) -> None:
+    report = suites(
+        '<properties><property name="status" value="failed"/></properties><testcase><error/></testcase>'
+    )
+    assert read(report).run.warnings == []
+
+
+def test_properties_that_no_case_has_are_in_the_run(read: Callable[..., Any]) -> None:
+    one = '<property name="a" value="1"/>'
+    got = read(
+        f'<testsuites><testsuite name="empty">{one}<property name="a" value="2"/></testsuite>'
+        f'<testsuite name="outer"><testsuite name="inner"><testcase/></testsuite>{one}</testsuite>'
+        f'<testsuite name="broken">{one}<error/></testsuite></testsuites>'.encode()
+    )
+    assert got.run.data["suites"] == [
+        {"path": ["empty"], "properties": {"a": ["1", "2"]}},
+        {"path": ["outer"], "properties": {"a": "1"}},
+    ]
+    assert [one.data.get("a") for one in got.results] == [None, "1"]
+
+
 def test_a_suite_that_calls_itself_red_as_its_cases_do_is_not(read: Callable[..., Any]) -> None:
     inner = '<testsuite name="i"><testcase name="t"><error/></testcase></testsuite><testcase name="u"/>'
     got = read(

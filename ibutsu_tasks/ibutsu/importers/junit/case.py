@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.ibutsu.importers.indexed_values import fit_result
 from ibutsu_tasks.ibutsu.importers.junit.extras import MAX_FACT_CHARACTERS, CaseExtras
-from ibutsu_tasks.ibutsu.importers.junit.suite import Suite, both, latest
+from ibutsu_tasks.ibutsu.importers.junit.suite import A_PROPERTY, Suite, both, latest
 from ibutsu_tasks.ibutsu.importers.parsed import Content, ParsedArtifact, ParsedResult, ParsedRow, Upload
 from ibutsu_tasks.ibutsu.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
 from ibutsu_tasks.ibutsu.importers.statuses import red_claim, status_of_word, worst
@@ -101,7 +101,7 @@ class Case:
         self.properties[key] = both(self.properties.get(key), value)
         self.properties_characters += len(key) + len(value)
         if self.red_hint is None and (claim := red_claim({key: value})):
-            self.red_hint = f"the property {claim}"
+            self.red_hint = f"{A_PROPERTY} {claim}"
 
     def made_extras(self) -> CaseExtras:
         """Give what holds the extras of the case, made when first needed."""

@@ -10,7 +10,7 @@ from ibutsu_tasks.ibutsu.importers.findings import shown
 from ibutsu_tasks.ibutsu.importers.junit.case import TEXT_PLAIN, Case, TextElement
 from ibutsu_tasks.ibutsu.importers.junit.extras import MAX_FACT_CHARACTERS
 from ibutsu_tasks.ibutsu.importers.junit.stated import stated_time
-from ibutsu_tasks.ibutsu.importers.junit.suite import Suite
+from ibutsu_tasks.ibutsu.importers.junit.suite import A_PROPERTY, Suite
 from ibutsu_tasks.ibutsu.importers.parsed import Content, ParsedArtifact
 from ibutsu_tasks.ibutsu.importers.values import derived_id, indexed
 
@@ -88,10 +88,13 @@ class OpenSuites:
         suite = self.stack.pop()
         if suite.own is not None:
             self._end_own(suite, suite.own)
+        if self.stack and not suite.shows_properties:
+            self._remainder.add_properties(suite.path, suite.properties.latest)
         if claim := suite.unshown_claim:
             who = shown(suite.name or UNNAMED_SUITE)
             what = f"ends the suite {who}, which has {shown(claim)} while nothing in it failed"
-            self._stream.note("suite word", f"{what}; it is in the run's data.suites")
+            where = "" if claim.startswith(A_PROPERTY) else "; it is in the run's data.suites"
+            self._stream.note("suite word", what + where)
         counts = suite.tally.shown()
         for key, stated in suite.stated.items():
             if stated > counts[key] and key not in self._unshown:

@@ -121,7 +121,7 @@ class Properties:
             case.set_property(key, value)
         else:
             suite.set_property(key, value)
-            if suite.has_cases and len(suites) > 1:
+            if suite.tally.tests and len(suites) > 1:
                 self._remainder.add_late_property(suite.path, key, value)
 
     def _property_text(self, sink: TextSink) -> str:

@@ -9,6 +9,8 @@ from ibutsu_tasks.ibutsu.importers.junit.stated import COUNT_ATTRIBUTES
 from ibutsu_tasks.ibutsu.importers.junit.suite import both
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ibutsu_tasks.ibutsu.importers.junit.case import Case, TextElement
     from ibutsu_tasks.ibutsu.importers.junit.xml_stream import XmlStream
     from ibutsu_tasks.ibutsu.importers.parsed import Content
@@ -45,6 +47,12 @@ class Remainder:
     def add_late_property(self, path: tuple[str, ...], key: str, value: str) -> None:
         """Store a property that stands behind the cases of its suite, whose results lack it therefore."""
         self._add_suite_facts(path, "properties", {key: value}, "behind the cases of a suite")
+
+    def add_properties(self, path: tuple[str, ...], properties: Mapping[str, Any]) -> None:
+        """Store the properties of a suite without cases, which no result has therefore."""
+        for key, value in properties.items():
+            for one in value if isinstance(value, list) else [value]:
+                self._add_suite_facts(path, "properties", {key: one}, "of a suite without cases")
 
     def add_suite_text(self, path: tuple[str, ...], text: Content) -> None:
         """Store the paths of the files that the output of a suite names."""

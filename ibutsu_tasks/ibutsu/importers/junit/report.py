@@ -187,7 +187,6 @@ class JUnitReport:
         self._interrupt("a test case")
         suite = self.suites.stack[-1]
         duration = stated_duration(self._stream, attributes)
-        suite.has_cases = True
         self._repeated_characters += suite.repeated_characters
         if self._repeated_characters > self._max_repeated_characters:
             raise self._stream.refusal(

@@ -15,6 +15,9 @@ from ibutsu_tasks.ibutsu.importers.values import seconds
 if TYPE_CHECKING:
     from ibutsu_tasks.ibutsu.importers.junit.case import Case
 
+A_PROPERTY = "the property"
+"""Before what a property claims."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -53,12 +56,11 @@ class Suite:
     name: str | None = None
     file: str | None = None
     properties: SuiteProperties = field(default_factory=SuiteProperties)
-    has_cases: bool = False
     stated: dict[str, int] = field(default_factory=dict)
     """The counts it states of itself, by the keys of a run's summary."""
     stated_seconds: float = 0.0
     red_claim: str | None = None
-    """The attribute by which it says that it ended red."""
+    """The attribute, or else the property, by which it says that it ended red."""
     tally: Tally = field(default_factory=Tally)
     own: Case | None = None
     """What happened to the suite itself, as far as it was read."""
@@ -84,10 +86,17 @@ class Suite:
     def set_property(self, key: str, value: str) -> None:
         """Set a property for the cases that begin from now on; given twice, it keeps both values."""
         self.properties.set(key, both(self.properties.latest.get(key), value), len(value))
+        if self.red_claim is None and (claim := red_claim({key: value})):
+            self.red_claim = f"{A_PROPERTY} {claim}"
+
+    @property
+    def shows_properties(self) -> bool:
+        """Whether a result has its properties as they are by now."""
+        return bool(self.tally.tests) or (self.own is not None and self.own.statuses is not None)
 
     @property
     def unshown_claim(self) -> str | None:
-        """Give the attribute by which it says that it ended red, when nothing in it did."""
+        """Give the attribute or property by which it says that it ended red, when nothing in it did."""
         return None if RED & self.tally.said.keys() else self.red_claim
 
     def unshown_status(self) -> str | None:
