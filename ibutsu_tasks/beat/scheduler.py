@@ -16,6 +16,7 @@ from ibutsu_tasks.beat.due import next_run
 from ibutsu_tasks.beat.leader import LeaderLease, Sent
 from ibutsu_tasks.beat.message import encode
 from ibutsu_tasks.beat.state import read_runs
+from ibutsu_tasks.broker.garbled import explain
 from ibutsu_tasks.broker.layout import BEAT_KNOWN_SINCE_KEY
 from ibutsu_tasks.packages import Missed, loaded
 
@@ -58,7 +59,8 @@ class LeaderScheduler(Scheduler):
             pause_seconds = self._round()
         except (RedisError, OSError) as error:
             if not self._is_cut_off:
-                logger.warning("the broker fails, nothing is sent until it works again: %s", error)
+                reason = explain(self._redis, error)
+                logger.warning("the broker fails, nothing is sent until it works again: %s", reason)
             self._is_cut_off = True
             return STANDBY_SECONDS
         if self._is_cut_off:

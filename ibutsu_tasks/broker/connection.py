@@ -1,4 +1,4 @@
-"""Clients of the broker's Redis, their addresses and time limits, and how a failure of one is worded."""
+"""Clients of the broker's Redis, their addresses and time limits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ibutsu_tasks.errors import BrokerUnreachableError
-from ibutsu_tasks.settings.masking import Masker
 from ibutsu_tasks.settings.redis_url import RedisAddress, read_address
 
 TIMEOUT_SECONDS = 5.0
@@ -66,10 +64,3 @@ def build_client(broker_url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> r
         retry=Retry(NoBackoff(), 0),
         **{"client_name": "ibutsu-tasks"} | options | (address.tls or {}),
     )
-
-
-def unreachable(error: BaseException, broker_url: str) -> BrokerUnreachableError:
-    """Turn a client's error into a sentence that names the place and why, without the password."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    safe_reason = Masker([broker_url]).mask(reason)
-    return BrokerUnreachableError(f"Redis at {describe(broker_url)} did not work: {safe_reason}")

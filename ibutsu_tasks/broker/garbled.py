@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
+from redis.exceptions import RedisError
+
 from ibutsu_tasks.broker import layout
+from ibutsu_tasks.broker.layout import declared_queues
+from ibutsu_tasks.packages import loaded
+from ibutsu_tasks.text.control_characters import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from redis import Redis
-    from redis.exceptions import ResponseError
 
 HASH, LIST, SET, SORTED_SET, STRING = "hash", "list", "set", "zset", "string"
 
 WRONG_TYPE = "WRONGTYPE"
-"""The first word of a server's answer about such a key."""
+"""A word in a server's answer about such a key."""
 
 TYPES = {
     layout.UNACKED: HASH,
@@ -53,6 +59,16 @@ class GarbledKey(NamedTuple):
     def __str__(self) -> str:
         return f"the key {self.key} is a {self.found}, and should be a {self.wanted}"
 
+    def remedy(self, database: int) -> str:
+        """Say how to have its place free in the database of this number."""
+        names = " ".join(map(_in_a_shell, (self.key, f"{self.key}:garbled")))
+        return f"Move it out of the way: `redis-cli -n {database} RENAME {names}`."
+
+
+def _in_a_shell(word: str) -> str:
+    shown = visible(word)
+    return quote(word) if shown == word else f"$'{shown}'"
+
 
 def find_garbled(client: Redis, queues: Iterable[str] = ()) -> list[GarbledKey]:
     """Look at every such key, and at those of `queues`.
@@ -75,11 +91,21 @@ def find_garbled(client: Redis, queues: Iterable[str] = ()) -> list[GarbledKey]:
     ]
 
 
-def explain(client: Redis, error: ResponseError, queues: Iterable[str]) -> str:
-    """Say what the server refused, with the keys, which it does not name. Raises as `find_garbled`."""
-    text = str(error).rstrip(".")
-    found = find_garbled(client, queues) if text.startswith(WRONG_TYPE) else []
-    return "; ".join(map(str, found)) or text
+def find_behind(error: BaseException, client: Redis, queues: Iterable[str] = ()) -> list[GarbledKey]:
+    """Look for the keys behind a refusal, which does not name them; there are none behind any other error.
+
+    `queues` are looked at beside those of the task packages and those that were declared. None is found
+    where the server does not answer.
+    """
+    if WRONG_TYPE in str(error):
+        with suppress(RedisError, OSError):
+            return find_garbled(client, (*queues, *loaded().queues, *declared_queues(client)))
+    return []
+
+
+def explain(client: Redis, error: BaseException, queues: Iterable[str] = ()) -> str:
+    """Say what the server refused, with the keys where `find_behind` finds any."""
+    return "; ".join(map(str, find_behind(error, client, queues))) or str(error).rstrip(".")
 
 
 def move_aside(client: Redis, garbled: GarbledKey) -> str:

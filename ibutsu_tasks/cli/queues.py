@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.connection import unreachable
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.broker.layout import PRIORITY_STEPS, queue_names
 from ibutsu_tasks.broker.workers import ask_workers
 from ibutsu_tasks.cli.output.formats import NO_VALUE, format_seconds, plain

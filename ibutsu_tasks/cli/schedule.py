@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from ibutsu_tasks.beat.due import due_of
 from ibutsu_tasks.beat.state import BeatState, Runs, read_state
-from ibutsu_tasks.broker.connection import unreachable
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.cli.output.formats import NO_VALUE, format_moment, plain
 from ibutsu_tasks.cli.output.result import Result, Table, failure
 from ibutsu_tasks.errors import BrokerUnreachableError

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.connection import TIMEOUT_SECONDS, build_client, unreachable
+from ibutsu_tasks.broker.connection import TIMEOUT_SECONDS, build_client
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.broker.workers import calling_workers
 from ibutsu_tasks.deployment import beat, canary, failover, limits, probes, queues, updates, workers
 from ibutsu_tasks.deployment.fleet import survey, wait_for

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Self
 from redis import Redis, RedisError
 from sqlalchemy import inspect
 
-from ibutsu_tasks.broker.connection import build_client, unreachable
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.broker.garbled import find_garbled, move_aside
 from ibutsu_tasks.broker.layout import BEAT_LEADER_KEY, QUARANTINE, restore_unacked
 from ibutsu_tasks.database.engine import build_engine

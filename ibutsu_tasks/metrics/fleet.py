@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
 
-from ibutsu_tasks.broker.connection import build_client, unreachable
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.broker.garbled import explain
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.health import metrics
@@ -95,7 +96,7 @@ class Fleet:
                 self._unread.discard(package.name)
             except ResponseError as error:
                 if package.name not in self._unread:
-                    reason = self._settings.mask(explain(client, error, ()))
+                    reason = self._settings.mask(explain(client, error))
                     logger.warning("The numbers of the package %s are missing: %s", package.name, reason)
                 self._unread.add(package.name)
 

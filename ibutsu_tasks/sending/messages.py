@@ -18,7 +18,8 @@ from kombu.exceptions import KombuError
 from kombu.utils.json import dumps, loads
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.connection import address_of, describe, unreachable
+from ibutsu_tasks.broker.connection import address_of, describe
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.broker.layout import queue_names
 from ibutsu_tasks.errors import (
     IbutsuTasksError,

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from ibutsu_tasks.broker.garbled import HASH, LIST, SET, SORTED_SET, STRING, TYPES, find_garbled
+from ibutsu_tasks.broker.garbled import HASH, LIST, SET, SORTED_SET, STRING, TYPES, GarbledKey, find_garbled
 from ibutsu_tasks.broker.layout import (
     BINDING_PREFIX,
     HELD_PREFIX,
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from ibutsu_tasks.resources import Resources
 
 KEYS = {**TYPES, **dict.fromkeys(redis_lists("celery"), LIST), f"{BINDING_PREFIX}celery": SET}
-LOOKS = ("dead list", "dead retry --all", "dead drop --all --yes", "schedule list", "prune all --history")
+LOOKS = (
+    "queues",
+    "enqueue sync_aborted_runs",
+    "dead list",
+    "dead retry --all",
+    "dead drop --all --yes",
+    "schedule list",
+    "prune all --history",
+)
 FORMS = {
     STRING: lambda client, key: client.set(key, b"\xff garbage"),
     LIST: lambda client, key: client.rpush(key, b"\xff", "[]", '{"a": 1}'),
@@ -56,14 +64,25 @@ def garble(client: Redis, form: str) -> list[str]:
 @pytest.mark.parametrize("form", FORMS)
 def test_no_command_ends_at_a_garbled_key(form: str, env: dict[str, str], resources: Resources) -> None:
     client = resources.redis
-    for key in KEYS:
+    for key, wanted in KEYS.items():
         client.flushall()
         FORMS[form](client, key)
         for words in LOOKS:
             done = run_here(*words.split(), "--json", env=env)
             document = json.loads(done.stdout)
             assert done.returncode in {0, 1, 4}
-            assert done.returncode != 4 or "WRONGTYPE" in document["error"]
+            if done.returncode == 4:
+                garbled = GarbledKey(key, form, wanted)
+                assert document["error"].endswith(f" did not work: {visible(str(garbled))}")
+                assert document["hint"] == garbled.remedy(0)
+
+
+def test_the_next_step_can_be_pasted_into_a_shell() -> None:
+    assert GarbledKey("a", STRING, LIST).remedy(3) == (
+        "Move it out of the way: `redis-cli -n 3 RENAME a a:garbled`."
+    )
+    shown = GarbledKey("a\x06\x163", STRING, LIST).remedy(0)
+    assert shown.endswith(r"RENAME $'a\x06\x163' $'a\x06\x163:garbled'`.")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.connection import build_client, unreachable
+from ibutsu_tasks.broker.connection import build_client
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.broker.layout import RESULT_PREFIX
 from ibutsu_tasks.cli.dead import view
 from ibutsu_tasks.cli.exit_codes import ExitCode

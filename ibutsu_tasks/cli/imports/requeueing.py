@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.connection import unreachable
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.broker.reconciliation import Fate, Reconciler
 from ibutsu_tasks.broker.whereabouts import Broker
 from ibutsu_tasks.celery_app import create_client_app

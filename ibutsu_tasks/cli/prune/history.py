@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from ibutsu_tasks.broker.connection import unreachable
+from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.cli.output.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.output.result import Note, Result, Table
 from ibutsu_tasks.clock import utc_now

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoPermissionError, RedisError
 
-from ibutsu_tasks.broker.connection import build_client, describe
+from ibutsu_tasks.broker.connection import address_of, build_client, describe
 from ibutsu_tasks.broker.garbled import GarbledKey, find_garbled
 from ibutsu_tasks.broker.layout import QUARANTINE
 from ibutsu_tasks.delivery.dead.quarantine import count_set_aside, read_set_aside
@@ -48,7 +48,7 @@ def check_broker(settings: Settings) -> list[Finding]:
             # Of a server that is not fit to hold messages nothing more is asked.
             if found[0].severity is Severity.OK:
                 garbled = find_garbled(client, settings.consumed_queues)
-                found += [_garbled(one, describe(url)) for one in garbled]
+                found += [_garbled(one, url) for one in garbled]
                 found += [] if QUARANTINE in {one.key for one in garbled} else _set_aside(client)
     except NoPermissionError:
         return [
@@ -63,12 +63,12 @@ def check_broker(settings: Settings) -> list[Finding]:
     return found
 
 
-def _garbled(one: GarbledKey, place: str) -> Finding:
-    key = visible(one.key)
+def _garbled(one: GarbledKey, url: str) -> Finding:
     return finding(
         "IBT-B31",
-        f"In Redis at {place} {visible(str(one))}: another program wrote it, and what needs it fails.",
-        f"Move it out of the way: `redis-cli RENAME {key} {key}:garbled`.",
+        f"In Redis at {describe(url)} {visible(str(one))}:"
+        " another program wrote it, and what needs it fails.",
+        one.remedy(address_of(url).db),
     )
 
 
