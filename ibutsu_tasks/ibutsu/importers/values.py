@@ -41,6 +41,11 @@ _UNIT_SECONDS = {
 _AMOUNT = re.compile(
     r"\s*([0-9.,]+(?:e[+-]?[0-9]+)?)\s*([a-z\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}]*)", re.ASCII
 )
+# As locales group thousands beside comma and point: `1 234,5` of France, `1'234.5` of Switzerland.
+_BETWEEN_THOUSANDS = re.compile(
+    r"(?<=[0-9])[ '\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}\N{RIGHT SINGLE QUOTATION MARK}]"
+    r"(?=[0-9]{3}(?![0-9]))"
+)
 _CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]{1,2}):([0-9]{1,2}(?:[.,][0-9]+)?)", re.ASCII)
 # RFC 4122, section 4.1: the version is in four bits and the variant in two.
 _HASHED_BITS = (1 << 128) - 1 ^ (0xF000 << 64 | 0xC000 << 48)
@@ -49,7 +54,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re
 
 
 def seconds(value: object) -> float | None:
-    """Read a duration in seconds: `0.5`, `1,024.12`, `0,160`, `80.803us`, `1m30s`, `0:00:00.69`.
+    """Read a duration in seconds: `0.5`, `1,024.12`, `1 024,1`, `0,160`, `80.803us`, `1m30s`, `0:00:00.69`.
 
     None when there is no sense in it. Negative, infinite and NaN durations make no sense.
     """
@@ -66,10 +71,10 @@ def _spelled_seconds(text: str) -> float:
     if clock := _CLOCK.fullmatch(text):
         hours, minutes, rest = clock.groups()
         return float(hours or 0) * 3600 + float(minutes) * 60 + float(rest.replace(",", "."))
-    total, position = 0.0, 0
+    text, total, position = _BETWEEN_THOUSANDS.sub("", text), 0.0, 0
     while amount := _AMOUNT.match(text, position):
         number, unit = amount.groups()
-        if unit not in _UNIT_SECONDS:
+        if unit not in _UNIT_SECONDS or (not unit and amount.end() < len(text)):
             return math.nan
         total += _decimal(number) * _UNIT_SECONDS[unit]
         position = amount.end()

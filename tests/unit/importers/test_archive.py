@@ -325,6 +325,29 @@ def test_outcomes_in_other_words_are_those_of_the_database(
     assert ([one.result for one in got.results], got.run.warnings) == ([status], [])
 
 
+@pytest.mark.parametrize(
+    ("stated", "claim"),
+    [
+        ({"metadata": {"status": "failed"}}, 'status="failed"'),
+        ({"metadata": {"user_properties": [["Outcome", "ERROR"]]}}, 'Outcome="ERROR"'),
+        ({"metadata": {"passed": False}}, 'passed="False"'),
+        ({"state": "failed"}, 'state="failed"'),
+    ],
+)
+def test_a_red_word_beside_the_outcome_is_told(
+    read: Callable[..., Any], tar: Callable[..., bytes], stated: dict[str, Any], claim: str
+) -> None:
+    def told(*members: Any, **more: Any) -> list[str]:
+        return [one for one in read(tar(*members), "archive", **more).run.warnings if " has " in one]
+
+    assert told(run(), result(**stated)) == [
+        f"result {ONE} has {claim} and ended as passed, which was taken."
+    ]
+    assert told(run(**stated), result()) == [f"run.json has {claim} while no result is red."]
+    assert told(run(**stated), result(**stated, result="failed")) == []
+    assert told(run(), result(), metadata={"status": "failed"}) == []
+
+
 def special(kind: bytes) -> tarfile.TarInfo:
     info = tarfile.TarInfo(f"{RUN}/{ONE}/odd")
     info.type, info.linkname = kind, "/etc/passwd"

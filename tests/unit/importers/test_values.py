@@ -33,6 +33,12 @@ JSON = st.recursive(
         ("1,024.12", 1024.12),
         ("1.024,12", 1024.12),
         ("1,234,567", 1234567.0),
+        ("1 234,5", 1234.5),
+        ("1\u202f234\u202f567,5", 1234567.5),
+        ("1\xa0234", 1234.0),
+        ("1'234.5", 1234.5),
+        ("1\u2019234.5 ms", 1.2345),
+        ("1m 234ms", 60.234),
         ("0,160", 0.16),
         ("1,024", 1.024),
         ("80.803us", 80.803e-6),
@@ -53,7 +59,10 @@ def test_durations_of_the_wild(text: object, expected: float) -> None:
     assert seconds(text) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("text", ["", "-1", "NaN", "inf", "soon", "1.2.3.4s5x", ":", ",", None, True, [], {}])
+@pytest.mark.parametrize(
+    "text",
+    ["", "-1", "NaN", "inf", "soon", "1.2.3.4s5x", "1 2", "1 2345", "1'2", ":", ",", None, True, [], {}],
+)
 def test_no_durations(text: object) -> None:
     assert seconds(text) is None
 

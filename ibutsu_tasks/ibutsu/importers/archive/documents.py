@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.ibutsu.importers.findings import Findings, shown
 from ibutsu_tasks.ibutsu.importers.indexed_values import fit_result
 from ibutsu_tasks.ibutsu.importers.parsed import ParsedResult, Upload
-from ibutsu_tasks.ibutsu.importers.statuses import status_of_word
+from ibutsu_tasks.ibutsu.importers.statuses import RED, red_claim, status_of_word
 from ibutsu_tasks.ibutsu.importers.summary_counts import SUMMARY_COUNTS
 from ibutsu_tasks.ibutsu.importers.values import column_text, count, free_key, seconds, utc_time, uuid_or_none
 
@@ -83,6 +83,13 @@ def keep_rest(data: dict[str, Any], document: dict[str, Any], what: str, finding
         findings.note(f"odd {key}" if is_known else "unknown key", sentence)
 
 
+def red_claim_of(document: dict[str, Any], data: dict[str, Any], upload: Upload) -> str | None:
+    """Give what a row says red beside its result, such as `status="failed"` in its metadata."""
+    own = {key: value for key, value in data.items() if key not in upload.metadata}
+    stated = document | {"result": None} | own
+    return red_claim({key: str(value) for key, value in stated.items() if isinstance(value, str | bool)})
+
+
 def _pairs(value: Any) -> dict[str, Any] | None:
     """Read an object, or the list of pairs that pytest keeps; None when it is neither."""
     if isinstance(value, dict):
@@ -98,13 +105,17 @@ def result_row(
 ) -> ParsedResult:
     """Make the row of one `result.json`."""
     data = data_of(document, upload)
+    status = _status(document, result_id, findings)
+    if status not in RED and (claim := red_claim_of(document, data, upload)):
+        what = f"result {result_id} has {shown(claim)} and ended as {shown(status)}, which was taken"
+        findings.note("red word", what)
     keep_rest(data, document, f"result {result_id}", findings)
     data["run"] = str(run_id)
     params = document.get("params")
     result = ParsedResult(
         id=result_id,
         test_id=_test_id(document, result_id, findings),
-        result=_status(document, result_id, findings),
+        result=status,
         duration_seconds=_duration(document, result_id, findings),
         start_time=_start_time(document, result_id, findings),
         data=data,

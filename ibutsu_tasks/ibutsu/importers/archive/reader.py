@@ -13,6 +13,7 @@ from ibutsu_tasks.ibutsu.importers.archive.documents import (
     data_of,
     id_of,
     keep_rest,
+    red_claim_of,
     result_row,
     summary_of,
 )
@@ -35,6 +36,7 @@ from ibutsu_tasks.ibutsu.importers.parsed import (
     Upload,
 )
 from ibutsu_tasks.ibutsu.importers.spool import IN_MEMORY_BYTES, Spool
+from ibutsu_tasks.ibutsu.importers.statuses import RED
 from ibutsu_tasks.ibutsu.importers.values import column_text, derived_id, indexed, seconds
 from ibutsu_tasks.text.storable import storable_text
 
@@ -144,8 +146,16 @@ class _ArchiveReader:
             )
             if not self._upload.keeps_partial:
                 raise break_error
+        self._note_red_run()
         claims = [] if break_error else self._claim_warnings()
         yield replace(self.beginning, warnings=self._findings.sentences() + claims, break_error=break_error)
+
+    def _note_red_run(self) -> None:
+        document = self._survey.run_document or {}
+        if self._survey.archived is not None or RED & self._statuses.keys():
+            return
+        if claim := red_claim_of(document, self.beginning.data, self._upload):
+            self._findings.note("red run", f"run.json has {shown(claim)} while no result is red")
 
     def _claim_warnings(self) -> list[str]:
         run, shown = self.beginning, counts_of(self._statuses)

@@ -130,6 +130,7 @@ class JUnitReport:
 
     def _end(self, name: str) -> None:
         self._depth -= 1
+        self._stream.is_behind_root = not self._depth
         handler = self._ends.get(name) or self._ends.get(_local(name))
         if handler is not None:
             handler(name)

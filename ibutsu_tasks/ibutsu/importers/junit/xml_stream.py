@@ -19,11 +19,14 @@ _TEXT_BUFFER_BYTES = 64 * 1024
 # expat keeps every name it met, and dialects together have a few hundred.
 _MAX_NAMES_CHARACTERS = 1024 * 1024
 _CUT_OFF = "the file ends too early, it seems to be cut off"
+_NOT_WELL_FORMED = "not well-formed (invalid token)"
+_BEHIND_ROOT = "junk after document element"
+"""What expat calls text behind the root only if it begins with a letter."""
 _SENTENCES = {
     "no element found": _CUT_OFF,
     "unclosed token": _CUT_OFF,
     "unclosed CDATA section": _CUT_OFF,
-    "junk after document element": "something follows the end of the report",
+    _BEHIND_ROOT: "something follows the end of the report",
     "mismatched tag": "a tag is closed that is not the open one",
     "undefined entity": "an entity is used that XML does not define",
 }
@@ -38,6 +41,8 @@ class XmlStream:
 
     def __init__(self, content: IO[bytes], filename: str, limits: ImportLimits) -> None:
         self.findings = Findings()
+        self.is_behind_root = False
+        """Set by who knows that the root has ended."""
         self._filename = filename
         self._max_tag_bytes = limits.document_bytes
         self._text = XmlText(content, filename, self.findings)
@@ -88,6 +93,8 @@ class XmlStream:
             self._parser.Parse(data, not data)
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code) or "unknown error"
+            if self.is_behind_root and reason == _NOT_WELL_FORMED:
+                reason = _BEHIND_ROOT
             sentence = _SENTENCES.get(reason, f"this is not well-formed XML ({reason})")
             raise self.refusal(sentence, error.lineno + self._text.skipped_lines) from None
         if not data:
