@@ -118,6 +118,6 @@ def _load(path: Path) -> StackRecord | None:
 def _already_running(data_dir: Path) -> str:
     record = _load(data_dir / RECORD_NAME)
     if record is None:
-        return f"Another `ibutsu-tasks up` is starting on {data_dir}."
+        return f"Another `ibutsu-tasks up` is starting or stopping on {data_dir}."
     flower = f", Flower at {record.flower_url}" if record.flower_url else ""
     return f"A stack already runs on {data_dir} (process {record.pid}{flower})."

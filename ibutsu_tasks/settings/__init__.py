@@ -165,9 +165,9 @@ class Settings(Fields):
         if row.secret and not is_own:
             return MASK
         if isinstance(value, tuple):
-            return [str(item) for item in value]
+            return [mask_url_passwords(str(item)) for item in value]
         if not row.secret:
-            return value if isinstance(value, str | int | float) else str(value)
+            return value if isinstance(value, int | float) else mask_url_passwords(str(value))
         if row.parse is values.basic_auth:
             return f"{value.partition(':')[0]}:{MASK}"
         return MASK if row.parse in NO_URLS else mask_url_passwords(value)

@@ -43,11 +43,15 @@ MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 1, 900
 class UnusableError(ValueError):
     """A value that cannot be used: `what` ends the sentence, `quoted` is what may be shown of the value.
 
-    `joint` stands between the two.
+    `joint` stands between the two. What holds an `@` may be a login with its password, in a setting that it
+    was not meant for, and is not shown.
     """
 
     def __init__(self, what: str, quoted: str | None = None, joint: str = ", not ") -> None:
-        super().__init__(what if quoted is None else f"{what}{joint}{cut(quoted)!r}")
+        if quoted is None or "@" in quoted:
+            super().__init__(what)
+        else:
+            super().__init__(f"{what}{joint}{cut(quoted)!r}")
         self.what = what
 
 

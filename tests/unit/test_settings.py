@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import LocalServersError, SettingsError, UsageError
-from ibutsu_tasks.settings import Settings, load_settings, setting_rows
+from ibutsu_tasks.settings import Settings, load_settings, read_settings, setting_rows
 
 BROKER = "redis://broker.example:6379/0"
 DATABASE = "postgresql://ibutsu:secret@db.example/ibutsu"
@@ -75,6 +75,22 @@ def test_a_problem_with_a_secret_does_not_tell_it() -> None:
     with pytest.raises(SettingsError) as caught:
         load(FLOWER_BASIC_AUTH="hunter2", CELERY_BROKER_URL="hunter2")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("POSTGRESQL_HOST", "u:hidden@h"),
+        ("POSTGRESQL_PORT", "redis://u:hidden@h"),
+        ("IBUTSU_TASKS_ROUTES", "x=redis://:hidden@h"),
+        ("CELERY_WORKER_HOSTNAME", "redis://:hidden@h"),
+        ("CELERY_WORKER_QUEUES", "redis://:hidden@h"),
+    ],
+)
+def test_a_password_in_a_setting_that_is_for_none_is_not_shown(variable: str, value: str) -> None:
+    settings = read_settings({}, environ={variable: value})
+    shown = [settings.shown(name) for name in setting_rows() if name not in settings.problems]
+    assert "hidden" not in str((shown, settings.problems))
 
 
 def test_missing_services_are_named_together() -> None:
