@@ -73,6 +73,11 @@ class Listener:
                 yield update
         time.sleep(max(deadline - time.monotonic(), 0))
 
+    def heard(self) -> Iterator[JobUpdate]:
+        """Yield the updates that have arrived, without waiting."""
+        while self._hears and (update := self._next(0)) is not None:
+            yield update
+
     def _next(self, wait_seconds: float) -> JobUpdate | None:
         try:
             message = self._subscription.get_message(timeout=wait_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -37,8 +38,8 @@ class FileImport:
     """One file on its way: refused here, or stored and followed by its id.
 
     `filename` is the name its import has, `path` the file as the user gave it, None for an import that is
-    only followed. `took_seconds` runs from `began` on the monotonic clock, when its message was sent, to the
-    first sight of the import's end (`see`).
+    only followed. `took_seconds` runs from its upload to its end, None where that was not witnessed: of one
+    that had ended before it was followed.
     """
 
     filename: str
@@ -49,6 +50,9 @@ class FileImport:
     outcome: ImportOutcome = NOT_SEEN
     took_seconds: float | None = None
     began: float = field(default_factory=time.monotonic)
+    """On the monotonic clock, as `ended` is: when its message was sent, or it was followed."""
+    ended: float | None = None
+    """When a worker said that it has ended."""
 
     @property
     def status(self) -> str:
@@ -77,10 +81,21 @@ class FileImport:
 
     def see(self, outcome: ImportOutcome) -> None:
         """Take the state that the database has of it now."""
+        now = time.monotonic()
+        if self._is_followed_only and self.outcome is NOT_SEEN:
+            self.began = math.inf if outcome.has_ended else now - outcome.age_seconds
         self.outcome = outcome
         self.filename = outcome.filename or self.filename
-        if outcome.has_ended:
-            self.took_seconds = time.monotonic() - self.began
+        if outcome.has_ended and self.began <= now:
+            self.took_seconds = (self.ended or now) - self.began
+
+    def hear_end(self) -> None:
+        """Take it from a worker that it has ended now."""
+        self.ended = self.ended or time.monotonic()
+
+    @property
+    def _is_followed_only(self) -> bool:
+        return self.path is None
 
     def as_json(self) -> dict[str, Any]:
         """Give every fact; numbers are null until there is a run."""

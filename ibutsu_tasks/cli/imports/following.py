@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from ibutsu_tasks.text.words import counted
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.progress import Progress, TaskID
 
@@ -70,6 +70,31 @@ class ImportBars:
             self._bars.remove_task(bar)
 
 
+@contextmanager
+def listening(app: DatabaseCelery) -> Iterator[Listener]:
+    """Hear the workers within the block; one that opens before a file is sent misses no end."""
+    with (
+        build_client(app.resources.settings.require_broker(), LISTEN_TIMEOUT_SECONDS) as client,
+        closing(Listener(client)) as listener,
+    ):
+        yield listener
+
+
+class Ends:
+    """Hears of imports that end while others are still being sent."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._sent: dict[str, FileImport] = {}
+
+    def hear(self, sent: FileImport) -> None:
+        """Take one more that was sent, and what workers have said by now."""
+        self._sent[str(sent.import_id)] = sent
+        for update in self._listener.heard():
+            if update.status in ENDED and (one := self._sent.get(update.import_id)):
+                one.hear_end()
+
+
 class Follower:
     """Asks the database how far the imports have come, until all have ended; listens in the pauses."""
 
@@ -83,13 +108,9 @@ class Follower:
         self._began = time.monotonic()
         self._has_asked = False
 
-    def follow(self, timeout_seconds: float) -> None:
+    def follow(self, listener: Listener, timeout_seconds: float) -> None:
         """Follow with bars on stderr; end early when `timeout_seconds` have passed."""
-        with (
-            build_client(self._app.resources.settings.require_broker(), LISTEN_TIMEOUT_SECONDS) as client,
-            closing(Listener(client)) as listener,
-            self._output.bars("{task.fields[amount]}") as bars,
-        ):
+        with self._output.bars("{task.fields[amount]}") as bars:
             files = bars.add_task("importing", amount="")
             self._follow(listener, ImportBars(bars, files), timeout_seconds)
 
@@ -116,6 +137,7 @@ class Follower:
             if one is None:
                 continue
             if update.status in ENDED:
+                one.hear_end()
                 self._unheard.discard(update.import_id)
                 bars.remove(update.import_id)
                 if not self._unheard:

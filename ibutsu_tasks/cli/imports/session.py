@@ -14,7 +14,7 @@ from uuid import UUID
 
 from ibutsu_tasks.cli.exit_codes import SIGNALLED, ExitCode
 from ibutsu_tasks.cli.imports.files import FileImport, how_to_follow, result_of
-from ibutsu_tasks.cli.imports.following import Follower
+from ibutsu_tasks.cli.imports.following import Ends, Follower, listening
 from ibutsu_tasks.cli.options import check_name
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Note, Result, failure
@@ -33,6 +33,7 @@ from ibutsu_tasks.text.quoting import cut
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ibutsu_tasks.broker.job_updates import Listener
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.tasks.base import DatabaseCelery
 
@@ -65,13 +66,26 @@ def import_files(
     if project is not None:
         with app.resources.session() as session:
             said["project_id"] = choose_project(session, project, create=create_project)
+    with listening(app) as listener:
+        return _import_files(output, app, listener, files, said, wait_seconds)
+
+
+def _import_files(
+    output: Output,
+    app: DatabaseCelery,
+    listener: Listener,
+    files: Sequence[Path],
+    said: Mapping[str, Any],
+    wait_seconds: float,
+) -> Result:
     imports: list[FileImport] = []
-    signals = StopSignals(SIGNALLED, only_first=True)
+    signals, ends = StopSignals(SIGNALLED, only_first=True), Ends(listener)
     try:
         with signals:
             unsent = iter(files)
             while not signals.requested and (path := next(unsent, None)):
                 imports.append(_import_file(app, path, said, signals))
+                ends.hear(imports[-1])
     except KeyboardInterrupt:
         return _stopped(imports, files, signals)
     except ServiceUnreachableError as error:
@@ -80,7 +94,7 @@ def import_files(
         return _failed(imports, files, error)
     if signals.requested:
         return _stopped(imports, files, signals)
-    return _finish(output, app, imports, wait_seconds)
+    return _finish(output, app, listener, imports, wait_seconds)
 
 
 def follow_imports(
@@ -91,7 +105,8 @@ def follow_imports(
 ) -> Result:
     """Follow imports that were sent before, and end as `import_files` does."""
     imports = [FileImport(str(import_id), import_id=import_id) for import_id in import_ids]
-    return _finish(output, app, imports, wait_seconds)
+    with listening(app) as listener:
+        return _finish(output, app, listener, imports, wait_seconds)
 
 
 def refuse_unreadable(files: Sequence[Path]) -> list[FileImport]:
@@ -191,14 +206,16 @@ def _publish(app: DatabaseCelery, path: Path, stored: StoredUpload) -> str:
         ) from error
 
 
-def _finish(output: Output, app: DatabaseCelery, imports: list[FileImport], wait_seconds: float) -> Result:
+def _finish(
+    output: Output, app: DatabaseCelery, listener: Listener, imports: list[FileImport], wait_seconds: float
+) -> Result:
     if wait_seconds <= 0:
         notes = map(Note, how_to_follow("The imports continue.", imports))
         return result_of(imports, _exit_code(imports, still_there=ExitCode.DONE), list(notes))
     signals = StopSignals(SIGNALLED, only_first=True)
     try:
         with signals, signals.interrupting():
-            Follower(output, app, imports).follow(wait_seconds)
+            Follower(output, app, imports).follow(listener, wait_seconds)
     except KeyboardInterrupt:
         return _stopped(imports, (), signals)
     except ServiceUnreachableError as error:

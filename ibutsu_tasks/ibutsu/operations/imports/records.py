@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
+from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.ibutsu.database.models import Import, Run
@@ -49,6 +50,8 @@ class ImportOutcome:
     run_id: UUID | None = None
     summary: dict[str, Any] | None = None
     duration_seconds: float | None = None
+    age_seconds: float = 0.0
+    """How long ago it was uploaded."""
 
     @property
     def has_ended(self) -> bool:
@@ -162,6 +165,7 @@ def _outcome(row: Import | None, run: Run | None) -> ImportOutcome:
         run_id=run.id if run else None,
         summary=run.summary if run and isinstance(run.summary, dict) else None,
         duration_seconds=_finite(run.duration) if run else None,
+        age_seconds=max((utc_now() - row.created).total_seconds(), 0.0),
     )
 
 
