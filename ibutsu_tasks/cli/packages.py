@@ -8,7 +8,8 @@ from ibutsu_tasks.celery_app import task_problems
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Result, Table
-from ibutsu_tasks.packages import TaskPackage, loaded, resolve
+from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.packages import TaskPackage, loaded, named_by
 from ibutsu_tasks.sending.arguments import tasks_in
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def _describe(package: TaskPackage, source: Any, problems: list[str]) -> dict[st
     tasks, tables = [], []
     try:
         tasks, tables = sorted(tasks_in(package)), _tables_of(package)
-    except Exception as error:  # noqa: BLE001 - whatever its modules do when they are imported
-        problems.append(f"What the package {package.name} names cannot be imported: {error!r}.")
+    except SettingsError as error:
+        problems.append(str(error))
     return {
         "name": package.name,
         "place": source.place,
@@ -50,7 +51,7 @@ def _describe(package: TaskPackage, source: Any, problems: list[str]) -> dict[st
 
 
 def _tables_of(package: TaskPackage) -> list[str]:
-    return sorted(resolve(package.tables).tables) if package.tables else []
+    return sorted(named_by(package, "tables").tables) if package.tables else []
 
 
 def _place(route: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.packages import loaded, resolve
+from ibutsu_tasks.packages import loaded, named_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +38,15 @@ def missing_tables(engine: Engine) -> dict[str, list[str]]:
 def create_tables(engine: Engine) -> int:
     """Make what is missing of each package's tables, all of one package or none; give their number.
 
-    Raises RefusedError when a package refuses, and none of another package was missing.
+    Raises RefusedError when a package refuses, and none of another package was missing; SettingsError when
+    what a package names cannot be used.
     """
     number, refusal = 0, None
-    for package, metadata in loaded().each("tables"):
+    # All are loaded before the first is made.
+    for package, metadata in tuple(loaded().each("tables")):
         try:
             if package.create_tables:
-                number += resolve(package.create_tables)(engine)
+                number += named_by(package, "create_tables")(engine)
                 continue
         except RefusedError as error:
             refusal = error

@@ -12,7 +12,7 @@ from ibutsu_tasks.packages.declaration import (
     Subject,
     TaskPackage,
 )
-from ibutsu_tasks.packages.loading import Packages, broker_priority, choose, loaded, resolve
+from ibutsu_tasks.packages.loading import Packages, broker_priority, choose, loaded, named_by, resolve
 
 __all__ = [
     "HIGHEST_PRIORITY",
@@ -29,5 +29,6 @@ __all__ = [
     "broker_priority",
     "choose",
     "loaded",
+    "named_by",
     "resolve",
 ]

@@ -18,8 +18,16 @@ HIGHEST_PRIORITY = 9
 
 
 def _check_priority(name: str, priority: int | None) -> None:
-    if priority is not None and not 0 <= priority <= HIGHEST_PRIORITY:
-        raise ValueError(f"{name} has the priority {priority}, which is not from 0 to {HIGHEST_PRIORITY}")
+    if priority is not None and priority not in range(HIGHEST_PRIORITY + 1):
+        raise ValueError(f"{name} has the priority {priority!r}, which is not from 0 to {HIGHEST_PRIORITY}")
+
+
+def _check_several(owner: str, part: str, found: object, kind: type) -> None:
+    # `("shop.tasks")` is a text, and would be taken letter by letter.
+    if not isinstance(found, tuple | list) or not all(isinstance(one, kind) for one in found):
+        raise ValueError(
+            f"{owner}: {part} must be a tuple of {kind.__name__}; one alone has a comma, as in (x,)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,12 @@ class Setting:
     """What several settings describe together, so that all are taken from one source; empty for most."""
     is_port: bool = False
     """Whether Kubernetes may put something of its own into the variable."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when it names no variable."""
+        _check_several(self.name, "variables", self.variables, str)
+        if not self.variables:
+            raise ValueError(f"{self.name} has no variable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +118,8 @@ class ScheduleRow:
     priority: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a time or a priority that is none."""
+        """Raise ValueError for a time, arguments or a priority that are none."""
+        _check_several(self.name, "args", self.args, object)
         if problem := crontab.problem_of(self.when):
             raise ValueError(f"{self.name} {problem}")
         _check_priority(self.name, self.priority)
@@ -123,6 +138,10 @@ class Check:
     run: str
     needs: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for needs that are no tuple."""
+        _check_several(self.name, "needs", self.needs, str)
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -135,6 +154,10 @@ class Subject:
     key: str
     tasks: tuple[str, ...]
     field: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for tasks that are no tuple."""
+        _check_several(self.key, "tasks", self.tasks, str)
 
     def id_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
         """Give the id in a call's arguments, None where there is none."""
@@ -189,3 +212,22 @@ class TaskPackage:
     reopen: str | None = None
     broker_metrics: str | None = None
     database_metrics: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when it has no name, or one thing where several may be."""
+        if not self.name:
+            raise ValueError("A task package needs a name")
+        for part, kind in _SEVERAL.items():
+            _check_several(self.name, part, getattr(self, part), kind)
+
+
+_SEVERAL: dict[str, type] = {
+    "tasks": str,
+    "queues": Queue,
+    "routes": Route,
+    "schedule": ScheduleRow,
+    "subjects": Subject,
+    "settings": Setting,
+    "checks": Check,
+}
+"""What a package may bring several of, and of which class each is."""

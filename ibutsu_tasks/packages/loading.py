@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.packages.declaration import HIGHEST_PRIORITY, Check, TaskPackage
 from ibutsu_tasks.text.quoting import cut
 
@@ -105,10 +106,14 @@ class Packages:
         return next((one.name for one in self.packages if above & set(one.tasks)), None)
 
     def each(self, part: str) -> Iterator[tuple[TaskPackage, Any]]:
-        """Give the packages that name an object for `part`, with the object. Raises what imports raise."""
+        """Give the packages that name an object for `part`, with the object. Raises as `named_by`."""
         for one in self.packages:
-            if named := getattr(one, part):
-                yield one, resolve(named)
+            if getattr(one, part):
+                yield one, named_by(one, part)
+
+    def problem_of(self, package: TaskPackage) -> str:
+        """Say, as the end of a sentence, what keeps one more package from being loaded; empty for nothing."""
+        return _problem_of(package, (CORE, *self.packages))
 
     def import_tasks(self, of: TaskPackage | None = None) -> dict[str, str]:
         """Import the modules of all tasks, or those of a package; say, by module, why one cannot be."""
@@ -131,6 +136,20 @@ def resolve(named: str) -> Any:
     """Import what `module:name` names. Raises what that import raises, and AttributeError."""
     module, _, name = named.partition(":")
     return getattr(importlib.import_module(module), name or ATTRIBUTE)
+
+
+def named_by(package: TaskPackage, part: str) -> Any:
+    """Give the object that a package names for `part`. Raises SettingsError when it cannot be used."""
+    told = f"What the package {package.name} names as {part}"
+    try:
+        found = resolve(getattr(package, part))
+    except (Exception, SystemExit) as error:
+        raise SettingsError(f"{told} {_why(error)}", f"Repair {getattr(package, part)}.") from error
+    if part == "tables" and not hasattr(found, "create_all"):
+        raise SettingsError(
+            f"{told} is no MetaData of SQLAlchemy.", "A class of models has it as `metadata`."
+        )
+    return found
 
 
 def load(sources: Iterable[Source], without: Sequence[str] = (), core: TaskPackage = CORE) -> Packages:
@@ -181,7 +200,9 @@ def _names_of(package: TaskPackage) -> Iterator[tuple[str, str]]:
     yield from (("check", check.name) for check in package.checks)
     yield from (("code of a check", check.code) for check in package.checks)
     yield from (("setting", row.name) for row in package.settings)
-    yield from (("variable", variable) for row in package.settings for variable in row.variables)
+    for row in package.settings:
+        yield from (("variable", f"{variable}{end}") for variable in row.variables for end in ("", "_FILE"))
+    yield from (("subject of", task) for subject in package.subjects for task in subject.tasks)
     yield from (("task module", module) for module in package.tasks)
 
 

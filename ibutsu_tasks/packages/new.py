@@ -11,6 +11,8 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import RefusedError, UsageError
+from ibutsu_tasks.packages.declaration import Check, TaskPackage
+from ibutsu_tasks.packages.loading import loaded
 from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
@@ -18,21 +20,26 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 SUFFIX = ".template"
-NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+NAME = re.compile(r"[a-z]([a-z0-9_]{0,48}[a-z0-9])?")
+
+TESTS = "tests"
+"""The folder beside the package's own."""
 
 
 def write_package(distribution: str, into: Path) -> list[Path]:
     """Write the package into a new directory of its name; give the files.
 
-    Raises UsageError for a name that cannot be a module's, RefusedError when something of the name is there
-    or the directory cannot be written.
+    Raises UsageError for a name that cannot be a module's, RefusedError when something of the name is there,
+    when the package would collide with one that is loaded, or when the directory cannot be written.
     """
     name = distribution.lower().replace("-", "_")
+    code = name.upper().replace("_", "-") + "-"
     _check_name(distribution, name)
+    _check_collisions(TaskPackage(name=name, checks=(Check(name, code, ""),)))
     root = into / distribution
     if root.exists():
         raise RefusedError(f"{root} exists already.", "Give another name, or another place in --into.")
-    words = {"distribution": distribution, "name": name, "code": name.upper().replace("_", "")[:8] + "-"}
+    words = {"distribution": distribution, "name": name, "code": code}
     written = []
     try:
         for place, text in _templates(files("ibutsu_tasks.packages") / "template", Path()):
@@ -46,7 +53,7 @@ def write_package(distribution: str, into: Path) -> list[Path]:
 
 
 def _check_name(distribution: str, name: str) -> None:
-    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not NAME.fullmatch(name) or keyword.iskeyword(name) or name == TESTS:
         raise UsageError(
             f"{cut(distribution)!r} cannot be the name of a package.",
             "Give letters, digits and - or _, a letter first, such as backups or gold-rates.",
@@ -55,6 +62,11 @@ def _check_name(distribution: str, name: str) -> None:
         raise RefusedError(
             f"There is a module {name} already, which the package would hide.", "Give another name."
         )
+
+
+def _check_collisions(package: TaskPackage) -> None:
+    if problem := loaded().problem_of(package):
+        raise RefusedError(f"The package {package.name} {problem}.", "Give another name.")
 
 
 def _templates(folder: Traversable, place: Path) -> Iterator[tuple[Path, str]]:

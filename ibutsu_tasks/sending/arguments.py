@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from ibutsu_tasks.errors import TaskArgumentsError, UsageError
-from ibutsu_tasks.packages import loaded, resolve
+from ibutsu_tasks.packages import loaded, named_by
 from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def signatures_of(package: TaskPackage) -> list[TaskSignature]:
 def tasks_in(package: TaskPackage) -> Mapping[str, Callable[..., Any]]:
     """Give a package's tasks by name, as functions, but those of a module that cannot be imported."""
     if package.signatures:
-        stubs: Mapping[str, Callable[..., Any]] = resolve(package.signatures)
+        stubs: Mapping[str, Callable[..., Any]] = named_by(package, "signatures")
         return stubs
     from ibutsu_tasks.celery_app import tasks_of
 

@@ -114,7 +114,7 @@ def load_flask_app(settings: Settings) -> Flask:
         found = resolve(settings.flask_app or "")
         if _flask_app_in(found) is None and callable(found):
             found = found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = cut(settings.mask(" ".join(str(error).split())), MOST_CHARACTERS)
         raise SettingsError(f"{place} cannot be used: {type(error).__name__}: {reason}") from error
     if (app := _flask_app_in(found)) is None:

@@ -46,6 +46,10 @@ def test_a_new_package_passes_its_own_test(tmp_path: Path) -> None:
         ("../up", 2, "cannot be the name of a package"),
         ("class", 2, "cannot be the name of a package"),
         ("x" * 200, 2, "cannot be the name of a package"),
+        ("gold-", 2, "cannot be the name of a package"),
+        ("tests", 2, "cannot be the name of a package"),
+        ("ibutsu", 1, "collides with the package ibutsu: both have the package ibutsu."),
+        ("broker", 1, "collides with the package ibutsu-tasks itself: both have the check broker."),
         ("json", 1, "There is a module json already"),
         ("taken", 1, "exists already"),
     ],
@@ -56,6 +60,15 @@ def test_names_that_cannot_be(tmp_path: Path, name: str, code: int, sentence: st
     assert done.returncode == code
     assert sentence in " ".join(done.stderr.split())
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_two_whose_names_begin_alike_go_together(tmp_path: Path) -> None:
+    for name in ("gold-rates-now", "gold-rates-then"):
+        assert run_here("packages", "new", name, "--into", str(tmp_path)).returncode == 0
+    packages = {"IBUTSU_TASKS_PACKAGES": "gold_rates_now.package,gold_rates_then.package"}
+    path = os.pathsep.join(str(tmp_path / name) for name in ("gold-rates-now", "gold-rates-then"))
+    listed = run("packages", "--json", env=packages | {"PYTHONPATH": path})
+    assert json.loads(listed.stdout)["problems"] == []
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

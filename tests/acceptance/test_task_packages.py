@@ -119,7 +119,7 @@ def test_tables_are_made_where_they_are_missing_and_never_altered(
     with engine.begin() as connection:
         assert connection.execute(text("select state from workshop_pieces")).all() == [("made",)]
         connection.execute(text("drop table workshop_pieces"))
-    made = run_here("db", "create", env=env)
+    made = run("db", "create", env=env)
     assert "Created 1 table in" in made.stdout, made.stderr
     engine.dispose()
 
@@ -152,12 +152,22 @@ def broken(directory: Path) -> dict[str, str]:
     return named(directory, "workshop", "absent", "copycat", "clumsy", "double")
 
 
-def test_tables_that_cannot_be_imported_are_named(tmp_path: Path) -> None:
-    declare(tmp_path, "tableless", 'tables="tableless.models:METADATA"')
+@pytest.mark.parametrize(
+    ("tables", "why"),
+    [
+        ("tableless.models:METADATA", "cannot be imported: ModuleNotFoundError"),
+        ("json:dumps", "is no MetaData"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_named(tmp_path: Path, tables: str, why: str) -> None:
+    declare(tmp_path, "tableless", f"tables={tables!r}")
     listed = run("packages", "--json", env=named(tmp_path, "tableless"))
     (problem,) = json.loads(listed.stdout)["problems"]
     assert listed.returncode == 1
-    assert "What the package tableless names cannot be imported: ModuleNotFoundError" in problem
+    assert f"What the package tableless names as tables {why}" in problem
+    nowhere = {"SQLALCHEMY_DATABASE_URI": "postgresql://127.0.0.1:1/nowhere"}
+    made = run("db", "create", env=named(tmp_path, "tableless") | nowhere)
+    assert (made.returncode, problem in " ".join(made.stderr.split())) == (3, True)
 
 
 PROBLEMS = (

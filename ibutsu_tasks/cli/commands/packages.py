@@ -45,7 +45,7 @@ def new(
     """Write a new task package that works: a task, a schedule row, a check, and a test that passes."""
     from ibutsu_tasks.packages.new import write_package
 
-    state_of(context, json_wanted=json_wanted)
+    state_of(context, json_wanted=json_wanted).choose_packages()
     written = [str(path) for path in write_package(name, into)]
     hint = f"cd {into / name} && pip install -e '.[test]' && pytest"
     return Result({"written": written}, [*map(plain, written), "", f"[bold]Try:[/] {plain(hint)}"])

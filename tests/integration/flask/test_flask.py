@@ -219,6 +219,7 @@ SECRET = "postgresql://u:hunter2@127.0.0.1:1/d"
     [
         ("no.such:app", "cannot be used: ModuleNotFoundError: No module named 'no'"),
         ("tests.notes.web:nothing", "cannot be used: AttributeError: module 'tests.notes.web' has no"),
+        ("sys:exit", "cannot be used: SystemExit: "),
         ("tests.notes.web:db", "gives no Flask application but SQLAlchemy."),
         ("tests.notes.web:SimpleNamespace", "gives no Flask application but SimpleNamespace."),
         (

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.beat.due import schedule_of
-from ibutsu_tasks.packages import Route, ScheduleRow, broker_priority
+from ibutsu_tasks.packages import (
+    Check,
+    Queue,
+    Route,
+    ScheduleRow,
+    Setting,
+    Subject,
+    TaskPackage,
+    broker_priority,
+)
 from ibutsu_tasks.packages.crontab import problem_of
 
 NUMBERS = st.integers(0, 70).map(str)
@@ -35,7 +44,7 @@ def test_what_is_taken_for_a_crontab_is_one_for_celery(when: str) -> None:
 
 @given(
     st.tuples(
-        st.integers(0, 59), st.integers(0, 23), st.integers(1, 31), st.integers(1, 12), st.integers(0, 6)
+        st.integers(0, 59), st.integers(0, 23), st.integers(1, 29), st.integers(1, 12), st.integers(0, 6)
     )
 )
 def test_every_time_is_taken(numbers: tuple[int, ...]) -> None:
@@ -44,7 +53,16 @@ def test_every_time_is_taken(numbers: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     "when",
-    ["*/15 * * * *", "0 2 1 * *", "30 3 * * sun", "0-30/10,45 8-18 * jan-mar mon-fri", 300, 0.5],
+    [
+        "*/15 * * * *",
+        "0 2 1 * *",
+        "0 2 29 2 *",
+        "0 2 31 11-1 *",
+        "30 3 * * sun",
+        "0-30/10,45 8-18 * jan-mar mon-fri",
+        300,
+        0.5,
+    ],
 )
 def test_the_usual_times_are_taken(when: str | float) -> None:
     assert problem_of(when) is None
@@ -59,6 +77,12 @@ def test_the_usual_times_are_taken(when: str | float) -> None:
         ("0 2 * * 7", "has the crontab '0 2 * * 7': '7' is no day of the week"),
         ("*/0 * * * *", "has the crontab '*/0 * * * *': '*/0' is no minute"),
         ("5/10 * * * *", "has the crontab '5/10 * * * *': '5/10' is no minute"),
+        ("0 2 30 2 *", "has the crontab '0 2 30 2 *', a day that never comes"),
+        (
+            "0 2 31 feb-apr/2,6,9-11/2 *",
+            "has the crontab '0 2 31 feb-apr/2,6,9-11/2 *', a day that never comes",
+        ),
+        (None, "is due every None seconds, which is no time"),
         (0, "is due every 0 seconds, which is no time"),
         (-1.5, "is due every -1.5 seconds, which is no time"),
         (math.nan, "is due every nan seconds, which is no time"),
@@ -71,9 +95,33 @@ def test_what_is_no_time_is_refused(when: Any, problem: str) -> None:
     assert str(refused.value) == f"dump {problem}"
 
 
-@pytest.mark.parametrize("priority", [-1, 10])
-def test_what_is_no_priority_is_refused(priority: int) -> None:
-    sentence = f"^x has the priority {priority}, which is not from 0 to 9$"
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        # One without its comma is no tuple, and a text is a row of letters.
+        (lambda: TaskPackage(name="shop", tasks="shop.tasks"), "shop: tasks must be a tuple of str"),
+        (lambda: TaskPackage(name="shop", queues=Queue("q")), "shop: queues must be a tuple of Queue"),
+        (lambda: TaskPackage(name="shop", queues=("q",)), "shop: queues must be a tuple of Queue"),
+        (lambda: TaskPackage(name=""), "A task package needs a name"),
+        (lambda: Setting("rate", "RATE", "Of gold."), "rate: variables must be a tuple of str"),
+        (lambda: Setting("rate", (), "Of gold."), "rate has no variable"),
+        (lambda: Check("disk", "A-", "m:f", "broker"), "disk: needs must be a tuple of str"),
+        (lambda: Subject("job_id", "shop.run"), "job_id: tasks must be a tuple of str"),
+        (lambda: ScheduleRow("dump", 60, "x", "all"), "dump: args must be a tuple of object"),
+    ],
+)
+def test_what_is_written_in_another_way_is_refused(make: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{told}"):
+        make()
+
+
+def test_lists_will_do() -> None:
+    assert TaskPackage(name="shop", queues=[Queue("q")]).queues == [Queue("q")]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("priority", [-1, 10, 1.5, "9"])
+def test_what_is_no_priority_is_refused(priority: Any) -> None:
+    sentence = f"^x has the priority {priority!r}, which is not from 0 to 9$"
     with pytest.raises(ValueError, match=sentence):
         Route("x", "queue", priority)
     with pytest.raises(ValueError, match=sentence):

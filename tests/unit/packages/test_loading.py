@@ -48,6 +48,7 @@ COLLISIONS = [
     ('checks=(Check("rates", "A-R", "m:f"),)', "check rates"),
     ('settings=(Setting("rate", ("RATE",), "Of gold."),)', "setting rate"),
     ('settings=(Setting("rate{name}", ("RATE",), "Of gold."),)', "variable RATE"),
+    ('subjects=(Subject("id", ("shop.run",)),)', "subject of shop.run"),
     ('checks=(Check("rates{name}", "A-R", "m:f"),)', "code of a check A-R"),
     ('tasks=("shared.tasks",)', "task module shared.tasks"),
 ]
@@ -84,6 +85,7 @@ def test_two_packages_of_one_name_collide(shelf: Shelf) -> None:
         ('settings=(Setting("broker_url", ("RATE",), "It."),)', "setting broker_url"),
         ('settings=(Setting("rate", ("CELERY_BROKER_URL",), "It."),)', "variable CELERY_BROKER_URL"),
         ('settings=(Setting("rate", ("POSTGRES_DB",), "It."),)', "variable POSTGRES_DB"),
+        ('settings=(Setting("rate", ("POSTGRES_DB_FILE",), "It."),)', "variable POSTGRES_DB_FILE"),
     ],
 )
 def test_no_package_takes_what_is_the_core_s(shelf: Shelf, fields: str, what: str) -> None:
