@@ -35,6 +35,8 @@ from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 if TYPE_CHECKING:
     from flask import Flask
 
+logger = logging.getLogger(__name__)
+
 FLOWER_NAME = "ibutsu_server_flower"
 WORKER_NAME = "ibutsu_server_worker"
 SCHEDULER_NAME = "ibutsu_server_scheduler"
@@ -162,6 +164,7 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
         # result (Celery 5.7, billiard 4.3). The message goes back to the queue.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = GOODBYE_TRIES
         settings.require_packages(task_problems())
+        _name_unknown_queues(settings)
         app = create_celery_app(WORKER_NAME, settings)
         app.steps["consumer"].update(WORKER_STEPS)
         app.events.dispatcher_cls = "ibutsu_tasks.delivery.events:Dispatcher"
@@ -172,6 +175,12 @@ def create_app_variant(variant: str, settings: Settings | None = None) -> Celery
     settings.require_packages()
     beat_health.install(settings)
     return create_scheduler_app(settings)
+
+
+def _name_unknown_queues(settings: Settings) -> None:
+    for queue in settings.consumed_queues:
+        if queue not in (*loaded().queues, DEFAULT_QUEUE):
+            logger.warning("No task package declares the queue %s, which this worker consumes.", queue)
 
 
 def _log_as_set(settings: Settings, role: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from tests.commands import role, run, run_here, services
 from tests.conftest import discard
-from tests.packaged import INSTALLED, WORKSHOP, declare, install, named, write_module
+from tests.packaged import HEAD, INSTALLED, WORKSHOP, declare, install, named, write_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,6 +168,30 @@ def test_tables_that_cannot_be_used_are_named(tmp_path: Path, tables: str, why: 
     nowhere = {"SQLALCHEMY_DATABASE_URI": "postgresql://127.0.0.1:1/nowhere"}
     made = run("db", "create", env=named(tmp_path, "tableless") | nowhere)
     assert (made.returncode, problem in " ".join(made.stderr.split())) == (3, True)
+
+
+def test_tasks_and_queues_that_nobody_has_are_named_by_the_doctor(tmp_path: Path) -> None:
+    write_module(tmp_path, "astray.tasks", "")
+    # Of one without tasks, those it sends are somebody else's.
+    for name, tasks in (("astray", '"astray.tasks",'), ("elsewhere", "")):
+        row = f'ScheduleRow("{name}-row", 60, "{name}.gone")'
+        declare(tmp_path, name, f"tasks=({tasks}), schedule=({row},), canary=Canary('{name}.away')")
+    write_module(
+        tmp_path,
+        "lost.package",
+        f"{HEAD}PACKAGE = TaskPackage(name='lost', queues=(Queue('q'),), routes=(Route('lost.*', 'p', 3),))",
+    )
+    env = named(tmp_path, "astray", "elsewhere", "lost") | {"IBUTSU_TASKS_ROUTES": "x=q,y=celery,z=nowhere"}
+    done = run("doctor", "--only", "packages", "--json", env=env)
+    found = [(one["code"], one["seen"]) for one in json.loads(done.stdout)["findings"]]
+    nobody = "of the package astray sends"
+    assert found == [
+        ("IBT-K02", f"The schedule entry astray-row {nobody} astray.gone, which no task package has."),
+        ("IBT-K02", f"The canary {nobody} astray.away, which no task package has."),
+        ("IBT-K03", "The route z=nowhere leads to a queue that no task package declares."),
+        ("IBT-K03", "The route lost.*=p:3 leads to a queue that no task package declares."),
+    ]
+    assert done.returncode == 0
 
 
 PROBLEMS = (

@@ -44,8 +44,10 @@ def test_a_setting_overrides_routes_and_priorities(closed_workshop: Callable[...
 def test_a_worker_consumes_the_queues_it_names_and_those_that_all_do(
     closed_workshop: Callable[..., Workshop],
 ) -> None:
-    with role("worker", "--queues", "later", env=closed_workshop().env) as worker:
+    with role("worker", "--queues", "later,latre", env=closed_workshop().env) as worker:
         worker.wait_for("ready.")
         listed = worker.output.partition("[queues]")[2].partition("[tasks]")[0]
     names = [line.split()[1] for line in listed.splitlines() if "exchange=" in line]
-    assert names == ["celery", "ibutsu-tasks", "later"]
+    assert names == ["celery", "ibutsu-tasks", "later", "latre"]
+    assert "No task package declares the queue latre" in worker.output
+    assert worker.output.count("No task package declares") == 1
