@@ -18,13 +18,14 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
 
-from ibutsu_tasks.errors import BrokerUnreachableError, UsageError
+from ibutsu_tasks.errors import BrokerUnreachableError, TaskArgumentsError, UsageError
 from ibutsu_tasks.packages import HIGHEST_PRIORITY, broker_priority, loaded
 from ibutsu_tasks.sending import messages
 from ibutsu_tasks.sending.arguments import TaskSignature, check_arguments, find_task, signatures_of
@@ -34,7 +35,7 @@ from ibutsu_tasks.sending.status import Status, status_of
 from ibutsu_tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from ibutsu_tasks.sending.background import Call
     from ibutsu_tasks.settings import Settings
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Sent", "Status", "cancel", "send", "status"]
 
 logger = logging.getLogger(__name__)
+
+MAX_COUNTDOWN_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,17 @@ class Client:
         in the order of sending, whatever its queue and priority; a message the broker took without saying so
         is then carried out a second time.
 
-        Raises TaskArgumentsError; UsageError for a short name that no task has, or another priority; within
+        Raises TaskArgumentsError; UsageError for a short name that no task has, another priority, or a
+        countdown that is not from 0 to a year; within
         seconds BrokerUnreachableError, also where the broker is away and no package here has the task; and
         SettingsError when no broker is named.
         """
         if priority is not None and priority not in range(HIGHEST_PRIORITY + 1):
             raise UsageError(f"The priority {priority!r} is not a whole number from 0 to {HIGHEST_PRIORITY}.")
+        if countdown_seconds is not None and not 0 <= countdown_seconds <= MAX_COUNTDOWN_SECONDS:
+            raise UsageError(
+                f"The countdown {countdown_seconds!r} is not from 0 to {MAX_COUNTDOWN_SECONDS} s."
+            )
         name, given = self._check(task, args, kwargs or {})
         task_id = str(uuid4())
 
@@ -159,6 +167,9 @@ class Client:
         self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[str, tuple[list[Any], dict[str, Any]]]:
         """Find the task, and give its arguments as a worker gets them."""
+        # A text and a mapping are sequences of what nobody meant.
+        if isinstance(args, str | bytes | Mapping) or not isinstance(kwargs, Mapping):
+            raise TaskArgumentsError("Arguments are given as a list, and named ones as a mapping.")
         given = messages.through_json(list(args)), messages.through_json(dict(kwargs))
         if "." in task and not any(one.wire_name == task for one in self._tasks):
             return task, given

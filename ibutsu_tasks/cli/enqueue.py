@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from ibutsu_tasks.sending.arguments import (
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ibutsu_tasks.cli.output import Output
     from ibutsu_tasks.settings import Settings
@@ -111,7 +111,7 @@ def send_call(
         return failure(error, sent)
     except KeyboardInterrupt:
         return Result(sent, exit_code=ExitCode.INTERRUPTED)
-    return _result_of(call.task, outcome, verbose=verbose)
+    return _result_of(call.task, outcome, settings.mask, verbose=verbose)
 
 
 def run_here(settings: Settings, call: TaskCall, *, verbose: bool) -> Result:
@@ -129,7 +129,7 @@ def run_here(settings: Settings, call: TaskCall, *, verbose: bool) -> Result:
     app.resources.close()
     if isinstance(raised, IbutsuTasksError):
         raise raised
-    return _result_of(call.task, outcome, verbose=verbose)
+    return _result_of(call.task, outcome, settings.mask, verbose=verbose)
 
 
 def _read_document(document: str) -> list[Any] | dict[str, Any]:
@@ -158,7 +158,14 @@ def _read_text(document: str) -> str:
     return document
 
 
-def _result_of(task: TaskSignature, outcome: messages.TaskOutcome, *, verbose: bool) -> Result:
+def _result_of(
+    task: TaskSignature, outcome: messages.TaskOutcome, mask: Callable[[str], str], *, verbose: bool
+) -> Result:
+    # What a task raised is stored as it is, and may quote a setting.
+    told: dict[str, Any] = {
+        name: mask(text) for name in ("error", "traceback") if (text := getattr(outcome, name))
+    }
+    outcome = replace(outcome, **told)
     data = {"task": task.wire_name} | asdict(outcome)
     if outcome.succeeded:
         return Result(data, [Document(outcome.result)])

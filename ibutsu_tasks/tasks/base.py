@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from celery import Task, current_app, signals
 from celery.exceptions import Retry, SoftTimeLimitExceeded, TaskPredicate
+from kombu.utils.json import dumps
 
 from ibutsu_tasks.delivery.dead.content import about_call
 from ibutsu_tasks.delivery.pauses import after
@@ -56,7 +57,11 @@ class FollowUps:
     messages: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
 
     def send(self, task_name: str, *args: Any, **options: Any) -> None:
-        """Send `task_name` with `args` after the commit; `options` are those of `send_now`."""
+        """Send `task_name` with `args` after the commit; `options` are those of `send_now`.
+
+        Raises TypeError, while nothing is committed yet, for what a message cannot hold.
+        """
+        dumps(args)
         self.messages.append((task_name, args, options))
 
 

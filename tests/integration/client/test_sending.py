@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -91,6 +92,9 @@ def test_a_name_that_nobody_here_knows_is_sent_as_it_stands(client: Client, brok
         (("update_run", [3]), TaskArgumentsError, "run_id of update_run cannot be 3."),
         (("update_run", [uuid4()]), TaskArgumentsError, 'run_id of update_run cannot be "UUID('),
         (("update_run", [object()]), TaskArgumentsError, "A message cannot hold this value"),
+        (("any.name", "id"), TaskArgumentsError, "Arguments are given as a list"),
+        (("any.name", {"a": 1}), TaskArgumentsError, "Arguments are given as a list"),
+        (("any.name", [], [1]), TaskArgumentsError, "and named ones as a mapping"),
         (("any.name", [], {"a": object()}), TaskArgumentsError, "A message cannot hold this value"),
     ],
 )
@@ -107,6 +111,12 @@ def test_what_is_wrong_is_refused_before_it_is_sent(
 def test_a_priority_is_0_to_9(client: Client, priority: Any) -> None:
     with pytest.raises(UsageError, match="is not a whole number from 0 to 9"):
         client.send("update_run", ["a"], priority=priority)
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, 1e9])
+def test_a_countdown_is_up_to_a_year(client: Client, seconds: float) -> None:
+    with pytest.raises(UsageError, match="is not from 0 to 31536000 s"):
+        client.send("update_run", ["a"], countdown_seconds=seconds)
 
 
 def test_a_broker_that_is_gone_is_said_to_be_so() -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, text
 
 from ibutsu_tasks.broker.job_updates import CHANNEL
 from ibutsu_tasks.broker.layout import UNACKED
-from tests.commands import until
+from ibutsu_tasks.tasks import FollowUps
+from tests.commands import run, until
 
 if TYPE_CHECKING:
     from tests.packaged import Workshop
@@ -33,6 +34,11 @@ def test_of_a_task_that_fails_nothing_stays_and_nothing_is_sent(workshop: Worksh
     assert (workshop.pieces(), workshop.ran()) == ({}, ["later"])
 
 
+def test_a_follow_up_that_no_message_can_hold_is_known_before_the_commit() -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        FollowUps().send("workshop.note", object())
+
+
 def test_an_error_of_the_policy_is_tried_again_after_growing_pauses(workshop: Workshop) -> None:
     assert workshop.end_of(workshop.send("flaky", "growing", 2)) == ("SUCCESS", 3)
     first, second, third = map(float, workshop.attempts("growing"))
@@ -50,6 +56,13 @@ def test_an_error_of_another_kind_is_not_tried_again_and_its_log_holds_no_secret
     assert (state, len(workshop.attempts("other"))) == ("FAILURE", 1)
     workshop.worker.wait_for("LookupError: nothing opens with ***")
     assert workshop.env["WORKSHOP_TOKEN"] not in workshop.worker.output
+
+
+@pytest.mark.parametrize("how", [["--wait", "60"], ["--local"]])
+def test_enqueue_shows_no_secret_that_an_error_quotes(workshop: Workshop, how: list[str]) -> None:
+    done = run("enqueue", "workshop.hopeless", "name=other", "--verbose", *how, env=workshop.env)
+    assert (done.returncode, "LookupError: nothing opens with ***" in done.stderr) == (1, True)
+    assert workshop.env["WORKSHOP_TOKEN"] not in done.stdout + done.stderr
 
 
 def test_the_soft_time_limit_asks_a_task_to_end(workshop: Workshop) -> None:
