@@ -1,7 +1,8 @@
-"""What tasks are made of: a session, follow-up messages after its commit, and trying again."""
+"""What tasks are made of: a session, follow-up messages after its commit, trying again, finding lost work."""
 
+from ibutsu_tasks.broker.reconciliation import Decision, Fate, Message
 from ibutsu_tasks.tasks.base import DatabaseTask, FollowUps
 from ibutsu_tasks.tasks.policy import Policy
 from ibutsu_tasks.tasks.reconciliation import reconcile
 
-__all__ = ["DatabaseTask", "FollowUps", "Policy", "reconcile"]
+__all__ = ["DatabaseTask", "Decision", "Fate", "FollowUps", "Message", "Policy", "reconcile"]

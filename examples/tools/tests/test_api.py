@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -45,6 +47,16 @@ def test_without_the_token_nothing_is_answered_and_it_is_in_no_log(api: Api) -> 
     until(lambda: "401 Unauthorized" in api.process.output)
     assert "401 Unauthorized" in api.process.output
     assert TOKEN[:-1] not in api.process.output
+
+
+@pytest.mark.parametrize("header", [("Content-Length", str(10**9)), ("Transfer-Encoding", "chunked")])
+def test_a_body_that_is_huge_or_may_be_is_not_read(api: Api, header: tuple[str, str]) -> None:
+    with closing(HTTPConnection(api.url.removeprefix("http://"), timeout=ANSWER_SECONDS)) as connection:
+        connection.putrequest("POST", "/api/run")
+        for name, value in (("Authorization", f"Bearer {TOKEN}"), header):
+            connection.putheader(name, value)
+        connection.endheaders()
+        assert connection.getresponse().status == 413
 
 
 @pytest.mark.parametrize(

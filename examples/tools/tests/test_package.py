@@ -17,6 +17,7 @@ from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.sending import messages
 from ibutsu_tasks.settings import load_settings
 from tests.commands import run
+from tools import jobs
 from tools.models import Job, LogPart, Statistics
 from tools.package import PACKAGE
 from tools.registry import Limits, Parameter, Tool, all_tools
@@ -31,12 +32,14 @@ def test_its_schedule_and_its_queues(idle: Runner) -> None:
     assert {(row.when, row.task, row.args) for row in PACKAGE.schedule} == {
         ("30 3 * * *", "tools.cleanup_old_jobs", (48,)),
         ("5 * * * *", "tools.update_tool_statistics", ()),
+        ("*/5 * * * *", "tools.reconcile_jobs", ()),
         ("*/5 * * * *", "tools.health_check", ()),
     }
     assert {name: messages.queue_of(idle.app, name) for name in tasks_of(PACKAGE)} == {
         "tools.run_tool": "tools",
         "tools.health_check": "default",
         "tools.cleanup_old_jobs": "maintenance",
+        "tools.reconcile_jobs": "maintenance",
         "tools.update_tool_statistics": "maintenance",
     }
 
@@ -124,6 +127,29 @@ def test_the_doctor_sees_missing_programs_and_jobs_that_are_stuck(runner: Runner
     with runner.session() as session, session.begin():
         session.add(ended(0, state="running", ended_at=None, seen_at=long_ago))
     assert codes(runner) >= {"TOOLS-J01"}
+
+
+def test_a_job_whose_message_is_lost_is_sent_again(runner: Runner) -> None:
+    long_ago = utc_now() - timedelta(hours=2)
+    old = {"tool": "primes", "parameters": {"last": 10}, "queued_at": long_ago}
+    lost = [Job(id=uuid4(), **old), Job(id=uuid4(), state="running", run=uuid4(), seen_at=long_ago, **old)]
+    fresh = Job(id=uuid4(), **old | {"queued_at": utc_now()})
+    with runner.session() as session, session.begin():
+        session.execute(delete(Job))
+        session.add_all([*lost, fresh])
+    assert runner.run("tools.reconcile_jobs") == {"sent again": 2, "ended": 0, "left alone": 0}
+    assert [runner.end_of(job.id).state for job in lost] == ["completed", "completed"]
+    assert runner.state(fresh.id) == "queued"
+
+
+def test_a_job_that_a_worker_was_sent_meanwhile_is_left_to_it(idle: Runner) -> None:
+    job = Job(id=uuid4(), tool="primes", parameters={}, state="running", run=uuid4())
+    with idle.session() as session:
+        session.add(job)
+        session.flush()
+        assert jobs.begin(session, job.id, "t", "primes", {}, 1, takes_over=False) == (None, "running")
+        assert jobs.begin(session, job.id, "t", "primes", {}, 1)[1] == "running"
+        session.rollback()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def check_jobs(settings: Settings) -> list[Finding]:
         engine.dispose()
     if silent:
         seen = f"{silent} jobs are said to run and were not seen for {SILENT_FOR.seconds // 60} minutes."
-        hint = "A worker for the queue tools begins them again; where their messages are lost, cancel them."
+        hint = "A worker for the queue tools begins them again; beat has those sent whose messages are lost."
         return [wrong("TOOLS-J01", seen, hint)]
     if late:
         seen = f"{late} jobs have been waiting for more than an hour."

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ibutsu_tasks.clock import utc_now
+from ibutsu_tasks.tasks import Decision, Fate, Message
 from ibutsu_tasks.text.storable import storable_json, storable_text
 from tools.models import ENDED, Job, LogPart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.orm import Session
+
+
+RUN_TOOL = "tools.run_tool"
 
 
 class LostError(Exception):
@@ -23,13 +28,23 @@ class LostError(Exception):
 
 
 def begin(
-    session: Session, job_id: UUID, task_id: str, tool: str, parameters: Mapping[str, Any], attempt: int
+    session: Session,
+    job_id: UUID,
+    task_id: str,
+    tool: str,
+    parameters: Mapping[str, Any],
+    attempt: int,
+    *,
+    takes_over: bool = True,
 ) -> tuple[UUID | None, str]:
-    """Begin a job, or begin it again; give this run's id, None where it has ended, and its state."""
+    """Begin a job, or begin it again; give this run's id, None where it has ended, and its state.
+
+    Without `takes_over`, one that is said to run is left to who does.
+    """
     row = {"id": job_id, "tool": storable_text(tool), "parameters": storable_json(parameters)}
     session.execute(insert(Job).values(row).on_conflict_do_nothing())
     job = session.get_one(Job, job_id, with_for_update=True)
-    if job.state in ENDED:
+    if job.state in ENDED or (job.state == "running" and not takes_over):
         return None, job.state
     job.run, job.task_id, job.state, job.attempt = uuid4(), task_id, "running", attempt
     job.started_at = job.seen_at = utc_now()
@@ -111,3 +126,30 @@ def as_json(job: Job) -> dict[str, Any]:
         "files": job.files,
         "duration_seconds": job.duration_seconds,
     }
+
+
+class JobRows:
+    """The rows of jobs, as the reconciliation of any lost work sees them."""
+
+    name = "jobs"
+
+    def open_ids(self, session: Session, age_seconds: float) -> Sequence[UUID]:
+        """Find the jobs that have not ended, and were queued or seen last so long ago."""
+        waits = and_(Job.state == "queued", Job.queued_at < utc_now() - timedelta(seconds=age_seconds))
+        runs = and_(Job.state == "running", Job.seen_at < utc_now() - timedelta(seconds=age_seconds))
+        return session.scalars(select(Job.id).where(or_(waits, runs)).order_by(Job.queued_at)).all()
+
+    def settle(
+        self,
+        session: Session,
+        row_id: UUID,
+        *,
+        by_hand: bool,  # noqa: ARG002 - no command of ours sends a job by hand
+    ) -> tuple[Decision, Message | None]:
+        """Have a job whose message is nowhere begin anew, unless it has ended meanwhile."""
+        job = session.get(Job, row_id, with_for_update={"skip_locked": True})
+        if job is None or job.state in ENDED:
+            return Decision(row_id, Fate.LEFT, "it has ended, or runs right now."), None
+        _set_state(job, "queued")
+        again = Message(RUN_TOOL, (str(job.id), job.tool, job.parameters))
+        return Decision(row_id, Fate.SENT, "its message was nowhere."), again

@@ -17,6 +17,7 @@ PACKAGE = TaskPackage(
     schedule=(
         ScheduleRow("clean-up-jobs", "30 3 * * *", "tools.cleanup_old_jobs", (48,)),
         ScheduleRow("tool-statistics", "5 * * * *", "tools.update_tool_statistics"),
+        ScheduleRow("reconcile-jobs", "*/5 * * * *", "tools.reconcile_jobs", missed=Missed.SKIP),
         ScheduleRow("health", "*/5 * * * *", "tools.health_check", missed=Missed.SKIP),
     ),
     # Log lines and updates of a job name it.

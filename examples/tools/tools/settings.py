@@ -35,6 +35,14 @@ RETRY_SECONDS = Setting(
     parse=seconds,
     unit="s",
 )
+STUCK_SECONDS = Setting(
+    "tools_stuck_seconds",
+    ("TOOLS_STUCK_SECONDS",),
+    "A job that is not seen for so long, and whose message is nowhere, is sent again.",
+    600.0,
+    parse=seconds,
+    unit="s",
+)
 API_TOKEN = Setting(
     "tools_api_token", ("TOOLS_API_TOKEN",), "What callers of the API know.", parse=token, secret=True
 )
@@ -48,4 +56,4 @@ API_PORT = Setting(
     is_port=True,
 )
 
-SETTINGS = (TOOLS_FILE, OUTPUT_DIR, RETRY_SECONDS, API_TOKEN, API_ADDRESS, API_PORT)
+SETTINGS = (TOOLS_FILE, OUTPUT_DIR, RETRY_SECONDS, STUCK_SECONDS, API_TOKEN, API_ADDRESS, API_PORT)

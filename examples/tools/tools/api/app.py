@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.settings import Settings
 
-RUN_TOOL = "tools.run_tool"
+MOST_BODY_BYTES = 2**20
 
 LOCAL_NOTE = "The broker is away: it runs in the process of this API, is not tried again, and ends with it."
 
@@ -59,24 +59,26 @@ router = APIRouter(prefix="/api")
 
 
 class Guard:
-    """Asks every request for the token, before anything else of it is read."""
+    """Asks every request for the token, before anything else of it is read, and refuses a huge body."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._expected = app, f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request that has it."""
+        """Pass on a request that has it, and a body that is no burden."""
+        refusal = None if scope["type"] == "lifespan" else self._refusal(dict(scope["headers"]))
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, headers: dict[bytes, bytes]) -> JSONResponse | None:
         # In constant time: how long a refusal takes tells nothing of the token.
-        if scope["type"] == "lifespan" or hmac.compare_digest(_credentials(scope), self._expected):
-            await self._app(scope, receive, send)
-        else:
+        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
             told = {"detail": "Give the token in a header: `Authorization: Bearer TOKEN`."}
-            await JSONResponse(told, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
-
-
-def _credentials(scope: Scope) -> bytes:
-    found: bytes = dict(scope["headers"]).get(b"authorization", b"")
-    return found
+            return JSONResponse(told, 401, {"WWW-Authenticate": "Bearer"})
+        # The server holds a body to the length that it states.
+        if b"transfer-encoding" in headers or int(headers.get(b"content-length", 0)) > MOST_BODY_BYTES:
+            told = {"detail": f"A body states its length, which is at most {MOST_BODY_BYTES} bytes."}
+            return JSONResponse(told, 413)
+        return None
 
 
 class Wanted(BaseModel):
@@ -94,7 +96,7 @@ def run(wanted: Wanted, api: Here) -> dict[str, Any]:
         job = Job(tool=wanted.tool, parameters=storable_json(wanted.parameters))
         session.add(job)
     try:
-        sent = send(RUN_TOOL, [str(job.id), wanted.tool, wanted.parameters])
+        sent = send(jobs.RUN_TOOL, [str(job.id), wanted.tool, wanted.parameters])
     except IbutsuTasksError as error:
         with api.resources.session() as session:
             jobs.give_up(session, job.id, api.settings.mask(str(error)))
@@ -136,7 +138,7 @@ def cancel_task(any_id: UUID, api: Here) -> dict[str, Any]:
     # Where the broker is away, too, which told nobody.
     with suppress(ServiceUnreachableError, RedisError, OSError):
         cancel(job.task_id or str(any_id))
-        publish(api.resources.brief_redis, {"task": RUN_TOOL, **told})
+        publish(api.resources.brief_redis, {"task": jobs.RUN_TOOL, **told})
     return told
 
 

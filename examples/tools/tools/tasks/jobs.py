@@ -49,7 +49,7 @@ class ToolTask(DatabaseTask):
 
 
 @shared_task(
-    name="tools.run_tool",
+    name=jobs.RUN_TOOL,
     bind=True,
     base=ToolTask,
     policy=Policy(
@@ -66,7 +66,16 @@ def run_tool(self: DatabaseTask, job_id: str, tool: str, parameters: dict[str, A
     """Run a tool for a job; give what became of it, and its files."""
     job = _uuid(job_id)
     with self.session() as session:
-        run, state = jobs.begin(session, job, str(self.request.id), tool, parameters, self.attempt)
+        run, state = jobs.begin(
+            session,
+            job,
+            str(self.request.id),
+            tool,
+            parameters,
+            self.attempt,
+            # Right here a job is tried once: one that runs was sent to a worker since.
+            takes_over=not self.request.is_eager,
+        )
     if run is None:
         return {"job_id": job_id, "status": state}
     try:

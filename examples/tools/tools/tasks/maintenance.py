@@ -13,12 +13,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.tasks import DatabaseTask, Policy
+from ibutsu_tasks.tasks import DatabaseTask, Policy, reconcile
 from tools.files import remove_of
+from tools.jobs import JobRows
 from tools.models import Job, Statistics
 from tools.process import find_program
 from tools.registry import all_tools
-from tools.settings import OUTPUT_DIR
+from tools.settings import OUTPUT_DIR, STUCK_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,12 @@ def cleanup_old_jobs(self: DatabaseTask, hours: float = 48) -> int:
         number += len(jobs)
         if len(jobs) < JOBS_PER_BATCH:
             return number
+
+
+@shared_task(name="tools.reconcile_jobs", bind=True, base=DatabaseTask)
+def reconcile_jobs(self: DatabaseTask) -> dict[str, int]:
+    """Send jobs again whose messages are nowhere; give how many were sent, and how many left alone."""
+    return reconcile(self, JobRows(), self.resources.settings.value(STUCK_SECONDS))
 
 
 @shared_task(name="tools.update_tool_statistics", bind=True, base=DatabaseTask)
