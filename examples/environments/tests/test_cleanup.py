@@ -65,6 +65,13 @@ def test_what_is_old_is_destroyed_and_rows_of_what_was_go(world: World) -> None:
     until(lambda: world.row(young).state == "DESTROYED")
 
 
+@pytest.mark.parametrize("days", [0, -7])
+def test_nothing_is_destroyed_by_a_number_of_days_that_is_none(world: World, days: int) -> None:
+    environment = world.made()
+    assert "give a number of days from 1" in world.fail("cleanup_old_environments", days)
+    assert world.row(environment).state == "READY"
+
+
 def test_what_failed_is_tried_again_for_an_hour_towards_what_was_wanted(world: World) -> None:
     recent = world.add(state="FAILED", failing_since=ago(minutes=50))
     older = world.add(state="FAILED", failing_since=ago(minutes=70), pull_request=8)

@@ -11,6 +11,7 @@ from environments.cluster import Cluster
 from environments.models import AT_WORK, Environment, State
 from environments.work import HARD_MINUTES, ONCE
 from ibutsu_tasks.clock import utc_now
+from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.tasks import DatabaseTask
 
 STUCK_AFTER = timedelta(minutes=HARD_MINUTES)
@@ -45,6 +46,8 @@ def cleanup_stale_environments(self: DatabaseTask) -> dict[str, int]:
 @shared_task(name="environments.cleanup_old_environments", bind=True, base=DatabaseTask, policy=ONCE)
 def cleanup_old_environments(self: DatabaseTask, days: int = 7) -> dict[str, int]:
     """Have destroyed what has not changed for so long, and remove rows of what was; give their numbers."""
+    if not days >= 1:
+        raise RefusedError("Environments are kept for a day at least: give a number of days from 1.")
     is_old = Environment.changed_at < utc_now() - timedelta(days=days)
     is_at_rest = Environment.state.not_in({State.DESTROYED, *AT_WORK})
     with self.transaction() as (session, follow_ups):
