@@ -126,7 +126,8 @@ class DatabaseTask(Task[Any, Any]):
 
     def work_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
         """Name the work that a message asks for, by the key of the policy; None where there is none."""
-        return self.policy.key and f"{self.name}:{self.policy.key(*args, **kwargs)}"
+        key = self.policy.key and self.policy.key(*args, **kwargs)
+        return None if key is None else f"{self.name}:{key}"
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         request: Any = self.request

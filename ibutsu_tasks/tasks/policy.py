@@ -23,7 +23,8 @@ class Policy:
     each time `growth` times as late, at most ten minutes. It may be a setting of the package.
     `soft_time_limit_seconds` raises SoftTimeLimitExceeded in it, `time_limit_seconds` kills its process.
     `key` gives, from the task's arguments, what makes two messages the same work: while one of them runs, the
-    others wait, and for `key_seconds` after it succeeded they are given its result and run nothing.
+    others wait, and for `key_seconds` after it succeeded they are given its result and run nothing. One of
+    which it gives None has no other like it.
     After `most_losses` processes were lost in a row over the same work, its message is set aside.
     """
 
@@ -33,12 +34,35 @@ class Policy:
     growth: float = 1.0
     soft_time_limit_seconds: float | None = None
     time_limit_seconds: float | None = None
-    key: Callable[..., str] | None = None
+    key: Callable[..., str | None] | None = None
     key_seconds: float = 86_400.0
     most_losses: int = 3
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a number that means nothing, TypeError where errors are no tuple."""
+        for name, least in _LEAST.items():
+            number = getattr(self, name)
+            if isinstance(number, int | float) and not number >= least:
+                raise ValueError(f"The {name} of a policy must be at least {least}, not {number}")
+        if not isinstance(self.retry_on, tuple):
+            raise TypeError("The retry_on of a policy must be a tuple of errors, as in (OSError,)")
 
     def pause_after(self, failures: int, settings: Settings) -> float:
         """Give what is waited after so many failures, in seconds."""
         row = self.pause_seconds
         first: float = settings.value(row) if isinstance(row, Setting) else row
-        return min(first * self.growth ** (failures - 1), MAX_PAUSE_SECONDS)
+        try:
+            return min(first * self.growth ** (failures - 1), MAX_PAUSE_SECONDS)
+        except OverflowError:
+            return MAX_PAUSE_SECONDS
+
+
+_LEAST = {
+    "retries": 0,
+    "pause_seconds": 0,
+    "growth": 1,
+    "soft_time_limit_seconds": 0.1,
+    "time_limit_seconds": 0.1,
+    "key_seconds": 1,
+    "most_losses": 1,
+}
