@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from ibutsu_tasks.broker.failures import MOVE_EACH
 from ibutsu_tasks.broker.garbled import HASH, LIST, SET, SORTED_SET, STRING, TYPES, GarbledKey, find_garbled
 from ibutsu_tasks.broker.layout import (
     BINDING_PREFIX,
@@ -75,6 +76,15 @@ def test_no_command_ends_at_a_garbled_key(form: str, env: dict[str, str], resour
                 garbled = GarbledKey(key, form, wanted)
                 assert document["error"].endswith(f" did not work: {visible(str(garbled))}")
                 assert document["hint"] == garbled.remedy(0)
+
+
+def test_several_keys_are_named_together(env: dict[str, str], resources: Resources) -> None:
+    for key in (QUARANTINE, f"{BINDING_PREFIX}celery"):
+        resources.redis.set(key, "garbage")
+    document = json.loads(run_here("dead", "list", "--json", env=env).stdout)
+    assert f"{QUARANTINE} is a string" in document["error"]
+    assert f"{BINDING_PREFIX}celery is a string" in document["error"]
+    assert document["hint"] == MOVE_EACH
 
 
 def test_the_next_step_can_be_pasted_into_a_shell() -> None:
