@@ -62,6 +62,8 @@ class Packages:
     packages: tuple[TaskPackage, ...]
     problems: Mapping[str, str] = field(default_factory=dict)
     """By the place of a package that is left out, the sentence that says why."""
+    left_out: frozenset[str] = frozenset()
+    """The names of those that were to be left out, and would have been found."""
 
     @cached_property
     def queues(self) -> tuple[str, ...]:
@@ -160,8 +162,10 @@ def load(sources: Iterable[Source], without: Sequence[str] = (), core: TaskPacka
     found: dict[str, Source] = {}
     packages: list[TaskPackage] = []
     problems: dict[str, str] = {}
+    left_out: set[str] = set()
     for source in dict.fromkeys(sources):
         if source.known_as in without:
+            left_out.add(source.known_as)
             continue
         try:
             package = resolve(source.place)
@@ -170,14 +174,16 @@ def load(sources: Iterable[Source], without: Sequence[str] = (), core: TaskPacka
             continue
         if not isinstance(package, TaskPackage):
             problems[source.place] = f"{_named(source)} is no TaskPackage but {type(package).__name__}."
-        elif package.name in without or package in packages:
+        elif package.name in without:
+            left_out.add(package.name)
+        elif package in packages:
             continue
         elif problem := _problem_of(package, (core, *packages)):
             problems[source.place] = f"{_named(source)} {problem}."
         else:
             found[package.name] = source
             packages.append(package)
-    return Packages(found, tuple(packages), problems)
+    return Packages(found, tuple(packages), problems, frozenset(left_out))
 
 
 def _dots(module: str) -> Iterator[int]:

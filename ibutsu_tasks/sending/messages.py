@@ -195,7 +195,7 @@ class ResultReader:
             reason = Masker([self._url]).mask(" ".join(str(error).split()) or type(error).__name__)
             raise ServiceUnreachableError(
                 f"The result backend at {describe(self._url)} did not work: {reason}",
-                "The task was sent. Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor`.",
+                "Check CELERY_RESULT_BACKEND, then run `ibutsu-tasks doctor --only backend`.",
             ) from error
 
 

@@ -170,7 +170,7 @@ def test_tables_that_cannot_be_used_are_named(tmp_path: Path, tables: str, why: 
     assert (made.returncode, problem in " ".join(made.stderr.split())) == (3, True)
 
 
-def test_tasks_and_queues_that_nobody_has_are_named_by_the_doctor(tmp_path: Path) -> None:
+def test_names_that_nobody_has_are_told_by_the_doctor(tmp_path: Path) -> None:
     write_module(tmp_path, "astray.tasks", "")
     # Of one without tasks, those it sends are somebody else's.
     for name, tasks in (("astray", '"astray.tasks",'), ("elsewhere", "")):
@@ -182,10 +182,15 @@ def test_tasks_and_queues_that_nobody_has_are_named_by_the_doctor(tmp_path: Path
         f"{HEAD}PACKAGE = TaskPackage(name='lost', queues=(Queue('q'),), routes=(Route('lost.*', 'p', 3),))",
     )
     env = named(tmp_path, "astray", "elsewhere", "lost") | {"IBUTSU_TASKS_ROUTES": "x=q,y=celery,z=nowhere"}
+    env |= {"IBUTSU_TASKS_WITHOUT_PACKAGES": "ibutsu,Ibutsu"}
     done = run("doctor", "--only", "packages", "--json", env=env)
     found = [(one["code"], one["seen"]) for one in json.loads(done.stdout)["findings"]]
     nobody = "of the package astray sends"
     assert found == [
+        (
+            "IBT-K04",
+            "IBUTSU_TASKS_WITHOUT_PACKAGES leaves out Ibutsu, and there is no such task package.",
+        ),
         ("IBT-K02", f"The schedule entry astray-row {nobody} astray.gone, which no task package has."),
         ("IBT-K02", f"The canary {nobody} astray.away, which no task package has."),
         ("IBT-K03", "The route z=nowhere leads to a queue that no task package declares."),

@@ -23,8 +23,17 @@ def check_packages(settings: Settings) -> list[Finding]:
     hint = "Repair or uninstall it: workers and beat refuse to start, or go on without."
     if problems:
         return [finding("IBT-K01", problem, hint) for problem in problems]
-    astray = [*_unknown_tasks(), *_unknown_queues(settings)]
+    astray = [*_unknown_packages(settings), *_unknown_tasks(), *_unknown_queues(settings)]
     return astray or [finding("IBT-K00", f"Loaded: {', '.join(packages.sources) or 'none'}.")]
+
+
+def _unknown_packages(settings: Settings) -> Iterator[Finding]:
+    for name in settings.without_packages:
+        if name not in loaded().left_out:
+            seen = f"IBUTSU_TASKS_WITHOUT_PACKAGES leaves out {name}, and there is no such task package."
+            yield finding(
+                "IBT-K04", seen, "`ibutsu-tasks packages` shows the names of those that are loaded."
+            )
 
 
 def _unknown_tasks() -> Iterator[Finding]:
