@@ -30,8 +30,12 @@ def trace_if_asked(mask: Callable[[str], str], *, has_database: bool) -> None:
         return
     if wish := unknown_wish(os.environ):
         logger.warning("%s has no effect: traces are sent as OTLP over HTTP (http/protobuf).", wish)
-    from ibutsu_tasks.traces import spans  # noqa: PLC0415 - loads OpenTelemetry
-
+    try:
+        from ibutsu_tasks.traces import spans  # noqa: PLC0415 - loads OpenTelemetry
+    except ValueError as error:
+        # It reads some of its variables when it is loaded.
+        logger.warning("No traces are made: %s.", mask(str(error)).rstrip("."))
+        return
     spans.install(mask)
     if has_database:
         from ibutsu_tasks.traces import statements  # noqa: PLC0415 - loads SQLAlchemy

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ibutsu_tasks.delivery.dead.content import Content
 from ibutsu_tasks.logs.lines import current_task
@@ -18,6 +19,9 @@ from ibutsu_tasks.traces.export import end, tracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+PROPAGATOR = TraceContextTextMapPropagator()
+"""The header is always `traceparent`: OTEL_PROPAGATORS may name what is for all programs of a cluster."""
 
 _running: ContextVar[tuple[Span, Any] | None] = ContextVar("running", default=None)
 """The span of the task that runs here, and what ends its being the current one."""
@@ -50,7 +54,7 @@ def _begin_sending(sender: str, headers: dict[str, Any], body: Any, routing_key:
     facts = _message_facts(sender, str(headers.get("id")), routing_key, about)
     span = tracer().start_span(f"send {sender}", kind=SpanKind.PRODUCER, attributes=facts)
     # The header of a message that is sent again names the span before this one.
-    propagate.inject(headers, set_span_in_context(span))
+    PROPAGATOR.inject(headers, set_span_in_context(span))
     _sending.set(span)
 
 
@@ -68,7 +72,7 @@ def _begin_task(task_id: str, task: Any, args: Any, kwargs: Any, **_: Any) -> No
     facts = _message_facts(task.name, task_id, queue, about)
     facts["celery.retries"] = int(headers.get(TRIES_HEADER, 0)) + int(request.retries or 0)
     span = tracer().start_span(
-        f"run {task.name}", propagate.extract(headers), kind=SpanKind.CONSUMER, attributes=facts
+        f"run {task.name}", PROPAGATOR.extract(headers), kind=SpanKind.CONSUMER, attributes=facts
     )
     _running.set((span, attach(set_span_in_context(span))))
     if known := current_task.get():

@@ -190,3 +190,25 @@ def test_a_protocol_there_is_none_of_is_told(env: dict[str, str], collector: Col
     assert done.returncode == 0
     assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc has no effect: traces are sent as OTLP over HTTP" in done.stderr
     assert collector.spans
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OTEL_PROPAGATORS", "tracecontext,b3", ""),
+        (
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+            "-5",
+            "No traces are made: OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be",
+        ),
+    ],
+)
+def test_no_variable_of_opentelemetry_keeps_a_process_from_its_start(
+    name: str, value: str, said: str
+) -> None:
+    code = "from ibutsu_tasks.traces import trace_if_asked; trace_if_asked(str, has_database=False)"
+    own = environment(OTEL_TRACES_EXPORTER="otlp", **{name: value})
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=own, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert (said in done.stderr, bool(done.stderr)) == (True, bool(said))
