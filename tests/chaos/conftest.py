@@ -161,8 +161,12 @@ def fleet(broker_url: str, database_url: str, session: Session, engine: Engine) 
 
 @pytest.fixture
 def previous(tmp_path: Path) -> dict[str, str]:
-    """Variables with which a role runs the code of the previous release, on the dependencies of today."""
-    command = f"git archive {PREVIOUS} ibutsu_tasks | tar --extract --directory {tmp_path}"
+    """Variables with which a role, or `tests.fast_beat`, runs the code of the previous release.
+
+    The dependencies are those of today.
+    """
+    parts = "ibutsu_tasks tests/__init__.py tests/fast_beat.py"
+    command = f"git archive {PREVIOUS} {parts} | tar --extract --directory {tmp_path}"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, check=False, capture_output=True
     )

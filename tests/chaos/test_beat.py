@@ -23,7 +23,6 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import BEAT_LAST_RUNS_KEY, BEAT_LEADER_KEY
 from tests.chaos.wrong_clocks import an_hour, needs_wrong_clocks
 from tests.commands import Running, role, until
-from tests.documentation import ROOT
 from tests.doors import dead_port, forwarding, listener, own_valkey
 from tests.fast_beat import ENTRY, TASK
 
@@ -255,18 +254,16 @@ def test_beats_of_two_releases_follow_each_other_and_double_nothing(
     client: Redis, broker_url: str, previous: dict[str, str]
 ) -> None:
     words = (sys.executable, "-P", "-m", "tests.fast_beat")
-    # Of the current directory, only this package.
-    path = {"PYTHONPATH": f"{previous['PYTHONPATH']}:{ROOT}"}
-    env = {"CELERY_BROKER_URL": broker_url}
+    env = previous | {"CELERY_BROKER_URL": broker_url}
     with ExitStack() as stack:
-        old = stack.enter_context(Running(*words, env=env | path))
+        old = stack.enter_context(Running(*words, env=env))
         old.wait_for(LEADS)
         new = stack.enter_context(fast_beat(broker_url))
         until(lambda: read_state(client).standbys)
         wait_for_messages(client, 2)
         assert old.stop() == 0
         new.wait_for(LEADS)
-        again = stack.enter_context(Running(*words, env=env | path))
+        again = stack.enter_context(Running(*words, env=env))
         until(lambda: read_state(client).standbys)
         wait_for_messages(client, 2)
         os.kill(new.process.pid, signal.SIGSTOP)

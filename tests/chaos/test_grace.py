@@ -134,8 +134,8 @@ def test_the_lease_lasts_through_a_long_grace(fleet: Fleet) -> None:
         fleet.wait_until_writing()
         worker.process.send_signal(signal.SIGTERM)
         with fleet.worker("b@here"):
-            end = time.monotonic() + 6
-            until(lambda: fleet.held_by("b@here") or time.monotonic() > end, 10)
+            # Not for long: an import waits ten seconds for a lock, and then its message goes back.
+            until(lambda: fleet.held_by("b@here"), LEASE_SECONDS * 2)
             assert not fleet.held_by("b@here")
             fleet.release()
             assert worker.stop(timeout_seconds=40) == 0
