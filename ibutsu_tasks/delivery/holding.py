@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
@@ -34,6 +36,7 @@ class Holding(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._previous: Lease | None = None
+        self._steady_since = -math.inf
         self._stop: Callable[[], object] = lambda: None
         self._renew: Callable[[], None] = lambda: None
         self._report: Callable[[], None] = lambda: None
@@ -70,11 +73,21 @@ class Holding(bootsteps.StartStopStep):
     def _recover_own(self, channel: Channel, lease: Lease) -> None:
         with channel.conn_or_acquire() as client:
             if self._previous:
+                self._steady_since = time.monotonic()
                 # Its tasks were cancelled with its connection, and its process is this one: nothing was lost.
                 self._previous.give_up_done(client)
                 recover(client, self._previous.holder, lease.seconds, at_once=True, is_loss=False)
                 self._previous = None
             recover_gone(client, lease.node_name, lease.seconds)
+
+    def _may_judge(self, lease: Lease, *, has_failed: bool) -> bool:
+        """Say whether a lease that is over is one of a worker that is gone.
+
+        A broker that took no renewals from this worker took none from others, who are about to renew theirs.
+        """
+        if has_failed:
+            self._steady_since = time.monotonic()
+        return time.monotonic() - self._steady_since >= lease.seconds
 
     def _begin(self, consumer: Any, channel: Channel, lease: Lease) -> None:
         self._previous = lease
@@ -85,7 +98,8 @@ class Holding(bootsteps.StartStopStep):
                 lease.slots = consumer.pool.num_processes
             with channel.conn_or_acquire() as client:
                 lease.renew(client, channel.qos.delivered, channel.is_taking)
-                recover_lapsed(client, lease.seconds)
+                if self._may_judge(lease, has_failed=renewer.fails):
+                    recover_lapsed(client, lease.seconds)
                 report(client, lease, consumer)
 
         def report_last() -> None:

@@ -13,7 +13,7 @@ import pytest
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import HOLDERS, UNACKED
 from ibutsu_tasks.local.servers.shared import LocalServers
-from tests.chaos.conftest import Fleet
+from tests.chaos.conftest import LEASE_SECONDS, Fleet
 from tests.commands import run, until
 from tests.conftest import discard
 
@@ -105,6 +105,24 @@ def test_a_broker_without_memory_is_waited_for(fleet: Fleet) -> None:
         assert fleet.outcome(task_id) == "SUCCESS"
         assert worker.output.count("No message can be taken") == 1
         assert "Traceback" not in worker.output
+
+
+@pytest.mark.parametrize("fault", [("CONFIG SET", "maxmemory", "1"), ("REPLICAOF", "127.0.0.1", "1")])
+def test_a_broker_that_takes_nothing_for_longer_than_a_lease(fleet: Fleet, fault: tuple[str, ...]) -> None:
+    with fleet.worker("a@here") as first, fleet.worker("b@here") as second:
+        task_id = fleet.send_later("runs.sync_aborted_runs", 8)
+        until(lambda: fleet.client.exists(UNACKED), 10)
+        holders = set(fleet.holders())
+        fleet.client.execute_command(*fault)
+        time.sleep(LEASE_SECONDS * 2)
+        fleet.client.config_set("maxmemory", 0)
+        fleet.client.execute_command("REPLICAOF", "NO", "ONE")
+        until(lambda: fleet.outcome(task_id) == "SUCCESS", 20)
+        assert fleet.outcome(task_id) == "SUCCESS"
+        said = first.output + second.output
+        assert set(fleet.holders()) == holders, "who lives was taken for gone"
+        assert said.count(f"{task_id}] received") == 1
+        assert "Traceback" not in said
 
 
 def test_a_key_of_a_wrong_type_is_named_once_and_waited_out(fleet: Fleet) -> None:

@@ -33,7 +33,9 @@ ATTRIBUTES = {
         " _create_client sep priority_steps global_keyprefix"
     ),
     "kombu.transport.redis:QoS": "append ack reject restore_by_tag restore_unacked_once _delivered",
-    "kombu.transport.redis:MultiChannelPoller": "on_readable on_poll_start get maybe_refresh_binding_expiry",
+    "kombu.transport.redis:MultiChannelPoller": (
+        "on_readable on_poll_start get maybe_refresh_binding_expiry maybe_restore_messages"
+    ),
     "kombu.transport.redis:Transport": "_callbacks _deliver register_with_event_loop cycle",
     "redis.connection:Connection": "_get_parser read_response can_read send_command disconnect",
     "redis._parsers.resp3:_RESP3Parser": "set_invalidation_push_handler",

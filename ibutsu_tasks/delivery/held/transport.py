@@ -279,6 +279,13 @@ class Poller(redis.MultiChannelPoller):
             except (*channel.connection_errors, ResponseError) as error:
                 logger.debug("The bindings of queues could not be renewed: %s", error)
 
+    def maybe_restore_messages(self) -> None:
+        """Give back what a stock worker held for too long; where that fails, kombu's loop says so each time."""
+        try:
+            super().maybe_restore_messages()
+        except ResponseError as error:
+            logger.debug("What was held for too long could not be looked for: %s", error)
+
     def get(self, callback: Any, timeout: float | None = None) -> Any:
         """Wait for one event, in a worker without an event loop."""
         return super().get(callback, self._seconds if timeout is None else min(timeout, self._seconds))
