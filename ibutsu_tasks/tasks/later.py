@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from celery import signals
 
@@ -41,6 +42,7 @@ class Writer(threading.Thread):
         _ = self._resources.redis, self._resources.engine, of_worker.brief_redis
         self._called = threading.Event()
         self._is_over = False
+        self._complaints: WeakKeyDictionary[Callable[[Resources], object], str] = WeakKeyDictionary()
 
     def run(self) -> None:
         """Look every few seconds and when called, and once more at the end; what fails is tried again."""
@@ -59,11 +61,19 @@ class Writer(threading.Thread):
         """Do it; say whether it is over, which what a second try may cure is not."""
         try:
             action(self._resources)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told below
             if is_temporary(error):
                 return False
-            logger.exception("what was kept could not be written")
+            self._complain(action, error)
+        else:
+            self._complaints.pop(action, None)
         return True
+
+    def _complain(self, action: Callable[[Resources], object], error: Exception) -> None:
+        """Say what a second try will not cure, once: a round comes to it every few seconds."""
+        if self._complaints.get(action) != str(error):
+            logger.error("what was kept could not be written", exc_info=error)
+        self._complaints[action] = str(error)
 
     def call(self) -> None:
         """Have it look now."""

@@ -280,7 +280,7 @@ class Poller(redis.MultiChannelPoller):
                 logger.debug("The bindings of queues could not be renewed: %s", error)
 
     def maybe_restore_messages(self) -> None:
-        """Give back what a stock worker held for too long; where that fails, kombu's loop says so each time."""
+        """Give back what stock workers held too long; where that fails, kombu's loop says so each time."""
         try:
             super().maybe_restore_messages()
         except ResponseError as error:
