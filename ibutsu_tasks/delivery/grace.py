@@ -52,9 +52,10 @@ stopping = threading.Event()
 
 
 class Grace(bootsteps.StartStopStep):
-    """SIGTERM and SIGQUIT give running tasks the grace period, Ctrl-C all the time they take.
+    """SIGTERM, SIGQUIT and SIGHUP give running tasks the grace period, Ctrl-C all the time they take.
 
-    A second Ctrl-C or SIGQUIT ends them now.
+    A second Ctrl-C or SIGQUIT ends them now. After SIGHUP the worker starts anew, as Celery's does, unless
+    another signal follows or a terminal sent it.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -63,6 +64,7 @@ class Grace(bootsteps.StartStopStep):
         super().__init__(consumer, **options)
         _refuse_other_pools(consumer.pool)
         self._pid = os.getpid()
+        self._is_on_a_terminal = sys.stdout.isatty()
         self._consumer = consumer
         self._exit_code: int | None = None
         self._deadline = math.inf
@@ -75,6 +77,8 @@ class Grace(bootsteps.StartStopStep):
         seconds = consumer.app.conf.ibutsu_tasks_grace_seconds
         platforms.signals["SIGTERM"] = self._handler("SIGTERM", seconds, platforms.EX_OK)
         platforms.signals["SIGQUIT"] = self._handler("SIGQUIT", seconds, platforms.EX_OK)
+        # Celery's own shows the command line, secrets and all, waits for ever and forgets a SIGTERM.
+        platforms.signals["SIGHUP"] = self._handler("SIGHUP", seconds, platforms.EX_OK)
         platforms.signals["SIGINT"] = self._handler("SIGINT", math.inf, platforms.EX_FAILURE)
         platforms.signals["SIGALRM"] = self._end_now
         # Celery's own leaves the loop at once: of what still runs, no lease would be renewed.
@@ -89,14 +93,22 @@ class Grace(bootsteps.StartStopStep):
         def handle(*_: Any) -> None:
             if os.getpid() != self._pid:
                 return
+            self._plan_restart(name)
             if self._exit_code is None:
                 self._begin(name, seconds, exit_code)
-            elif name != "SIGTERM":
+            elif name not in {"SIGTERM", "SIGHUP"}:
                 self._end_by(0)
             elif self._deadline == math.inf:
                 self._end_by(seconds)
 
         return handle
+
+    def _plan_restart(self, name: str) -> None:
+        start_anew = celery_worker._reload_current_worker  # noqa: SLF001 - it has no other name
+        if name != "SIGHUP":
+            atexit.unregister(start_anew)
+        elif self._exit_code is None and not self._is_on_a_terminal:
+            atexit.register(start_anew)
 
     def _begin(self, name: str, seconds: float, exit_code: int) -> None:
         self._exit_code = exit_code

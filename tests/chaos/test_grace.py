@@ -127,6 +127,22 @@ def test_ctrl_c_asks_and_a_second_one_hurries(fleet: Fleet) -> None:
     assert "Traceback" not in worker.output
 
 
+def test_sighup_starts_it_anew_and_sigterm_ends_it_all_the_same(fleet: Fleet) -> None:
+    with fleet.worker("a@here", "--grace", "1") as worker, fleet.holding_up("results"):
+        fleet.send_import()
+        fleet.wait_until_writing()
+        worker.process.send_signal(signal.SIGHUP)
+        until(lambda: worker.output.count(" ready.") == 2 and fleet.held_by("a@here"), 30)
+        assert fleet.held_by("a@here") == 1
+        worker.process.send_signal(signal.SIGHUP)
+        assert worker.stop(timeout_seconds=40) == 0
+        assert worker.output.count(" ready.") == 2
+        # It would show the command line, in which there may be a password.
+        assert "--hostname" not in worker.output
+        assert fleet.client.llen("celery") == 1
+        assert not fleet.client.exists(UNACKED, HOLDERS)
+
+
 @pytest.mark.soak
 def test_the_lease_lasts_through_a_long_grace(fleet: Fleet) -> None:
     with fleet.worker("a@here", "--grace", "60") as worker, fleet.holding_up("results"):

@@ -51,7 +51,7 @@ ATTRIBUTES = {
     "celery.worker.request:Request": (
         "_apply_result message send_event request_dict eta _eta revoked on_timeout on_failure"
     ),
-    "celery.apps.worker": "on_cold_shutdown safe_say",
+    "celery.apps.worker": "on_cold_shutdown safe_say _reload_current_worker",
     "celery.bin.base": "CLIContext",
     "celery.bin.beat": "beat",
     "celery.bin.celery": "celery",
