@@ -63,6 +63,7 @@ class Grace(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         _refuse_other_pools(consumer.pool)
+        _warn_of_limits(consumer)
         self._pid = os.getpid()
         self._is_on_a_terminal = sys.stdout.isatty()
         self._consumer = consumer
@@ -206,6 +207,13 @@ def _refuse_other_pools(pool: Any) -> None:
             " cannot be ended when its worker is.",
             "Leave --pool out for processes, or set it to solo.",
         )
+
+
+def _warn_of_limits(consumer: Any) -> None:
+    """Say that limits are set which Celery keeps in processes of a pool alone."""
+    conf = consumer.app.conf
+    if isinstance(consumer.pool, SoloPool) and (conf.task_time_limit or conf.task_soft_time_limit):
+        logger.warning("The pool solo keeps no time limit: its task runs in the process that would end it.")
 
 
 def shut_down(state: Any, msg: str = "Got shutdown from remote", **_: Any) -> dict[str, str]:  # noqa: ARG001

@@ -69,7 +69,8 @@ def test_a_shutdown_by_control_is_as_good_as_sigterm(fleet: Fleet) -> None:
 
 
 def test_a_solo_worker_gives_its_task_back(fleet: Fleet) -> None:
-    with fleet.worker("a@here", "--grace", "1", *SOLO) as worker:
+    with fleet.worker("a@here", "--grace", "1", "--time-limit", "600", *SOLO) as worker:
+        assert "The pool solo keeps no time limit" in worker.output
         fleet.send_import(400_000)
         until(lambda: fleet.held_by("a@here"), 10)
         began = time.monotonic()
