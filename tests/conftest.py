@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import signal
@@ -76,8 +77,10 @@ def _no_settings_from_outside(
         if name.startswith(SETTING_PREFIXES):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "no-data"))
-    # A test before this one may have left Ibutsu out.
+    # A test before this one may have left Ibutsu out, or run a role that has a log.
     choose((), (), setting_rows().values())
+    if logging.root.level != logging.WARNING:
+        logging.root.setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

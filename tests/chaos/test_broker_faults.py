@@ -107,7 +107,13 @@ def test_a_broker_without_memory_is_waited_for(fleet: Fleet) -> None:
         assert "Traceback" not in worker.output
 
 
-@pytest.mark.parametrize("fault", [("CONFIG SET", "maxmemory", "1"), ("REPLICAOF", "127.0.0.1", "1")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ("CONFIG SET", "maxmemory", "1"),
+        pytest.param(("REPLICAOF", "127.0.0.1", "1"), marks=pytest.mark.soak),
+    ],
+)
 def test_a_broker_that_takes_nothing_for_longer_than_a_lease(fleet: Fleet, fault: tuple[str, ...]) -> None:
     with fleet.worker("a@here") as first, fleet.worker("b@here") as second:
         task_id = fleet.send_later("runs.sync_aborted_runs", 8)

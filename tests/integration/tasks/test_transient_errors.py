@@ -75,7 +75,7 @@ def test_a_task_waits_for_its_database(
         assert meta(resources, task_id)["status"] == "RETRY"
         assert f"127.0.0.1:{port}" in worker.output
         with forwarding(server, port=port):
-            until(lambda: tests_of(session, run) == 1)
+            until(lambda: meta(resources, task_id)["status"] == "SUCCESS")
             assert meta(resources, task_id)["status"] == "SUCCESS"
             assert worker.stop() == 0
     assert tests_of(session, run) == 1
