@@ -96,7 +96,7 @@ def test_an_import_is_its_id_whatever_else_its_messages_say(poisoned: Poisoned) 
     assert poisoned.losses() == []
 
 
-@pytest.mark.parametrize("end", ["", "fail"])
+@pytest.mark.parametrize("end", ["", pytest.param("fail", marks=pytest.mark.soak)])
 def test_work_that_ends_in_an_orderly_way_clears_the_count(poisoned: Poisoned, end: str) -> None:
     poisoned.poison(f"c{end}", 9)
     before = len(poisoned.losses())
