@@ -75,7 +75,10 @@ def _tar(*members: tuple[str, Any] | tarfile.TarInfo, compress: bool = True) -> 
     with tarfile.open(fileobj=packed, mode="w:gz" if compress else "w") as tar:
         for member in members:
             if isinstance(member, tarfile.TarInfo):
-                tar.addfile(member)
+                # The header alone, whatever size it announces; `addfile` wants its bytes.
+                header = member.tobuf()
+                tar.fileobj.write(header)
+                tar.offset += len(header)
                 continue
             path, value = member
             info = tarfile.TarInfo(path)

@@ -54,6 +54,9 @@ class XmlStream:
         # The pieces are UTF-8 whatever the declaration says.
         self._names: dict[str, str] = {}
         self._parser = expat.ParserCreate("utf-8", None, self._names)
+        if hasattr(self._parser, "SetReparseDeferralEnabled"):
+            # From expat 2.6 on it waits, too, and would say of a tag that has ended that it has not.
+            self._parser.SetReparseDeferralEnabled(False)
         self._parser.buffer_size = _TEXT_BUFFER_BYTES
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._doctype
