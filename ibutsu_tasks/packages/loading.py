@@ -278,7 +278,7 @@ def choose(modules: tuple[str, ...], without: tuple[str, ...], settings: Iterabl
 def loaded() -> Packages:
     """Give the packages of this process; they are loaded when they are first asked for."""
     if _choice.loaded is None:
-        named = (Source(module, "named in IBUTSU_TASKS_PACKAGES") for module in _choice.modules)
+        named = (Source(module, "named in IBUTSU_TASKS_PACKAGES", module) for module in _choice.modules)
         sources = (Source(OWN, "built in", "ibutsu"), *_installed(), *named)
         _choice.loaded = load(sources, _choice.without, replace(CORE, settings=_choice.settings))
     return _choice.loaded

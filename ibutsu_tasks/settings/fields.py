@@ -154,7 +154,7 @@ class Fields:
     )
     without_packages: tuple[str, ...] = setting(
         "IBUTSU_TASKS_WITHOUT_PACKAGES",
-        "Names of task packages that are left out; `ibutsu` is the built-in one.",
+        "Names or modules of task packages that are left out; `ibutsu` is the built-in one.",
         (),
         parse=values.names,
         default_text="none",

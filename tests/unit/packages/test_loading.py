@@ -156,3 +156,12 @@ def test_an_installed_package_is_found_by_its_entry_point(shelf: Shelf) -> None:
     (source,) = [one for one in loading._installed() if one.known_as == name]
     assert source == Source(f"{name}.package:PACKAGE", f"installed with {name} 1.2", name)
     assert load([source]).queues == ("goods",)
+
+
+def test_what_is_named_by_its_module_is_left_out_by_it() -> None:
+    named = {"IBUTSU_TASKS_PACKAGES": "nothing.there"}
+    load_settings(environ=named)
+    assert list(loading.loaded().problems) == ["nothing.there"]
+    load_settings(environ=named | {"IBUTSU_TASKS_WITHOUT_PACKAGES": "nothing.there"})
+    assert not loading.loaded().problems
+    assert loading.loaded().left_out == {"nothing.there"}
