@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ibutsu_tasks.settings import load_settings
+from ibutsu_tasks.ibutsu.settings import QUERY_MAX_ROWS
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, single
 from tests.benchmarks.stored_runs import store_runs
 
@@ -69,7 +69,7 @@ def _text(value: Any) -> str:
 
 def _refused_above(system: BenchSystem) -> int:
     """Ask for a row more than the limit and see it refused; give the limit."""
-    limit = load_settings(environ={}).query_max_rows
+    limit = QUERY_MAX_ROWS.default
     stored = json.loads(system.wait_for_result(system.publish("query.query_task", [], 1, limit + 1)))
     assert stored["status"] == "FAILURE", stored["status"]
     assert f"over the limit of {limit} rows" in str(stored["result"]), stored["result"]
