@@ -84,12 +84,13 @@ class HealthServer(socketserver.ThreadingTCPServer):
 
     def _make_room(self) -> bool:
         """Hang up on who has kept silent longest; tell whether that made room."""
-        # Other threads take theirs off while this one looks.
-        for caller in list(self.silent)[:1]:
-            with suppress(OSError):
-                caller.shutdown(socket.SHUT_RDWR)
-            return self._callers.acquire(timeout=ROOM_SECONDS)
-        return False
+        # A copy: other threads take theirs off while this one looks.
+        longest_silent = next(iter(list(self.silent)), None)
+        if longest_silent is None:
+            return False
+        with suppress(OSError):
+            longest_silent.shutdown(socket.SHUT_RDWR)
+        return self._callers.acquire(timeout=ROOM_SECONDS)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a caller who hung up or kept silent."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-@pytest.mark.parametrize("seconds", [20, pytest.param(1200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [60, pytest.param(1200, marks=pytest.mark.soak)])
 def test_everything_accepted_is_accounted_for(
     broker_url: str, database_url: str, engine: Engine, seconds: float
 ) -> None:
