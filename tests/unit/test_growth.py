@@ -150,6 +150,32 @@ def test_time_follows_the_number_of_words_of_a_case() -> None:
     assert any(_grows_too_fast(take, "", "a") is None for _ in range(TRIES))
 
 
+def _property(number: int) -> str:
+    return f'<property name="k{number}" value="v"/>'
+
+
+REPEATING: dict[str, Callable[[int], str]] = {
+    "properties between cases": lambda n: "".join(f"<testcase/>{_property(k)}" for k in range(n)),
+    "properties over suites": lambda n: (
+        "".join(map(_property, range(n))) + "<testsuite><testcase/></testsuite>" * n
+    ),
+    "properties over failed suites": lambda n: (
+        "".join(map(_property, range(n))) + "<testsuite><error/></testsuite>" * n
+    ),
+    "a long name over outputs": lambda n: (
+        f'<testsuite name="{"é ß" * (n // 3)}">{"<system-out>a</system-out>" * n}</testsuite>'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REPEATING)
+def test_time_follows_the_bytes_where_rows_repeat_their_suites(name: str) -> None:
+    def read(text: str) -> None:
+        _import(f"<testsuite>{REPEATING[name](len(text) // 8)}</testsuite>")
+
+    assert any(_grows_too_fast(read, "", "a") is None for _ in range(TRIES))
+
+
 @pytest.mark.parametrize(("pattern", "unit"), [("b*a", "b"), ("(?:<!--.*?-->)*<html", "<!--  -->")])
 def test_quadratic_and_exponential_work_is_told(pattern: str, unit: str) -> None:
     assert _grows_too_fast(re.compile(pattern).search, "", unit) is not None

@@ -83,9 +83,42 @@ def test_what_rows_repeat_of_a_suite_is_cut_and_told(read: Callable[..., Any]) -
     )
     assert got.results[0].data["fspath"] == long[:10_000]
     assert any("whose name or file is too long; cut off" in warning for warning in got.run.warnings)
-    report = f'<testsuite file="{long[:10_000]}">{"<testcase/>" * 100}</testsuite>'.encode()
-    with pytest.raises(InvalidImportError, match="repeats of its suites exceeds 500,000 bytes"):
-        read(report, limits=ImportLimits(unpacked_bytes=500_000))
+
+
+REPEATS_TOO_MUCH = (
+    "begins a test case that would repeat too much of its suites; their properties are left out"
+)
+
+
+def test_what_rows_repeat_of_a_suite_is_left_out_beyond_the_limit(read: Callable[..., Any]) -> None:
+    root = '<property name="env" value="qa"/><property name="component" value="%s"/>' % ("c" * 101)
+    suite = f'<testsuite name="s" file="{"f" * 9_700}"><property name="k" value="v"/>'
+    report = f"<testsuites>{root}{suite}{'<testcase/>' * 100}</testsuite></testsuites>".encode()
+    got = read(report, limits=ImportLimits(unpacked_bytes=500_000))
+    whole, brief = got.results[:50], got.results[50:]
+    assert all(one.data.keys() == {"run", "fspath", "env", "component", "k"} for one in whole)
+    assert {(one.source, one.env, one.component) for one in whole} == {("s", "qa", "c" * 101)}
+    assert all(one.data.keys() == {"run"} for one in brief)
+    assert {(one.source, one.env, one.component) for one in brief} == {("s", "qa", None)}
+    assert len({one.id for one in got.results}) == 100
+    assert got.run.warnings == [f"line 1 {REPEATS_TOO_MUCH} (50 in all)."]
+
+
+def test_suites_as_large_as_those_of_surefire_are_whole_in_every_result() -> None:
+    properties = "".join(f'<property name="java.{n:02}" value="{"v" * 140}"/>' for n in range(60))
+    case = '<testcase name="testSomething" classname="org.example.SomethingTest" time="0.01"/>'
+    rows = [*_rows(f"<testsuite>{properties}{case * 10_000}</testsuite>".encode())]
+    assert not rows.pop().warnings
+    assert {len(row.data) for row in rows} == {62}
+
+
+def test_a_suite_that_says_what_happened_to_it_is_brief_too(read: Callable[..., Any]) -> None:
+    large = f'<property name="k" value="{"v" * 60_000}"/>'
+    inner = "<testsuite name='i'><error>bad</error><property name='own' value='1'/></testsuite>" * 3
+    report = f"<testsuite>{large}{inner}</testsuite>".encode()
+    got = read(report, limits=ImportLimits(unpacked_bytes=100_000))
+    assert ["k" in one.data for one in got.results] == [True, False, False]
+    assert [one.result for one in got.results] == ["error"] * 3
 
 
 def test_the_key_of_a_property_is_cut_as_its_value_is(read: Callable[..., Any]) -> None:

@@ -160,12 +160,6 @@ def test_a_tag_beyond_reason_is_refused(read: Callable[..., Any]) -> None:
         read(data, limits=ImportLimits(document_bytes=100_000))
 
 
-def test_repeated_properties_are_limited(read: Callable[..., Any]) -> None:
-    data = b"<testsuite><property name='p' value='" + b"x" * 1000 + b"'/>" + b"<testcase name='t'/>" * 100
-    with pytest.raises(InvalidImportError, match="IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES"):
-        read(data + b"</testsuite>", limits=ImportLimits(unpacked_bytes=50_000))
-
-
 def test_too_many_properties_are_left_out(read: Callable[..., Any]) -> None:
     properties = b"".join(b"<property name='p%d' value=''/>" % number for number in range(10_010))
     got = read(b"<testsuite>" + properties + b"<testcase name='t'/></testsuite>")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibutsu_tasks.ibutsu.importers.indexed_values import fit_result
 from ibutsu_tasks.ibutsu.importers.junit.extras import MAX_FACT_CHARACTERS, CaseExtras
-from ibutsu_tasks.ibutsu.importers.junit.suite import A_PROPERTY, Suite, both, latest
+from ibutsu_tasks.ibutsu.importers.junit.suite import A_PROPERTY, Suite, both
 from ibutsu_tasks.ibutsu.importers.parsed import Content, ParsedArtifact, ParsedResult, ParsedRow, Upload
 from ibutsu_tasks.ibutsu.importers.spool import IN_MEMORY_BYTES, Spool, chunks_of
 from ibutsu_tasks.ibutsu.importers.statuses import red_claim, status_of_word, worst
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.ibutsu.importers.findings import Findings
     from ibutsu_tasks.ibutsu.importers.junit.properties import Snapshot
+    from ibutsu_tasks.ibutsu.importers.junit.suite import ColumnValues
 
 TRACEBACK = "traceback.log"
 TEXT_PLAIN = "text/plain"
@@ -69,13 +70,13 @@ def outcome_element(name: str) -> TextElement | None:
 
 @dataclass(slots=True)
 class Case:
-    """A test case; `suite_properties` and `root_properties` are as they were when it began."""
+    """A test case; `suite_properties` and `of_root` are as they were when it began."""
 
     number: int
     attributes: dict[str, str]
     suite: Suite
     suite_properties: Snapshot
-    root_properties: Snapshot
+    of_root: ColumnValues
     duration_seconds: float
     is_suite_level: bool = False
     """Whether it is no test case, but what happened to the suite itself."""
@@ -176,9 +177,8 @@ class RowMaker:
     def _result(self, case: Case) -> ParsedResult:
         attributes, metadata = case.attributes, self.upload.metadata
         name, classname = attributes.get("name", ""), attributes.get("classname", "")
-        root = case.root_properties.own()
         key = f"{case.number}\0{chr(0).join(case.suite.path)}\0{classname}\0{name}"
-        source = self.upload.source or case.suite.name or metadata.get("source") or latest(root.get("source"))
+        source = self.upload.source or case.suite.name or metadata.get("source") or case.of_root.source
         return ParsedResult(
             id=derived_id(self.run_id, key),
             test_id=name if case.is_suite_level else _test_id(case.number, classname, name),
@@ -188,8 +188,8 @@ class RowMaker:
             data=self._data(case, classname),
             params={},
             source=column_text(source),
-            env=column_text(metadata.get("env") or latest(root.get("env"))),
-            component=column_text(metadata.get("component") or latest(root.get("component"))),
+            env=column_text(metadata.get("env") or case.of_root.env),
+            component=column_text(metadata.get("component") or case.of_root.component),
         )
 
     def _data(self, case: Case, classname: str) -> dict[str, Any]:

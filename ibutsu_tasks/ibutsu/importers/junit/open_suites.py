@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ibutsu_tasks.ibutsu.importers.claims import claim_warning, unshown_claims
@@ -20,16 +21,27 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.ibutsu.importers.junit.remainder import Remainder
     from ibutsu_tasks.ibutsu.importers.junit.xml_stream import XmlStream
+    from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
     from ibutsu_tasks.ibutsu.importers.spool import Spool
 
 UNNAMED_SUITE = "(the report itself)"
 """Test id of what happened to a suite without a name."""
 
 
+REPEATED_CHARACTERS = 64 * 1024**2
+REPEATED_PER_BYTE = 200
+"""How much the rows of a report repeat of its suites: so much of any, and of more so many times the bytes.
+
+Surefire's suites have sixty properties, 10 KB of them, and cases of a hundred bytes.
+"""
+
+
 class OpenSuites:
     """The open suites. What is complete is put into `finished`: cases, and output that belongs to the run."""
 
-    def __init__(self, stream: XmlStream, run_id: UUID, spool: Spool, remainder: Remainder) -> None:
+    def __init__(
+        self, stream: XmlStream, run_id: UUID, spool: Spool, remainder: Remainder, limits: ImportLimits
+    ) -> None:
         self.root = Suite()
         self.stack: list[Suite] = []
         self.start_time: datetime | None = None
@@ -40,6 +52,9 @@ class OpenSuites:
         self._remainder = remainder
         self._takes_suite_times = False
         self._cases = 0
+        self._repeated_characters = 0
+        self._max_repeated = limits.unpacked_bytes
+        self._may_be_repeated = min(REPEATED_CHARACTERS, self._max_repeated)
         self._texts = 0
         self._claims: dict[str, int] = {}
         self._unshown: dict[str, str] = {}
@@ -111,8 +126,25 @@ class OpenSuites:
     def new_case(self, suite: Suite, attributes: dict[str, str], duration_seconds: float) -> Case:
         """Make the case that begins in a suite."""
         self._cases += 1
-        inherited, of_root = suite.properties.snapshot(), self.root.properties.snapshot()
-        return Case(self._cases, attributes, suite, inherited, of_root, duration_seconds)
+        of_root = self.root.of_columns
+        if not self._may_repeat(suite):
+            what = (
+                "begins a test case that would repeat too much of its suites; their properties are left out"
+            )
+            self._stream.note("repeated", what)
+            suite, of_root = suite.brief(), of_root.brief()
+        return Case(self._cases, attributes, suite, suite.properties.snapshot(), of_root, duration_seconds)
+
+    def _may_repeat(self, suite: Suite) -> bool:
+        """Say whether one more case may have all of its suite, and count that: rows follow the bytes."""
+        repeated = self._repeated_characters + suite.repeated_characters
+        if repeated > self._may_be_repeated:
+            earned = self._stream.position_bytes * REPEATED_PER_BYTE
+            self._may_be_repeated = min(max(self._may_be_repeated, earned), self._max_repeated)
+            if repeated > self._may_be_repeated:
+                return False
+        self._repeated_characters = repeated
+        return True
 
     def finish_case(self, suite: Suite, case: Case) -> None:
         """Take a case that ended."""
@@ -140,11 +172,9 @@ class OpenSuites:
                 self.finish_text(suite, artifact, self._spool.join(parts))
             return
         own.duration_seconds = 0.0 if suite.tally.tests else suite.stated_seconds
-        # Snapshots are read in the order they were taken in, and cases have ended since this one began.
-        own.suite_properties, own.root_properties = (
-            suite.properties.snapshot(),
-            self.root.properties.snapshot(),
-        )
+        if own.suite is suite:
+            # Snapshots are read in the order they were taken in, and cases have ended since this one began.
+            own.suite_properties, own.of_root = suite.properties.snapshot(), self.root.of_columns
         self.finish_case(suite, own)
 
     def finish_text(self, suite: Suite, artifact: str, text: Content) -> None:
@@ -157,9 +187,17 @@ class OpenSuites:
         self.finished.append(ParsedArtifact(artifact_id, None, filename, text, TEXT_PLAIN))
 
     def _fitting_name(self, suite: str) -> str:
-        name = re.sub(r"[^\w.\-]+", "_", suite)
-        cut = indexed(name)
-        if cut is not name:
+        cut, is_cut = _of_file(suite)
+        if is_cut:
             what = "ends output of a suite whose name is longer than an index takes; the file's name was cut"
             self._stream.note("index filename", what)
         return cut
+
+
+# A suite may have very many outputs.
+@lru_cache(maxsize=64)
+def _of_file(suite: str) -> tuple[str, bool]:
+    """Give the name of a suite as the name of a file has it, and whether that is cut."""
+    name = re.sub(r"[^\w.\-]+", "_", suite)
+    cut = indexed(name)
+    return cut, cut is not name

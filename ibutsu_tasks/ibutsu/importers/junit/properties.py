@@ -69,10 +69,6 @@ class Snapshot(NamedTuple):
     properties: SuiteProperties
     changes: int
 
-    def own(self) -> dict[str, Any]:
-        """Give the properties without those of the suites around, to be read only."""
-        return self.properties.after(self.changes)
-
     def put_into(self, data: dict[str, Any]) -> None:
         """Add the properties to the data of a row; an inner suite's go before an outer one's."""
         if self.properties.outer:

@@ -69,13 +69,11 @@ class JUnitReport:
     def __init__(self, stream: XmlStream, run_id: UUID, limits: ImportLimits) -> None:
         self.spool = Spool()
         self.remainder = Remainder(stream)
-        self.suites = OpenSuites(stream, run_id, self.spool, self.remainder)
+        self.suites = OpenSuites(stream, run_id, self.spool, self.remainder, limits)
         self.duration_seconds: float | None = None
         self._stream = stream
-        self._max_repeated_characters = limits.unpacked_bytes
         self._depth = 0
         self._case: Case | None = None
-        self._repeated_characters = 0
         self._open: list[OpenElement] = []
         self._interrupted: list[Interrupted] = []
         self._properties = Properties(stream, self.remainder)
@@ -188,12 +186,6 @@ class JUnitReport:
         self._interrupt("a test case")
         suite = self.suites.stack[-1]
         duration = stated_duration(self._stream, attributes)
-        self._repeated_characters += suite.repeated_characters
-        if self._repeated_characters > self._max_repeated_characters:
-            raise self._stream.refusal(
-                f"what each test case repeats of its suites exceeds {self._max_repeated_characters:,} bytes "
-                "(IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES)"
-            )
         self._case = self.suites.new_case(suite, attributes, duration or 0.0)
         left = left_over(attributes, suite.file)
         if duration is None and attributes.get("time"):
@@ -232,7 +224,6 @@ class JUnitReport:
         if case is not None:
             # Snapshots are read in the order they were taken in, and cases have ended since.
             case.suite_properties = case.suite.properties.snapshot()
-            case.root_properties = self.suites.root.properties.snapshot()
 
     def _refuse_depth(self) -> None:
         if self._depth > MAX_ELEMENT_DEPTH:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibutsu_tasks.ibutsu.importers.junit.extras import MAX_FACT_CHARACTERS
 from ibutsu_tasks.ibutsu.importers.junit.properties import SuiteProperties
@@ -17,6 +17,27 @@ if TYPE_CHECKING:
 
 A_PROPERTY = "the property"
 """Before what a property claims."""
+
+PROPERTY_WEIGHT = 32
+"""A property takes as long as so many characters, besides its own."""
+
+BRIEF_CHARACTERS = 100
+"""How long what a case keeps of a suite may be where it does not keep all."""
+
+
+class ColumnValues(NamedTuple):
+    """What the properties of the root say of the columns of a result."""
+
+    source: str | None = None
+    env: str | None = None
+    component: str | None = None
+
+    def brief(self) -> ColumnValues:
+        """Give the short ones."""
+        return ColumnValues(*(value if len(value or "") <= BRIEF_CHARACTERS else None for value in self))
+
+
+NO_VALUES = ColumnValues()
 
 
 @dataclass(slots=True)
@@ -56,6 +77,8 @@ class Suite:
     name: str | None = None
     file: str | None = None
     properties: SuiteProperties = field(default_factory=SuiteProperties)
+    of_columns: ColumnValues = NO_VALUES
+    """What the latest of its own properties say of columns."""
     stated: dict[str, int] = field(default_factory=dict)
     """The counts it states of itself, by the keys of a run's summary."""
     stated_seconds: float = 0.0
@@ -80,12 +103,19 @@ class Suite:
 
     @property
     def repeated_characters(self) -> int:
-        """How much of the suite the row of each of its cases repeats."""
-        return self.properties.characters + sum(map(len, self.path)) + len(self.file or "")
+        """How much of the suite the row of each of its cases repeats, by what that takes."""
+        names = sum(map(len, self.path)) + len(self.name or "") + len(self.file or "")
+        return names + self.properties.characters + self.properties.count * PROPERTY_WEIGHT
+
+    def brief(self) -> Suite:
+        """Give what a case keeps of the suite where it may not repeat all of it."""
+        return Suite(name=self.name if len(self.name or "") <= BRIEF_CHARACTERS else None)
 
     def set_property(self, key: str, value: str) -> None:
         """Set a property for the cases that begin from now on; given twice, it keeps both values."""
         self.properties.set(key, both(self.properties.latest.get(key), value), len(value))
+        if key in ColumnValues._fields:
+            self.of_columns = self.of_columns._replace(**{key: latest(self.properties.latest[key])})
         if self.red_claim is None and (claim := red_claim({key: value})):
             self.red_claim = f"{A_PROPERTY} {claim}"
 

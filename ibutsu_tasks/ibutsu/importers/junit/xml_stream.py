@@ -69,6 +69,11 @@ class XmlStream:
         """Line of the file the parser is at, from 1."""
         return self._parser.CurrentLineNumber + self._text.skipped_lines
 
+    @property
+    def position_bytes(self) -> int:
+        """How many bytes of the file, as UTF-8, are before what the parser is at."""
+        return self._parser.CurrentByteIndex
+
     def note(self, kind: str, what: str) -> None:
         """Report what the current line says or does, as one occurrence of its kind."""
         self.findings.note(kind, f"line {self.line} {what}")
