@@ -100,9 +100,8 @@ class Client:
         is then carried out a second time.
 
         Raises TaskArgumentsError; UsageError for a short name that no task has, another priority, or a
-        countdown that is not from 0 to a year; within
-        seconds BrokerUnreachableError, also where the broker is away and no package here has the task; and
-        SettingsError when no broker is named.
+        countdown that is not from 0 to a year; within seconds BrokerUnreachableError, also where the broker
+        is away and no package here has the task; and SettingsError when no broker is named.
         """
         if priority is not None and priority not in range(HIGHEST_PRIORITY + 1):
             raise UsageError(f"The priority {priority!r} is not a whole number from 0 to {HIGHEST_PRIORITY}.")
@@ -135,7 +134,11 @@ class Client:
         return Sent(task_id, is_local=False, _client=self)
 
     def status(self, task_id: str) -> Status:
-        """Say how a task fares. Raises ServiceUnreachableError when the result backend is gone."""
+        """Say how a task fares.
+
+        Raises UsageError for an empty id, and ServiceUnreachableError when the result backend is gone.
+        """
+        _check_id(task_id)
         if call := self._here.call(task_id):
             return call.status
         return status_of(self._here.results().read(task_id), self._settings.mask)
@@ -149,9 +152,10 @@ class Client:
         counts as waiting.
 
         False when the task has ended already, when a worker that does not answer may be running it, or when
-        it runs in this process. Raises BrokerUnreachableError, and ServiceUnreachableError when the result
-        backend is gone.
+        it runs in this process. Raises UsageError for an empty id, BrokerUnreachableError, and
+        ServiceUnreachableError when the result backend is gone.
         """
+        _check_id(task_id)
         if call := self._here.call(task_id):
             return self._here.background().cancel(call)
         return cancel_message(self._settings.require_broker(), self._here.results(), task_id)
@@ -217,6 +221,11 @@ def status(task_id: str) -> Status:
 def cancel(task_id: str) -> bool:
     """Cancel a task, as `Client.cancel`."""
     return _own.client().cancel(task_id)
+
+
+def _check_id(task_id: str) -> None:
+    if not task_id:
+        raise UsageError("The id of a task is empty.", "Give the task_id of what `send` returned.")
 
 
 def _signatures_here() -> list[TaskSignature]:

@@ -62,7 +62,7 @@ class GarbledKey(NamedTuple):
     def remedy(self, database: int) -> str:
         """Say how to have its place free in the database of this number."""
         names = " ".join(map(_in_a_shell, (self.key, f"{self.key}:garbled")))
-        return f"Move it out of the way: `redis-cli -n {database} RENAME {names}`."
+        return f"Move it out of the way: `redis-cli -n {database} RENAMENX {names}`."
 
 
 def _in_a_shell(word: str) -> str:

@@ -19,14 +19,15 @@ _NUMBERS = dict(zip((*_MONTHS, *_DAYS), (*range(1, 13), *range(7)), strict=True)
 _PART = re.compile(r"(\*|(\w+)(-(\w+))?)(/([1-9][0-9]*))?", re.ASCII)
 
 NO_NUMBER = -1
+MIN_SECONDS = 0.1
 MAX_SECONDS = 10 * 365 * 86_400
 
 
 def problem_of(when: object) -> str | None:
     """Say what keeps `when` from being a crontab or a number of seconds; None when it is one."""
     if not isinstance(when, str):
-        is_time = isinstance(when, int | float) and 0 < when <= MAX_SECONDS
-        return None if is_time else f"is due every {when} seconds, which is no time"
+        is_time = isinstance(when, int | float) and MIN_SECONDS <= when <= MAX_SECONDS
+        return None if is_time else f"is due every {when!r} seconds, which is not from 0.1 s to ten years"
     fields = when.split()
     if len(fields) != len(_FIELDS):
         return f"has the crontab {when!r}, which has not five fields"

@@ -105,7 +105,8 @@ class Missed(StrEnum):
 class ScheduleRow:
     """One periodic task; times are UTC.
 
-    `when` is a crontab (minute, hour, day of the month, month, day of the week), or a number of seconds.
+    `when` is a crontab (minute, hour, day of the month, month, day of the week), or a number of seconds,
+    from 0.1 to ten years.
     Fields are `*`, numbers, names such as `mon`, ranges and lists of them, and `/` with a step.
     The queue, and the priority unless it stands here, are those of the task's route.
     """

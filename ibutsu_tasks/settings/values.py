@@ -152,7 +152,7 @@ def routes(value: str) -> tuple[Route, ...]:
 def _route(text: str) -> Route:
     tasks, _, place = text.partition("=")
     queue, colon, priority = place.partition(":")
-    if not (tasks and queue):
+    if not (tasks and queue) or "=" in place:
         raise UnusableError("must be PATTERN=QUEUE[:PRIORITY] separated by commas", text)
     if colon and priority not in PRIORITIES:
         raise UnusableError("must have priorities from 0 to 9", text)

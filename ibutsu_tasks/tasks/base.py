@@ -157,8 +157,8 @@ class DatabaseTask(Task[Any, Any]):
         return count_in(self, FAILURES_HEADER) + 1
 
     def progress(self, done: int, total: int) -> None:
-        """Tell how far the running task is: in its state, and on the channel `job_updates`."""
-        self._running_reporter()(done, total)
+        """Tell how far the running task is, in whole numbers: in its state, and on `job_updates`."""
+        self._running_reporter()(int(done), int(total))
 
     def announce(self, status: str, **facts: Any) -> None:
         """Tell on the channel alone what became of the running task, with facts that JSON can hold."""

@@ -89,10 +89,10 @@ def test_several_keys_are_named_together(env: dict[str, str], resources: Resourc
 
 def test_the_next_step_can_be_pasted_into_a_shell() -> None:
     assert GarbledKey("a", STRING, LIST).remedy(3) == (
-        "Move it out of the way: `redis-cli -n 3 RENAME a a:garbled`."
+        "Move it out of the way: `redis-cli -n 3 RENAMENX a a:garbled`."
     )
     shown = GarbledKey("a\x06\x163", STRING, LIST).remedy(0)
-    assert shown.endswith(r"RENAME $'a\x06\x163' $'a\x06\x163:garbled'`.")
+    assert shown.endswith(r"RENAMENX $'a\x06\x163' $'a\x06\x163:garbled'`.")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -119,6 +119,12 @@ def test_a_countdown_is_up_to_a_year(client: Client, seconds: float) -> None:
         client.send("update_run", ["a"], countdown_seconds=seconds)
 
 
+def test_an_id_that_is_empty_is_refused(client: Client) -> None:
+    for ask in (client.status, client.cancel):
+        with pytest.raises(UsageError, match="The id of a task is empty"):
+            ask("")
+
+
 def test_a_broker_that_is_gone_is_said_to_be_so() -> None:
     gone = Client(load_settings({"broker_url": f"redis://:pass@127.0.0.1:{dead_port()}/0"}, environ={}))
     with pytest.raises(BrokerUnreachableError, match=r"127\.0\.0\.1") as sending:

@@ -82,11 +82,12 @@ def test_the_usual_times_are_taken(when: str | float) -> None:
             "0 2 31 feb-apr/2,6,9-11/2 *",
             "has the crontab '0 2 31 feb-apr/2,6,9-11/2 *', a day that never comes",
         ),
-        (None, "is due every None seconds, which is no time"),
-        (0, "is due every 0 seconds, which is no time"),
-        (-1.5, "is due every -1.5 seconds, which is no time"),
-        (math.nan, "is due every nan seconds, which is no time"),
-        (math.inf, "is due every inf seconds, which is no time"),
+        (None, "is due every None seconds, which is not from 0.1 s to ten years"),
+        (1e-9, "is due every 1e-09 seconds, which is not from 0.1 s to ten years"),
+        (0, "is due every 0 seconds, which is not from 0.1 s to ten years"),
+        (-1.5, "is due every -1.5 seconds, which is not from 0.1 s to ten years"),
+        (math.nan, "is due every nan seconds, which is not from 0.1 s to ten years"),
+        (math.inf, "is due every inf seconds, which is not from 0.1 s to ten years"),
     ],
 )
 def test_what_is_no_time_is_refused(when: Any, problem: str) -> None:

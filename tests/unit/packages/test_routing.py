@@ -44,7 +44,9 @@ def test_routes_are_read_as_they_are_written(routes: list[Route]) -> None:
     assert values.routes(",".join(map(str, routes))) == tuple(dict.fromkeys(routes))
 
 
-@pytest.mark.parametrize("text", ["a.*", "=queue", "a.*=", "a.*=queue:", "a=b:10", "a=b:x", "a=b:-1"])
+@pytest.mark.parametrize(
+    "text", ["a.*", "=queue", "a.*=", "a.*=queue:", "a=b:10", "a=b:x", "a=b:-1", "a=b=c"]
+)
 def test_what_is_no_route_is_refused(text: str) -> None:
     with pytest.raises(UnusableError):
         values.routes(text)
