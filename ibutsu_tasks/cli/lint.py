@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.output.result import Result, Table
+from ibutsu_tasks.ibutsu.importers.formats import formats
 from ibutsu_tasks.ibutsu.importers.linting import Lint, lint
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
 from ibutsu_tasks.ibutsu.settings import IMPORT_MAX_UNPACKED_BYTES
@@ -29,7 +30,11 @@ _LISTED_ELSEWHERE = frozenset({"run", "attributes", "elements", "attempts", "att
 
 
 def lint_files(output: Output, settings: Settings, files: Sequence[Path]) -> Result:
-    """Show what is found in each file as soon as it is read; BAD_NEWS when one would not import."""
+    """Show what is found in each file as soon as it is read; BAD_NEWS when one would not import.
+
+    Raises UsageError when there is nothing that imports.
+    """
+    formats()
     limits = ImportLimits(unpacked_bytes=settings.value(IMPORT_MAX_UNPACKED_BYTES))
     documents, failed = [], False
     for path in files:

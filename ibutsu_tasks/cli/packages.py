@@ -44,6 +44,7 @@ def _describe(package: TaskPackage, source: Any, problems: list[str]) -> dict[st
         "queues": [queue.name for queue in package.queues],
         "routes": [f"{route.tasks} → {_place(route)}" for route in package.routes],
         "schedule": [row.name for row in package.schedule],
+        "importers": [f"{importer.name} → {importer.task}" for importer in package.importers],
         "settings": [setting.variables[0] for setting in package.settings],
         "checks": [check.name for check in package.checks],
         "tables": tables,

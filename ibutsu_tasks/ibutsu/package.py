@@ -9,12 +9,13 @@ from ibutsu_tasks.ibutsu.settings import SETTINGS
 from ibutsu_tasks.ibutsu.wire_names import (
     ADD_RESULT_START_TIME,
     CLEAR_IMPORT_FILE_CONTENT,
-    IMPORT_TASKS,
     OWN_QUEUE,
     RECONCILE_IMPORTS,
+    RUN_ARCHIVE_IMPORT,
+    RUN_JUNIT_IMPORT,
     UPDATE_RUN,
 )
-from ibutsu_tasks.packages import Canary, Check, Queue, Route, Subject, TaskPackage
+from ibutsu_tasks.packages import Canary, Check, Importer, Queue, Route, Subject, TaskPackage
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 _ROOM = "ibutsu_tasks.ibutsu"
@@ -34,9 +35,24 @@ PACKAGE = TaskPackage(
     routes=(Route(RECONCILE_IMPORTS, OWN_QUEUE),),
     schedule=SCHEDULE,
     subjects=(
-        Subject("import_id", tuple(IMPORT_TASKS), field="id"),
         Subject("import_id", (CLEAR_IMPORT_FILE_CONTENT,)),
         Subject("run_id", (UPDATE_RUN, ADD_RESULT_START_TIME)),
+    ),
+    importers=(
+        Importer(
+            "junit",
+            RUN_JUNIT_IMPORT,
+            recognizes=f"{_ROOM}.importers.detection:is_junit",
+            reads=f"{_ROOM}.importers.junit.reader:parse_junit",
+            help="JUnit XML",
+        ),
+        Importer(
+            "archive",
+            RUN_ARCHIVE_IMPORT,
+            recognizes=f"{_ROOM}.importers.detection:is_archive",
+            reads=f"{_ROOM}.importers.archive.reader:parse_archive",
+            help="an archive written by pytest-ibutsu",
+        ),
     ),
     settings=SETTINGS,
     checks=(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 RUN_JUNIT_IMPORT = "ibutsu_server.tasks.importers.run_junit_import"
 RUN_ARCHIVE_IMPORT = "ibutsu_server.tasks.importers.run_archive_import"
-IMPORT_TASKS = frozenset({RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT})
 UPDATE_RUN = "ibutsu_server.tasks.runs.update_run"
 SYNC_ABORTED_RUNS = "ibutsu_server.tasks.runs.sync_aborted_runs"
 ADD_RESULT_START_TIME = "ibutsu_server.tasks.results.add_result_start_time"

@@ -169,6 +169,41 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Importer:
+    """A format of files, which `task`, by its full name, imports: `ImportTask` is its base.
+
+    `recognizes` is `module:name` of a function that tells the format by the first bytes of a file that are
+    not all white space: 4 KiB or more, or all there are; of a packed file, of what it holds. `reads` is
+    `module:name` of a `Reader` of `ibutsu_tasks.ibutsu.importers.parsed`. `help` names such a file behind
+    "expected".
+    """
+
+    name: str
+    task: str
+    recognizes: str
+    reads: str
+    help: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when it names no format, no task or no function."""
+        if not self.name or not self.task:
+            raise ValueError(f"The importer {self.name!r} of the task {self.task!r} needs both names")
+        for part in ("recognizes", "reads"):
+            named = getattr(self, part)
+            if not isinstance(named, str) or not all(named.partition(":")):
+                raise ValueError(f"{self.name}: {part} must be module:name of a function, not {named!r}")
+
+    @property
+    def subject(self) -> Subject:
+        """What its messages are about."""
+        return Subject("import_id", (self.task,), field="id")
+
+    def __str__(self) -> str:
+        """Give what a file of the format is called."""
+        return self.help or self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Canary:
     """A task that changes nothing and proves, by coming back, that a worker of the package does its work.
 
@@ -202,6 +237,7 @@ class TaskPackage:
     routes: tuple[Route, ...] = ()
     schedule: tuple[ScheduleRow, ...] = ()
     subjects: tuple[Subject, ...] = ()
+    importers: tuple[Importer, ...] = ()
     settings: tuple[Setting, ...] = ()
     checks: tuple[Check, ...] = ()
     canary: Canary | None = None
@@ -228,6 +264,7 @@ _SEVERAL: dict[str, type] = {
     "routes": Route,
     "schedule": ScheduleRow,
     "subjects": Subject,
+    "importers": Importer,
     "settings": Setting,
     "checks": Check,
 }

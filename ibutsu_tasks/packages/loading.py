@@ -11,6 +11,7 @@ import os
 import sys
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,7 @@ from ibutsu_tasks.text.quoting import cut
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ibutsu_tasks.packages.declaration import Route, ScheduleRow, Setting, Subject
+    from ibutsu_tasks.packages.declaration import Importer, Route, ScheduleRow, Setting, Subject
 
 GROUP = "ibutsu_tasks.packages"
 
@@ -99,8 +100,13 @@ class Packages:
     @cached_property
     def subjects(self) -> dict[str, Subject]:
         """What a message is about, by the full name of its task."""
-        subjects = (subject for one in self.packages for subject in one.subjects)
+        subjects = (subject for one in self.packages for subject in _subjects_of(one))
         return {task: subject for subject in subjects for task in subject.tasks}
+
+    @cached_property
+    def importers(self) -> dict[str, Importer]:
+        """What reads files, by the name of its format, in the order in which a file is shown to them."""
+        return {importer.name: importer for one in self.packages for importer in one.importers}
 
     def owner_of(self, module: str) -> str | None:
         """Name the package that a task's module belongs to: it names the module, or one above it."""
@@ -118,14 +124,18 @@ class Packages:
         return _problem_of(package, (CORE, *self.packages))
 
     def import_tasks(self, of: TaskPackage | None = None) -> dict[str, str]:
-        """Import the modules of all tasks, or those of a package; say, by module, why one cannot be."""
+        """Import the modules of all tasks, or those of a package; say, by module, why one cannot be.
+
+        So are the functions of importers, lest each process of a pool did that for itself.
+        """
         problems = {}
         for package in self.packages if of is None else (of,):
-            for module in package.tasks:
+            functions = ((one.recognizes, one.reads) for one in package.importers)
+            for named in (*package.tasks, *chain.from_iterable(functions)):
                 try:
-                    importlib.import_module(module)
+                    _import(named)
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it does when it is imported
-                    problems[module] = f"{module} of the package {package.name} {_why(error)}"
+                    problems[named] = f"{named} of the package {package.name} {_why(error)}"
         return problems
 
 
@@ -138,6 +148,13 @@ def resolve(named: str) -> Any:
     """Import what `module:name` names. Raises what that import raises, and AttributeError."""
     module, _, name = named.partition(":")
     return getattr(importlib.import_module(module), name or ATTRIBUTE)
+
+
+def _import(named: str) -> None:
+    if ":" in named:
+        resolve(named)
+    else:
+        importlib.import_module(named)
 
 
 def named_by(package: TaskPackage, part: str) -> Any:
@@ -199,6 +216,11 @@ def _named(source: Source) -> str:
     return f"{source.place} ({source.said_by})"
 
 
+def _subjects_of(package: TaskPackage) -> Iterator[Subject]:
+    yield from package.subjects
+    yield from (importer.subject for importer in package.importers)
+
+
 def _names_of(package: TaskPackage) -> Iterator[tuple[str, str]]:
     """Give every name of which there may be one alone, with what it is."""
     yield "package", package.name
@@ -208,7 +230,9 @@ def _names_of(package: TaskPackage) -> Iterator[tuple[str, str]]:
     yield from (("setting", row.name) for row in package.settings)
     for row in package.settings:
         yield from (("variable", f"{variable}{end}") for variable in row.variables for end in ("", "_FILE"))
-    yield from (("subject of", task) for subject in package.subjects for task in subject.tasks)
+    for importer in package.importers:
+        yield from (("importer", importer.name), ("import task", importer.task))
+    yield from (("subject of", task) for subject in _subjects_of(package) for task in subject.tasks)
     yield from (("task module", module) for module in package.tasks)
 
 

@@ -171,11 +171,13 @@ def test_tables_that_cannot_be_used_are_named(tmp_path: Path, tables: str, why: 
 
 
 def test_names_that_nobody_has_are_told_by_the_doctor(tmp_path: Path) -> None:
-    write_module(tmp_path, "astray.tasks", "")
+    write_module(tmp_path, "astray.tasks", "def read(*_): ...")
     # Of one without tasks, those it sends are somebody else's.
     for name, tasks in (("astray", '"astray.tasks",'), ("elsewhere", "")):
         row = f'ScheduleRow("{name}-row", 60, "{name}.gone")'
-        declare(tmp_path, name, f"tasks=({tasks}), schedule=({row},), canary=Canary('{name}.away')")
+        reads = f'Importer("{name}", "{name}.lost", "astray.tasks:read", "astray.tasks:read")'
+        sends = f"schedule=({row},), importers=({reads},), canary=Canary('{name}.away')"
+        declare(tmp_path, name, f"tasks=({tasks}), {sends}")
     write_module(
         tmp_path,
         "lost.package",
@@ -192,6 +194,7 @@ def test_names_that_nobody_has_are_told_by_the_doctor(tmp_path: Path) -> None:
             "IBUTSU_TASKS_WITHOUT_PACKAGES leaves out Ibutsu, and there is no such task package.",
         ),
         ("IBT-K02", f"The schedule entry astray-row {nobody} astray.gone, which no task package has."),
+        ("IBT-K02", f"The importer astray {nobody} astray.lost, which no task package has."),
         ("IBT-K02", f"The canary {nobody} astray.away, which no task package has."),
         ("IBT-K03", "The route z=nowhere leads to a queue that no task package declares."),
         ("IBT-K03", "The route lost.*=p:3 leads to a queue that no task package declares."),

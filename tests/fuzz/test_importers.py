@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
+from ibutsu_tasks.ibutsu.importers import detect_format, reader_of
 from ibutsu_tasks.ibutsu.importers.linting import lint
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, ParsedArtifact, ParsedResult, ParsedRun, Upload
 from ibutsu_tasks.ibutsu.importers.statuses import WORST_FIRST
@@ -51,7 +51,7 @@ def outcome_of(kind: str, data: bytes) -> str:
     refused = None
     try:
         found = detect_format(io.BytesIO(data), FORMATS[kind])
-        rows = list(IMPORTERS[found](io.BytesIO(data), Upload(IMPORT_ID, FORMATS[kind]), LIMITS).rows)
+        rows = list(reader_of(found)(io.BytesIO(data), Upload(IMPORT_ID, FORMATS[kind]), LIMITS).rows)
     except InvalidImportError as refusal:
         refused = str(refusal)
     assert verdict.error == refused

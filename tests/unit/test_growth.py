@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ibutsu_tasks.errors import InvalidFilterError, InvalidImportError
 from ibutsu_tasks.ibutsu.database.models import Result
-from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
+from ibutsu_tasks.ibutsu.importers import detect_format, reader_of
 from ibutsu_tasks.ibutsu.importers.findings import Findings
 from ibutsu_tasks.ibutsu.importers.json_documents import BrokenDocumentError, json_object
 from ibutsu_tasks.ibutsu.importers.junit.case import Case
@@ -57,7 +57,7 @@ def _encoded(text: str) -> bytes:
 
 def _import(report: str) -> None:
     upload = Upload(UUID(int=1), "report.xml")
-    for _ in IMPORTERS["junit"](io.BytesIO(_encoded(report)), upload, ImportLimits()).rows:
+    for _ in reader_of("junit")(io.BytesIO(_encoded(report)), upload, ImportLimits()).rows:
         pass
 
 

@@ -16,7 +16,10 @@ app = command_app()
 
 FilesArgument = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[FILES]...", help="JUnit XML files and archives of pytest-ibutsu; `-` is stdin."),
+    typer.Argument(
+        metavar="[FILES]...",
+        help="JUnit XML files, archives of pytest-ibutsu, and formats of task packages; `-` is stdin.",
+    ),
 ]
 ProjectOption = Annotated[
     str | None,

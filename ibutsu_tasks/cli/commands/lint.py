@@ -18,7 +18,11 @@ app = command_app()
 def lint(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILES...", help="JUnit XML files and archives of pytest-ibutsu.")
+        list[Path],
+        typer.Argument(
+            metavar="FILES...",
+            help="JUnit XML files, archives of pytest-ibutsu, and formats of task packages.",
+        ),
     ],
     json_wanted: JsonOption = False,
 ) -> Result:

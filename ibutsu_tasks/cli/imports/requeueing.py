@@ -16,6 +16,7 @@ from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import ExitCode
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Note, Result, Table
+from ibutsu_tasks.ibutsu.importers.formats import formats
 from ibutsu_tasks.ibutsu.operations.imports.reconciliation import ImportRows
 from ibutsu_tasks.ibutsu.settings import IMPORT_STUCK_SECONDS
 from ibutsu_tasks.sending import messages
@@ -34,10 +35,12 @@ COLOURS = {Fate.SENT: "green", Fate.ENDED: "bold red", Fate.LEFT: "yellow"}
 def requeue(state: CliState, import_ids: Sequence[UUID], *, dry_run: bool) -> Result:
     """Decide on these imports, or on all that are stuck without any, and give what was decided.
 
-    Raises BusyError while others do, BrokerUnreachableError and DatabaseUnreachableError.
+    Raises UsageError when there is nothing that imports, BusyError while others do, BrokerUnreachableError
+    and DatabaseUnreachableError.
     """
     settings = state.settings
     settings.require_services()
+    formats()
     app = create_client_app(settings)
     with closing(app.resources) as resources:
         broker = Broker(resources.redis, settings.require_broker(), settings.consumed_queues)

@@ -24,6 +24,7 @@ from ibutsu_tasks.errors import (
     ServiceUnreachableError,
     UsageError,
 )
+from ibutsu_tasks.ibutsu.importers.formats import formats
 from ibutsu_tasks.ibutsu.operations.imports.projects import choose_project
 from ibutsu_tasks.ibutsu.operations.imports.uploads import StoredUpload, store_upload
 from ibutsu_tasks.local.stop_signals import StopSignals
@@ -58,10 +59,11 @@ def import_files(
     What is `said` of every file is that of `store_upload`; with 0 `wait_seconds` they are sent and left.
     Ends in DONE when all were imported, BAD_NEWS when some were not, TIMED_OUT when some are still on
     their way. Once a file is sent, an error or a signal ends it with what was sent until then: the first
-    signal when the next file is in the queue, a second one at once. Raises RefusedError for an unknown
-    project, DatabaseUnreachableError and BrokerUnreachableError; the latter names what was stored and not
-    sent.
+    signal when the next file is in the queue, a second one at once. Raises UsageError when there is nothing
+    that imports, RefusedError for an unknown project, DatabaseUnreachableError and BrokerUnreachableError;
+    the latter names what was stored and not sent.
     """
+    formats()
     messages.check_broker(app)
     if project is not None:
         with app.resources.session() as session:

@@ -49,6 +49,7 @@ def _unknown_tasks() -> Iterator[Finding]:
 
 def _named_tasks(package: TaskPackage) -> Iterator[tuple[str, str]]:
     yield from ((f"The schedule entry {row.name}", row.task) for row in package.schedule)
+    yield from ((f"The importer {one.name}", one.task) for one in package.importers)
     if package.canary:
         yield "The canary", package.canary.task
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
-from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.ibutsu.importers import detect_format
+from ibutsu_tasks.errors import IbutsuTasksError, InvalidImportError
+from ibutsu_tasks.ibutsu.importers.detection import detect_format
 from ibutsu_tasks.ibutsu.importers.findings import SHOWN_CHARACTERS, shown
-from ibutsu_tasks.ibutsu.importers.junit.dialects import ARCHIVE, dialect_of
+from ibutsu_tasks.ibutsu.importers.formats import ARCHIVE, JUNIT, formats
+from ibutsu_tasks.ibutsu.importers.junit import dialects
 from ibutsu_tasks.ibutsu.importers.parsed import (
     ImportLimits,
     ParsedArtifact,
@@ -18,7 +19,7 @@ from ibutsu_tasks.ibutsu.importers.parsed import (
     Stored,
     Upload,
 )
-from ibutsu_tasks.ibutsu.importers.reading import read_file, refuse_large_upload
+from ibutsu_tasks.ibutsu.importers.reading import UNFORESEEN, read_file, refuse_large_upload
 from ibutsu_tasks.ibutsu.importers.values import MAX_DURATION_SECONDS
 
 if TYPE_CHECKING:
@@ -75,25 +76,41 @@ def lint(
     """
     found = Lint(filename, size_bytes)
     run: ParsedRun | None = None
+    error: IbutsuTasksError | None
     try:
         refuse_large_upload(filename, size_bytes)
         found.format = detect_format(content, filename)
-        found.dialect = ARCHIVE if found.format == "archive" else dialect_of(content, filename)
+        found.dialect = _dialect_of(found.format, content, filename)
         upload = Upload(_IMPORT_ID, filename, keeps_partial=True)
         run = _count_rows(found, read_file(found.format, content, upload, limits), on_progress)
         found.kept, found.warnings = run.stored, list(run.warnings)
         error = run.break_error
-    except InvalidImportError as refusal:
+    except IbutsuTasksError as refusal:
         error = refusal
+    except Exception as unforeseen:
+        if isinstance(unforeseen, OSError) and found.format in {None, JUNIT, ARCHIVE}:
+            raise  # the file itself cannot be read
+        error = _explain(unforeseen)
     if error is not None:
         found.error, found.hint = str(error), error.hint
-        if found.tests:
+        if found.tests and run is not None:
             found.hint += (
                 f" Or import it with --partial, which stores what is before that (tests: {found.tests:,})."
             )
     elif run is not None:
         found.run = _run_of(run, found.added_seconds)
     return found
+
+
+def _dialect_of(format_name: str, content: IO[bytes], filename: str) -> str:
+    if format_name == ARCHIVE:
+        return dialects.ARCHIVE
+    return dialects.dialect_of(content, filename) if format_name == JUNIT else str(formats()[format_name])
+
+
+def _explain(error: Exception) -> InvalidImportError:
+    what = shown(f"{type(error).__name__}: {error}")
+    return InvalidImportError(UNFORESEEN, f"Repair what reads it: {what}.")
 
 
 def _count_rows(found: Lint, file: ParsedFile, on_progress: Callable[[int], None] | None) -> ParsedRun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import sys
 import zlib
@@ -86,6 +87,11 @@ def unpacked(content: IO[bytes], filename: str, limits: ImportLimits) -> IO[byte
     return content if opener is None else _Unpacked(opener(content), filename, limits.unpacked_bytes)  # type: ignore[return-value]
 
 
+def whole(content: IO[bytes], filename: str, limits: ImportLimits) -> IO[bytes]:
+    """Give what `unpacked` gives with all that binary files have, such as lines."""
+    return io.BufferedReader(_Raw(unpacked(content, filename, limits)), CHUNK_BYTES)
+
+
 class _Unpacked:
     """What a packed file holds, for as much as it may."""
 
@@ -127,9 +133,36 @@ class _Unpacked:
                 "IBUTSU_TASKS_IMPORT_MAX_UNPACKED_BYTES."
             )
 
-    def seek(self, offset: int, /) -> int:
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence == io.SEEK_END:
+            while self.read(CHUNK_BYTES):
+                pass
         self._damage = None
-        return self._file.seek(offset)
+        return self._file.seek(offset if whence == io.SEEK_SET else self.tell() + offset)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+class _Raw(io.RawIOBase):
+    """A file that can be read, told and sought alone, as Python's own classes take one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()

@@ -1,6 +1,7 @@
 """What every importer produces: a run, and an iterator of its results with their artifacts.
 
-Nothing here knows a database or Celery. Times are naive `datetime`s in UTC, durations are seconds.
+Nothing here knows a database or Celery. Times are naive `datetime`s in UTC, durations are seconds. Readers of
+task packages import their types from here; `archived` and what is named so is Ibutsu's own.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from ibutsu_tasks.ibutsu.importers.values import derived_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +43,15 @@ class Upload:
     """Whether the uploader chose a project; what the file names is of no account then."""
     own_run_id: UUID | None = None
     """The run's id where what the file states belongs to others; the ids of all rows are derived from it."""
+
+    @property
+    def run_id(self) -> UUID:
+        """The id of the run the file becomes, the same at every delivery, of a file that states none."""
+        return self.own_run_id or derived_id(self.import_id, "run")
+
+    def row_id(self, name: str) -> UUID:
+        """Give the id of a result or an artifact by what no other row of the file has, such as its number."""
+        return derived_id(self.run_id, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +142,11 @@ class ParsedArtifact(NamedTuple):
 
 # A tuple takes a quarter of the time of a frozen dataclass, and there is one for every row.
 class ParsedResult(NamedTuple):
-    """One row of `results`, short of its run and project. `start_time` None means the run's."""
+    """One row of `results`, short of its run and project. `start_time` None means the run's.
+
+    `result` is one of `error`, `failed`, `xpassed`, `xfailed`, `skipped` and `passed`; `data` and `params`
+    are JSON objects.
+    """
 
     id: UUID
     test_id: str
@@ -139,9 +155,9 @@ class ParsedResult(NamedTuple):
     start_time: datetime | None
     data: dict[str, Any]
     params: dict[str, Any]
-    source: str | None
-    env: str | None
-    component: str | None
+    source: str | None = None
+    env: str | None = None
+    component: str | None = None
     archived: Columns | None = None
     """All but `run_id`."""
 
@@ -163,24 +179,26 @@ class ArchivedRun:
 class ParsedRun:
     """One row of `runs`, as far as the file was read, and what is to be said about the file.
 
-    `claimed_summary` holds the counts that the file states about itself; they stand in only when it has no
-    results at all.
+    A file that states no `start_time` began when it is imported; without a `duration_seconds`, it took what
+    its tests took together. `project` is a name or an id, and goes behind what the uploader chose.
+    `claimed_summary` holds the counts that the file states about itself, by the keys of a run's summary; they
+    stand in only when it has no results at all. `data` is a JSON object, with the metadata of the upload.
     """
 
     id: UUID
-    start_time: datetime | None
-    duration_seconds: float | None
-    data: dict[str, Any]
-    source: str | None
-    env: str | None
-    component: str | None
-    project: str | None
-    claimed_summary: dict[str, int]
-    warnings: list[str]
+    start_time: datetime | None = None
+    duration_seconds: float | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    env: str | None = None
+    component: str | None = None
+    project: str | None = None
+    claimed_summary: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
     archived: ArchivedRun | None = None
     break_error: InvalidImportError | None = None
-    """Where the file breaks, of an upload that `keeps_partial`."""
+    """Where the file breaks, of an upload that `keeps_partial`; the rows before that may be kept."""
 
 
 ParsedRow = ParsedResult | ParsedArtifact
@@ -199,8 +217,10 @@ class ParsedFile:
     rows: Iterator[ParsedRow | ParsedRun]
 
 
-Importer = Callable[[IO[bytes], Upload, ImportLimits], ParsedFile]
+Reader = Callable[[IO[bytes], Upload, ImportLimits], ParsedFile]
 """Turns a seekable binary file of one format, at position 0, into a `ParsedFile`.
 
-Raises `InvalidImportError` with one sentence naming the file when it cannot be imported.
+To readers of other packages a packed file comes unpacked, and reading it ends at the limit. Raises
+`InvalidImportError` of `ibutsu_tasks.errors`, with one sentence naming the file, when it cannot be imported;
+whatever else it raises ends the import with a sentence that says nothing of the file.
 """

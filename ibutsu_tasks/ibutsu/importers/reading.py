@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.ibutsu.importers import IMPORTERS
+from ibutsu_tasks.ibutsu.importers.checking import checked
 from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.formats import formats, reader_of
+from ibutsu_tasks.ibutsu.importers.packed import whole
 from ibutsu_tasks.ibutsu.importers.parsed import ParsedArtifact, ParsedFile, ParsedRun
 
 if TYPE_CHECKING:
@@ -20,6 +22,12 @@ MAX_CONTENT_BYTES = 1_000_000_000
 """PostgreSQL holds a little more, 1 GiB less its own few bytes, in one value."""
 
 
+UNFORESEEN = "The import failed for an unforeseen reason; the worker's log says more."
+
+OWN = "ibutsu_tasks."
+"""How readers begin that unpack by themselves and need no check: an archive has whatever its database had."""
+
+
 def refuse_large_upload(filename: str, size_bytes: int) -> None:
     """Raise `InvalidImportError` for a file that is larger than PostgreSQL holds in one value."""
     if size_bytes > MAX_CONTENT_BYTES:
@@ -30,8 +38,13 @@ def refuse_large_upload(filename: str, size_bytes: int) -> None:
 
 
 def read_file(format_name: str, content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedFile:
-    """Read a file of a format in `IMPORTERS`; the run at the end says which artifacts were left out."""
-    file = IMPORTERS[format_name](content, upload, limits)
+    """Read a file of a format; the run at the end says which artifacts were left out."""
+    read, reads = reader_of(format_name), formats()[format_name].reads
+    if reads.startswith(OWN):
+        file = read(content, upload, limits)
+    else:
+        unpacked = whole(content, upload.filename, limits)
+        file = checked(read(unpacked, upload, limits), reads, upload.filename)
     return ParsedFile(file.beginning, _storable_rows(file, limits))
 
 

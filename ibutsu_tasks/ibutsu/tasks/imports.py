@@ -11,7 +11,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from ibutsu_tasks.delivery.dead.content import about_call
 from ibutsu_tasks.errors import IbutsuTasksError, InvalidImportError, RefusedError
+from ibutsu_tasks.ibutsu.importers.formats import format_of
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
+from ibutsu_tasks.ibutsu.importers.reading import UNFORESEEN
 from ibutsu_tasks.ibutsu.operations.imports import records
 from ibutsu_tasks.ibutsu.operations.imports.run_import import run_import
 from ibutsu_tasks.ibutsu.settings import IMPORT_MAX_UNPACKED_BYTES
@@ -32,13 +34,35 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UNFORESEEN = "The import failed for an unforeseen reason; the worker's log says more."
-
 
 class ImportTask(DatabaseTask):
-    """A task whose import ends as `error` when its message will not be carried out."""
+    """The task of an importer, which is `import_file` and nothing else.
+
+    Its import ends as `error`, with a sentence, whatever comes of the file, and also when its message will
+    not be carried out.
+    """
 
     abstract = True
+
+    def import_file(self, import_: Any) -> dict[str, Any]:
+        """Import the file of one row of `imports`, and give what came of it.
+
+        Of the message only the id is trusted, and what reads the file its content decides. Raises
+        RefusedError for a message without an import, InvalidImportError for a file that cannot be imported.
+        """
+        import_id = records.parse_import_id(import_)
+        reporter = ImportReporter(self, self.request.id, import_id)
+        try:
+            answer = _import_content(self, import_id, reporter)
+        except Exception as error:
+            if is_temporary(error):
+                raise
+            # Here, so that whoever sees the task failed finds the sentence in the row.
+            _mark_failed(self, import_id, error)
+            reporter.end("error")
+            raise
+        reporter.end("done")
+        return answer
 
     def reporter(self, task_id: str | None, args: Any, kwargs: Any) -> Reporter:
         """Give it with the keys that the server's page knows."""
@@ -55,42 +79,24 @@ class ImportTask(DatabaseTask):
 
 
 @shared_task(name=RUN_JUNIT_IMPORT, bind=True, base=ImportTask)
-def run_junit_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str, Any]:
+def run_junit_import(self: ImportTask, import_: dict[str, Any]) -> dict[str, Any]:
     """Import an uploaded JUnit XML file."""
-    return _run_import(self, import_, "junit")
+    return self.import_file(import_)
 
 
 @shared_task(name=RUN_ARCHIVE_IMPORT, bind=True, base=ImportTask)
-def run_archive_import(self: DatabaseTask, import_: dict[str, Any]) -> dict[str, Any]:
+def run_archive_import(self: ImportTask, import_: dict[str, Any]) -> dict[str, Any]:
     """Import an uploaded archive written by pytest-ibutsu."""
-    return _run_import(self, import_, "archive")
+    return self.import_file(import_)
 
 
-def _run_import(task: DatabaseTask, import_: dict[str, Any], format_name: str) -> dict[str, Any]:
-    """Import the file of one row. Of the message only the id is trusted."""
-    import_id = records.parse_import_id(import_)
-    reporter = ImportReporter(task, task.request.id, import_id)
-    try:
-        answer = _import_content(task, import_id, format_name, reporter)
-    except Exception as error:
-        if is_temporary(error):
-            raise
-        # Here, so that whoever sees the task failed finds the sentence in the row.
-        _mark_failed(task, import_id, error)
-        reporter.end("error")
-        raise
-    reporter.end("done")
-    return answer
-
-
-def _import_content(
-    task: DatabaseTask, import_id: UUID, format_name: str, on_progress: OnProgress
-) -> dict[str, Any]:
+def _import_content(task: ImportTask, import_id: UUID, on_progress: OnProgress) -> dict[str, Any]:
     settings = task.resources.settings
     limits = ImportLimits(unpacked_bytes=settings.value(IMPORT_MAX_UNPACKED_BYTES))
     with task.transaction() as (session, _):
         records.start(session, import_id)
     with task.transaction() as (session, follow_ups):
+        format_name = format_of(task.name) or task.name
         summary = run_import(session, import_id, format_name, limits, on_progress)
         for run_id in summary.runs_to_update:
             follow_ups.send(UPDATE_RUN, str(run_id))

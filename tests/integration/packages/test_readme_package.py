@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from ibutsu_tasks.resources import Resources
 
 
+def write_package(directory: Path, heading: str) -> None:
+    for block in python_of(heading):
+        (module,) = re.findall(r"\A# (\w+/\w+)\.py\b", block)
+        write_module(directory, module.replace("/", "."), block)
+
+
 def test_the_package_of_the_page_works(
     broker_url: str, database_url: str, resources: Resources, tmp_path: Path
 ) -> None:
-    for block in python_of("A task package"):
-        (module,) = re.findall(r"\A# (shop/\w+)\.py\b", block)
-        write_module(tmp_path, module.replace("/", "."), block)
+    write_package(tmp_path, "A task package")
     env = services(broker_url, database_url)
     env |= {"PYTHONPATH": str(tmp_path), "IBUTSU_TASKS_PACKAGES": "shop.package"}
     with role("worker", env=env) as worker:
@@ -29,3 +33,12 @@ def test_the_package_of_the_page_works(
         assert (done.returncode, done.stdout) == (0, '"2026-03-04"\n'), done.stderr
         until(lambda: resources.redis.get("shop:last-report"))
     assert resources.redis.get("shop:last-report") == b"2026-03-04"
+
+
+def test_the_format_of_the_page_is_read(tmp_path: Path) -> None:
+    write_package(tmp_path, "A format to import")
+    (tmp_path / "a.tap").write_text("1..2\nok 1 - opens\nnot ok 2 - closes\n", encoding="utf-8")
+    env = {"PYTHONPATH": str(tmp_path), "IBUTSU_TASKS_PACKAGES": "tap.package"}
+    assert run("packages", env=env).returncode == 0
+    done = run("lint", "a.tap", env=env, cwd=tmp_path)
+    assert "2 tests: 1 passed, 1 failed" in done.stdout, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from ibutsu_tasks.ibutsu.importers import IMPORTERS
+from ibutsu_tasks.ibutsu.importers import reader_of
 from ibutsu_tasks.ibutsu.importers.parsed import (
     ImportLimits,
     ParsedArtifact,
@@ -59,7 +59,7 @@ def _read(
 ) -> Read:
     content = io.BytesIO(data) if isinstance(data, bytes) else data
     upload = Upload(IMPORT_ID, filename, metadata or {}, source, keeps_partial=keeps_partial)
-    *rows, run = IMPORTERS[kind](content, upload, limits or ImportLimits()).rows
+    *rows, run = reader_of(kind)(content, upload, limits or ImportLimits()).rows
     assert isinstance(run, ParsedRun)
     return Read(run, [row for row in rows if not isinstance(row, ParsedRun)])
 

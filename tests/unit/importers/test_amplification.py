@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
+from ibutsu_tasks.ibutsu.importers import detect_format, reader_of
 from ibutsu_tasks.ibutsu.importers.findings import Findings
 from ibutsu_tasks.ibutsu.importers.json_documents import MAX_VALUES, BrokenDocumentError, json_object
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, Upload
@@ -27,7 +27,7 @@ MIB = 1024**2
 
 
 def _rows(report: bytes) -> Iterator[Any]:
-    return IMPORTERS["junit"](io.BytesIO(report), Upload(IMPORT_ID, "r.xml"), ImportLimits()).rows
+    return reader_of("junit")(io.BytesIO(report), Upload(IMPORT_ID, "r.xml"), ImportLimits()).rows
 
 
 def _peak_bytes(report: bytes) -> int:
@@ -138,7 +138,7 @@ def test_a_tag_is_refused_before_twice_its_limit_is_read() -> None:
     limits = ImportLimits(document_bytes=MIB)
     content = io.BytesIO(b"<testsuite><testcase name='" + b"x" * 8 * MIB)
     with pytest.raises(InvalidImportError, match="a single tag is larger than 1,048,576 bytes"):
-        IMPORTERS["junit"](content, Upload(IMPORT_ID, "r.xml"), limits)
+        reader_of("junit")(content, Upload(IMPORT_ID, "r.xml"), limits)
     assert content.tell() < 1.2 * MIB
 
 
@@ -151,7 +151,7 @@ def test_a_tag_of_very_many_attributes_is_refused_before_it_takes_memory(before:
     content = io.BytesIO(f"{before}<testcase{attributes}/>".encode())
     tracemalloc.start()
     with pytest.raises(InvalidImportError, match="a single tag has more than 100,000 attributes"):
-        IMPORTERS["junit"](content, Upload(IMPORT_ID, "r.xml"), ImportLimits())
+        reader_of("junit")(content, Upload(IMPORT_ID, "r.xml"), ImportLimits())
     assert tracemalloc.get_traced_memory()[1] < 20 * MIB
     tracemalloc.stop()
 
@@ -247,7 +247,7 @@ def test_a_partial_import_reads_a_sound_archive_in_large_pieces(tar: Callable[..
     for keeps_partial in (False, True):
         content = Counted(tar((f"{RUN_ID}/run.json", {}), *files))
         upload = Upload(IMPORT_ID, "r.tar.gz", keeps_partial=keeps_partial)
-        assert sum(1 for _ in IMPORTERS["archive"](content, upload, ImportLimits()).rows) == 2_001
+        assert sum(1 for _ in reader_of("archive")(content, upload, ImportLimits()).rows) == 2_001
         reads.append(content.reads)
     assert reads[0] == reads[1] < 50
 

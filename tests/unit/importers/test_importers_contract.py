@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.ibutsu.importers import IMPORTERS, detect_format
+from ibutsu_tasks.ibutsu.importers import detect_format
+from ibutsu_tasks.ibutsu.importers.formats import formats
 from ibutsu_tasks.ibutsu.importers.parsed import ParsedResult
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def kind(example: Path) -> str:
 def test_every_example_is_listed_and_every_format_has_one() -> None:
     assert {path.name for path in EXAMPLES.iterdir()} == COUNTS.keys()
     kinds = {detect_format(io.BytesIO(path.read_bytes()), path.name) for path in EXAMPLES.iterdir()}
-    assert kinds == IMPORTERS.keys()
+    assert kinds == formats().keys()
 
 
 def test_examples_give_their_tests_without_a_warning(read: Reader, example: Path, kind: str) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
-from ibutsu_tasks.ibutsu.importers import IMPORTERS
+from ibutsu_tasks.ibutsu.importers import reader_of
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, SpooledContent, Upload
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def test_many_cases_pass_in_flat_memory() -> None:
     body = b"<testcase classname='a.b' name='t'><failure>x</failure></testcase>\n" * 500
     content: Any = Endless(b"<testsuite>", body, 20, b"</testsuite>")
     tracemalloc.start()
-    file = IMPORTERS["junit"](content, Upload(UUID(int=1), "a.xml"), ImportLimits())
+    file = reader_of("junit")(content, Upload(UUID(int=1), "a.xml"), ImportLimits())
     rows = sum(1 for _ in file.rows)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

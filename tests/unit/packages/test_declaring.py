@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ibutsu_tasks.beat.due import schedule_of
 from ibutsu_tasks.packages import (
     Check,
+    Importer,
     Queue,
     Route,
     ScheduleRow,
@@ -108,6 +109,9 @@ def test_what_is_no_time_is_refused(when: Any, problem: str) -> None:
         (lambda: Setting("rate", (), "Of gold."), "rate has no variable"),
         (lambda: Check("disk", "A-", "m:f", "broker"), "disk: needs must be a tuple of str"),
         (lambda: Subject("job_id", "shop.run"), "job_id: tasks must be a tuple of str"),
+        (lambda: Importer("", "tap.import", "m:f", "m:f"), "The importer '' of the task 'tap.import' needs"),
+        (lambda: Importer("tap", "tap.import", "m", "m:f"), "tap: recognizes must be module:name of a"),
+        (lambda: Importer("tap", "tap.import", "m:f", None), "tap: reads must be module:name of a function"),  # type: ignore[arg-type]
         (lambda: ScheduleRow("dump", 60, "x", "all"), "dump: args must be a tuple of object"),
     ],
 )

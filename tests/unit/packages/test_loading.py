@@ -49,6 +49,8 @@ COLLISIONS = [
     ('settings=(Setting("rate", ("RATE",), "Of gold."),)', "setting rate"),
     ('settings=(Setting("rate{name}", ("RATE",), "Of gold."),)', "variable RATE"),
     ('subjects=(Subject("id", ("shop.run",)),)', "subject of shop.run"),
+    ('importers=(Importer("tap", "{name}", "m:f", "m:f"),)', "importer tap"),
+    ('importers=(Importer("{name}", "tap.import", "m:f", "m:f"),)', "import task tap.import"),
     ('checks=(Check("rates{name}", "A-R", "m:f"),)', "code of a check A-R"),
     ('tasks=("shared.tasks",)', "task module shared.tasks"),
 ]
@@ -96,6 +98,18 @@ def test_no_package_takes_what_is_the_core_s(shelf: Shelf, fields: str, what: st
 
 def test_the_names_of_all_own_checks_are_taken() -> None:
     assert {check.name for check in CORE.checks} == NEEDS.keys()
+
+
+def test_the_task_of_an_importer_has_its_subject(shelf: Shelf) -> None:
+    importers = 'importers=(Importer("tap", "tap.import", "m:f", "m:f"),)'
+    shelf.declare("tap", importers)
+    found = shelf.load("tap")
+    assert found.subjects["tap.import"].id_of([{"id": "5"}], {}) == "5"
+    assert list(found.importers) == ["tap"]
+    (problem,) = found.import_tasks().values()
+    assert problem.startswith(f"m:f of the package {shelf.name('tap')} cannot be imported: ModuleNotFound")
+    shelf.declare("other", f'{importers}, subjects=(Subject("id", ("tap.import",)),)')
+    assert next(iter(shelf.load("other").problems.values())).endswith("has the subject of tap.import twice.")
 
 
 def test_a_name_twice_in_one_package_is_refused(shelf: Shelf) -> None:

@@ -15,8 +15,8 @@ from ibutsu_tasks.database.engine import limit_lock_wait
 from ibutsu_tasks.errors import IbutsuTasksError
 from ibutsu_tasks.ibutsu.database.copying import read_into
 from ibutsu_tasks.ibutsu.database.models import ImportFile
+from ibutsu_tasks.ibutsu.importers.formats import format_of
 from ibutsu_tasks.ibutsu.operations.imports.records import data_of, find_locked, parse_import_id
-from ibutsu_tasks.ibutsu.wire_names import IMPORT_TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,7 +183,7 @@ def reopen(session: Session, import_id: UUID) -> str | None:
 
 def reopen_message(resources: Resources, task: str | None, about: str | None) -> str | None:
     """Have the row of an import wait again, before its message is sent again; say what is in the way."""
-    if task not in IMPORT_TASKS:
+    if format_of(task) is None:
         return None
     try:
         import_id = parse_import_id({"id": about})

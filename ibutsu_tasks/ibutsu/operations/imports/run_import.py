@@ -13,8 +13,9 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import BusyError, InvalidImportError
-from ibutsu_tasks.ibutsu.importers import detect_format
+from ibutsu_tasks.ibutsu.importers.detection import detect_format
 from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.formats import ARCHIVE
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, ParsedRun, Upload
 from ibutsu_tasks.ibutsu.importers.reading import read_file
 from ibutsu_tasks.ibutsu.importers.values import derived_id
@@ -54,8 +55,6 @@ UNIQUE_VIOLATION = "23505"
 
 MAX_TRIES = 5
 """Of one import in one transaction; then the task is sent again for later."""
-
-ARCHIVE = "archive"
 
 RESTORED = "restored"
 """Key in an import's data: the run got its summary from the archive, and must not be counted anew."""

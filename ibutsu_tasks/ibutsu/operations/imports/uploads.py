@@ -15,12 +15,12 @@ from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.ibutsu.database.copying import copy_rows
 from ibutsu_tasks.ibutsu.database.models import Import, ImportFile
-from ibutsu_tasks.ibutsu.importers import detect_format
+from ibutsu_tasks.ibutsu.importers.detection import detect_format
 from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.formats import ARCHIVE, JUNIT, format_of, formats
 from ibutsu_tasks.ibutsu.importers.parsed import SpooledContent
 from ibutsu_tasks.ibutsu.importers.reading import refuse_large_upload
 from ibutsu_tasks.ibutsu.operations.imports.records import PARTIAL
-from ibutsu_tasks.ibutsu.wire_names import IMPORT_TASKS, RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from ibutsu_tasks.text.storable import storable_json, storable_text
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64 * 1024
 """What of a stored file tells its format."""
-
-WIRE_NAMES = {"junit": RUN_JUNIT_IMPORT, "archive": RUN_ARCHIVE_IMPORT}
-"""The task that imports a format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ def store_upload(
             session.add(row)
             spooled = SpooledContent(file, 0, size_bytes)
             copy_rows(session, ImportFile, [{"id": uuid4(), "import_id": row.id, "content": spooled}])
-            wire_name = WIRE_NAMES[_format_of(file, filename)]
+            wire_name = _task_of(file, filename)
     except OSError as error:
         raise InvalidImportError(
             f"{name} cannot be read: {error.strerror}.", "Name a file you can read."
@@ -101,7 +98,7 @@ def stored_again(session: Session, row: Import) -> StoredUpload:
     head = func.substr(ImportFile.content, 1, HEAD_BYTES)
     query = select(head).where(ImportFile.import_id == row.id, ImportFile.content.is_not(None)).limit(1)
     with io.BytesIO(session.scalar(query) or b"") as file:
-        return StoredUpload(row.id, WIRE_NAMES[_format_of(file, row.filename or "")], message_of(row))
+        return StoredUpload(row.id, _task_of(file, row.filename or ""), message_of(row))
 
 
 def message_of(row: Import) -> dict[str, Any]:
@@ -116,17 +113,19 @@ def message_of(row: Import) -> dict[str, Any]:
     }
 
 
-def _format_of(file: IO[bytes], filename: str) -> str:
+def _task_of(file: IO[bytes], filename: str) -> str:
+    importers = formats()
     try:
-        return detect_format(file, filename)
-    except InvalidImportError:
+        name = detect_format(file, filename)
+    except Exception:  # noqa: BLE001 - whatever a package does that is to recognize it
         # Its import ends in `error` with this very sentence, where everybody looks for it.
-        return "archive" if filename.lower().endswith((".tar.gz", ".tgz")) else "junit"
+        name = ARCHIVE if filename.lower().endswith((".tar.gz", ".tgz")) else JUNIT
+    return importers.get(name, next(iter(importers.values()))).task
 
 
 def sent_at(task: str | None, args: Sequence[Any]) -> float | None:
     """Give when an API server sent an import's message, in seconds since 1970: when the file was uploaded."""
-    if task not in IMPORT_TASKS or not args:
+    if format_of(task) is None or not args:
         return None
     try:
         moment = datetime.fromisoformat(args[0]["created"]["__value__"])

@@ -13,10 +13,9 @@ from sqlalchemy import func, select
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.ibutsu.database.models import Import, ImportFile
-from ibutsu_tasks.ibutsu.importers import IMPORTERS
 from ibutsu_tasks.ibutsu.importers.reading import MAX_CONTENT_BYTES
 from ibutsu_tasks.ibutsu.operations.imports.records import read_outcomes
-from ibutsu_tasks.ibutsu.operations.imports.uploads import WIRE_NAMES, message_of, store_upload
+from ibutsu_tasks.ibutsu.operations.imports.uploads import message_of, store_upload
 from ibutsu_tasks.ibutsu.wire_names import RUN_ARCHIVE_IMPORT, RUN_JUNIT_IMPORT
 from tests.factories import make_import, make_project, make_run
 
@@ -96,11 +95,6 @@ def test_odd_names_are_stored(session: Session) -> None:
     session.commit()
     row = session.get_one(Import, stored.import_id, populate_existing=True)
     assert (row.filename, row.data) == ("a\ufffd\ufffd.xml", {"metadata": {"k": None}})
-
-
-def test_wire_names_are_those_of_the_tasks() -> None:
-    assert set(WIRE_NAMES.values()) == {RUN_JUNIT_IMPORT, RUN_ARCHIVE_IMPORT}
-    assert WIRE_NAMES.keys() == IMPORTERS.keys()
 
 
 def test_outcomes_come_in_the_order_asked_for(session: Session) -> None:
