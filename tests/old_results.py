@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from ibutsu_tasks.ibutsu.operations.prune import run_prune
-from ibutsu_tasks.ibutsu.operations.prune.batches import BatchTuner
-from ibutsu_tasks.ibutsu.operations.prune.due import DueRows
-from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, RetentionRule
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
+from ibutsu_tasks.retention import run_prune
+from ibutsu_tasks.retention.batches import BatchTuner
+from ibutsu_tasks.retention.due import DueRows
 from tests.factories import make_artifact, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from ibutsu_tasks.ibutsu.database.models import Result
+    from ibutsu_tasks.packages import RetentionRule
 
 
 def due_results() -> DueRows:

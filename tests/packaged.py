@@ -25,6 +25,9 @@ INSTALLED = Path(__file__).with_name("installed")
 
 WORKSHOP = {"PYTHONPATH": str(INSTALLED), "IBUTSU_TASKS_PACKAGES": "workshop.package"}
 
+ATTIC = {"PYTHONPATH": str(INSTALLED), "IBUTSU_TASKS_PACKAGES": "attic.package"}
+"""One whose old rows go by retention rules."""
+
 HEAD = "from ibutsu_tasks.packages import *\nfrom ibutsu_tasks.packages import TaskPackage\n"
 
 

@@ -47,6 +47,7 @@ def _describe(package: TaskPackage, source: Any, problems: list[str]) -> dict[st
         "importers": [f"{importer.name} → {importer.task}" for importer in package.importers],
         "settings": [setting.variables[0] for setting in package.settings],
         "checks": [check.name for check in package.checks],
+        "retention": [rule.name for rule in package.retention],
         "tables": tables,
     }
 

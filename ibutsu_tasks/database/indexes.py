@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from ibutsu_tasks.database.names import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -92,11 +94,11 @@ class Catalogue:
             return None
         name = f"ix_{table}_{column}"
         if fitting:
-            statement = f"REINDEX INDEX CONCURRENTLY {fitting[0].name}"
+            statement = f"REINDEX INDEX CONCURRENTLY {quoted(fitting[0].name)}"
         else:
             is_taken = any(index.name == name for index in self.indexes)
-            named = "" if is_taken else f"{name} "
-            statement = f"CREATE INDEX CONCURRENTLY {named}ON {table} ({column})"
+            named = "" if is_taken else f"{quoted(name)} "
+            statement = f"CREATE INDEX CONCURRENTLY {named}ON {quoted(table)} ({quoted(column)})"
         return MissingIndex(table, column, f"{statement};", bool(fitting))
 
 

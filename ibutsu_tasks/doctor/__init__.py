@@ -36,14 +36,19 @@ NEEDS: dict[str, Callable[[Settings], tuple[str, ...]]] = {
     "held": lambda _: ("broker",),
     "beat": lambda _: ("broker",),
     "flower": lambda _: (),
+    "prunes": lambda _: ("broker", "database"),
 }
 """Our own checks in the order they are shown, and which others each needs. `checks/<name>.py` has
 `check_<name>`, `codes.py` the letter of its codes."""
 
 
 def names() -> tuple[str, ...]:
-    """Name all checks in the order they are shown: our own, then those of the task packages."""
-    return (*NEEDS, *loaded().checks)
+    """Name all checks in the order they are shown: our own, then those of the task packages.
+
+    Where no task package has a retention rule, nothing is to be said of prunes.
+    """
+    own = (name for name in NEEDS if name != "prunes" or loaded().retention)
+    return (*own, *loaded().checks)
 
 
 def examine(settings: Settings, only: Iterable[str] = ()) -> Report:

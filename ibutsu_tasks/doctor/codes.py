@@ -92,7 +92,7 @@ _REDIS = {
 
 _BY_CHECK: dict[str, dict[tuple[Severity, Verdict], tuple[str, ...]]] = {
     "settings": {_UNSET: _numbers(1, 4), _ADVICE: _numbers(10, 13)},
-    "packages": {_BAD: ("01",), _ADVICE: ("02", "03", "04")},
+    "packages": {_BAD: ("01",), _ADVICE: ("02", "03", "04", "05")},
     "broker": _REDIS | {_BAD: (*_REDIS[_BAD], "31"), _ADVICE: (*_REDIS[_ADVICE], "30")},
     "backend": _REDIS,
     "database": {

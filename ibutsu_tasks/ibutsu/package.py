@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from ibutsu_tasks.ibutsu.retention import RETENTION_RULES
 from ibutsu_tasks.ibutsu.schedule import SCHEDULE
 from ibutsu_tasks.ibutsu.settings import SETTINGS
 from ibutsu_tasks.ibutsu.wire_names import (
@@ -55,17 +56,13 @@ PACKAGE = TaskPackage(
         ),
     ),
     settings=SETTINGS,
-    checks=(
-        Check("prunes", "IBT-P", f"{_ROOM}.doctor.prunes:check_prunes", ("broker", "database")),
-        Check("imports", "IBT-I", f"{_ROOM}.doctor.imports:check_imports", ("broker", "database")),
-    ),
+    checks=(Check("imports", "IBT-I", f"{_ROOM}.doctor.imports:check_imports", ("broker", "database")),),
+    retention=RETENTION_RULES,
     canary=Canary(UPDATE_RUN, lambda: (str(uuid4()),)),
     tables=f"{_ROOM}.database.models:METADATA",
     create_tables=f"{_ROOM}.database.models:create_tables",
     migrate="Run the migrations of the Ibutsu API server on it.",
-    schema=f"{_ROOM}.doctor.indexes:judge_indexes",
     sent_at=f"{_ROOM}.operations.imports.uploads:sent_at",
     reopen=f"{_ROOM}.operations.imports.content:reopen_message",
-    broker_metrics=f"{_ROOM}.metrics:of_broker",
     database_metrics=f"{_ROOM}.metrics:of_database",
 )

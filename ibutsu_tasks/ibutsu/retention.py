@@ -1,15 +1,14 @@
-"""The retention rules, one row each in the order they are run, and how ages are read, of single projects too.
+"""Ibutsu's retention rules, one row each in the order they are run, and the ages of single projects.
 
 Ages grow from `files` over `results` to `runs`, for the dependants of a row go with it: a younger age for
-`runs` than for `results` would make the second rule idle.
+`runs` than for `results` would make the second rule idle. The floors are the Ibutsu server's: files 2 months,
+results 4, runs 10, imports 1 day.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.ibutsu.wire_names import (
@@ -18,46 +17,11 @@ from ibutsu_tasks.ibutsu.wire_names import (
     PRUNE_OLD_RESULTS,
     PRUNE_OLD_RUNS,
 )
+from ibutsu_tasks.packages import DAYS_PER_MONTH, RetentionRule
+from ibutsu_tasks.retention.rules import check_age, parse_age
 from ibutsu_tasks.text.quoting import cut
-from ibutsu_tasks.text.words import counted
 
-DAYS_PER_MONTH = 30
-"""The Ibutsu server counts months as 30 days."""
-
-MAX_AGE_DAYS = 365_000
-"""A thousand years: a date that much earlier is still in the calendars of Python and PostgreSQL."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionRule:
-    """Rows of `table` whose `date_column` is older than an age go, with all their dependants.
-
-    Below `minimum_age_days` a rule refuses to run: the floors are the Ibutsu server's (files 2 months,
-    results 4, runs 10, imports 1 day). `default_age_days` is what beat asks for. `task` is the wire name
-    of the task that runs the rule, and `unit` the name of its only argument.
-    """
-
-    name: str
-    table: str
-    date_column: str
-    default_age_days: int
-    minimum_age_days: int
-    unit: Literal["days", "months"]
-    task: str
-    help: str
-
-    @property
-    def days_per_unit(self) -> int:
-        """Days in one of the task's units."""
-        return 1 if self.unit == "days" else DAYS_PER_MONTH
-
-    def refusal(self, age_days: int) -> str | None:
-        """Say why the rule does not run at `age_days`, in the Ibutsu server's words; None when it does."""
-        if age_days >= self.minimum_age_days:
-            return None
-        given, least = age_days / self.days_per_unit, self.minimum_age_days // self.days_per_unit
-        return f"Skipped: {self.unit} parameter ({given:g}) must be >= {least}"
-
+OWN_AGES = "ibutsu_tasks.ibutsu.operations.project_ages:cutoffs"
 
 RETENTION_RULES = (
     RetentionRule(
@@ -69,6 +33,7 @@ RETENTION_RULES = (
         unit="days",
         task=PRUNE_OLD_IMPORT_FILES,
         help="uploaded files and their import records",
+        own_ages=OWN_AGES,
     ),
     RetentionRule(
         name="files",
@@ -79,6 +44,7 @@ RETENTION_RULES = (
         unit="months",
         task=PRUNE_OLD_FILES,
         help="artifacts",
+        own_ages=OWN_AGES,
     ),
     RetentionRule(
         name="results",
@@ -89,6 +55,7 @@ RETENTION_RULES = (
         unit="months",
         task=PRUNE_OLD_RESULTS,
         help="results and their artifacts",
+        own_ages=OWN_AGES,
     ),
     RetentionRule(
         name="runs",
@@ -99,6 +66,7 @@ RETENTION_RULES = (
         unit="months",
         task=PRUNE_OLD_RUNS,
         help="runs, their results and artifacts",
+        own_ages=OWN_AGES,
     ),
 )
 
@@ -118,30 +86,9 @@ class ProjectAge:
 
 RULES_BY_NAME = {rule.name: rule for rule in RETENTION_RULES}
 
-DATE_COLUMNS = {rule.table: rule.date_column for rule in RETENTION_RULES}
-"""The date that says how old a row of a table is; rows of others have the age of what they depend on."""
-
-ALL_RULES = "all"
 NEVER = "never"
 
 _PROJECT_AGE = re.compile(r"(?P<project>.*\S)\s*:\s*(?P<rule>\w+)\s*=\s*(?P<age>.+)")
-
-_AGE = re.compile(r"(?P<number>[0-9]{1,9})\s*(?P<unit>d|days?|w|weeks?|months?)", re.IGNORECASE)
-_DAYS_PER_LETTER = {"d": 1, "w": 7, "m": DAYS_PER_MONTH}
-
-
-def parse_age(age: str) -> int:
-    """Read `90d`, `12w` or `5months` as days; a month is 30 days.
-
-    Raises UsageError for anything else, for no time at all, and for more than `MAX_AGE_DAYS`.
-    """
-    match = _AGE.fullmatch(age.strip())
-    days = int(match["number"]) * _DAYS_PER_LETTER[match["unit"][0].lower()] if match else 0
-    if not days:
-        raise UsageError(f"{cut(age)!r} is not an age.", "Give days, weeks or months: 90d, 12w, 5months.")
-    if days > MAX_AGE_DAYS:
-        raise UsageError(f"{age!r} is an age beyond the calendar.", f"Give at most {MAX_AGE_DAYS}d.")
-    return days
 
 
 def parse_project_ages(text: str) -> tuple[ProjectAge, ...]:
@@ -172,40 +119,3 @@ def _parse_project_age(entry: str) -> ProjectAge:
     except UsageError as error:
         raise ValueError(f"is wrong in {cut(entry)!r}: {str(error).removesuffix('.')}") from None
     return ProjectAge(match["project"], rule.name, age_days)
-
-
-def find_rules(name: str) -> tuple[RetentionRule, ...]:
-    """Give the rule of this name, or every rule in order for `all`. Raises UsageError with a suggestion."""
-    if name == ALL_RULES:
-        return RETENTION_RULES
-    if name in RULES_BY_NAME:
-        return (RULES_BY_NAME[name],)
-    names = (*RULES_BY_NAME, ALL_RULES)
-    close = difflib.get_close_matches(name.lower(), names, n=1)
-    raise UsageError(
-        f"There is no retention rule {cut(name)!r}.",
-        f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(names)}.",
-    )
-
-
-def check_age(rule: RetentionRule, age_days: int) -> None:
-    """Raise UsageError when `rule` does not run at this age."""
-    if rule.refusal(age_days):
-        least = rule.minimum_age_days // rule.days_per_unit
-        raise UsageError(
-            f"{counted(age_days, 'day')} is below the floor of the rule {rule.name}: {rule.table} "
-            f"younger than {counted(least, rule.unit.removesuffix('s'))} are never deleted.",
-            f"Give --older-than {rule.minimum_age_days}d or more.",
-        )
-
-
-def task_argument(rule: RetentionRule, age_days: int) -> dict[str, int]:
-    """Give the argument of the rule's task that means this age. Raises UsageError when none does."""
-    amount, rest = divmod(age_days, rule.days_per_unit)
-    if rest:
-        raise UsageError(
-            f"The task of the rule {rule.name} counts whole months of {DAYS_PER_MONTH} days, "
-            f"and {counted(age_days, 'day')} is none.",
-            f"Give --older-than {amount + 1}months, or prune without --enqueue.",
-        )
-    return {rule.unit: amount}

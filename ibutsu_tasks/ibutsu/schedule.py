@@ -20,10 +20,3 @@ SCHEDULE = (
     ScheduleRow("sync-aborted-runs", "*/30 * * * *", SYNC_ABORTED_RUNS),
     ScheduleRow("reconcile-imports", "*/5 * * * *", RECONCILE_IMPORTS, missed=Missed.SKIP),
 )
-
-DAY_SECONDS = 24 * 3600
-
-
-def period_seconds(row: ScheduleRow) -> int:
-    """Give the time from one run to the next of what is sent daily or on one day of the week."""
-    return DAY_SECONDS if str(row.when).endswith("*") else 7 * DAY_SECONDS

@@ -17,6 +17,7 @@ from ibutsu_tasks.health.questions import Answer
 from ibutsu_tasks.metrics import page
 from ibutsu_tasks.metrics.broker import BrokerReader
 from ibutsu_tasks.metrics.database import DatabaseReader
+from ibutsu_tasks.metrics.prunes import of_prunes
 from ibutsu_tasks.metrics.sources import Source
 from ibutsu_tasks.packages import loaded
 
@@ -55,7 +56,7 @@ class Fleet:
 
         def read_broker() -> Iterator[Metric]:
             yield from page.of_broker(broker.read())
-            yield from self._of_packages(client)
+            yield from self._of_prunes_and_packages(client)
 
         self._sources = [self._source("broker", read_broker)]
         if self._settings.database_uri:
@@ -88,17 +89,18 @@ class Fleet:
         failure = self.scrape().failures.get("broker")
         return Answer(not failure, f"metrics is not ready: {failure}" if failure else "metrics is ready.")
 
-    def _of_packages(self, client: Redis) -> Iterator[Metric]:
-        """Give what task packages read; one that the server refuses keeps no other number back."""
-        for package, metrics_of in loaded().each("broker_metrics"):
+    def _of_prunes_and_packages(self, client: Redis) -> Iterator[Metric]:
+        """Give what is read besides; what the server refuses keeps no other number back."""
+        packages = ((f"package {one.name}", read) for one, read in loaded().each("broker_metrics"))
+        for name, metrics_of in (("prunes", of_prunes), *packages):
             try:
                 yield from tuple(metrics_of(client))
-                self._unread.discard(package.name)
+                self._unread.discard(name)
             except ResponseError as error:
-                if package.name not in self._unread:
+                if name not in self._unread:
                     reason = self._settings.mask(explain(client, error))
-                    logger.warning("The numbers of the package %s are missing: %s", package.name, reason)
-                self._unread.add(package.name)
+                    logger.warning("The numbers of the %s are missing: %s", name, reason)
+                self._unread.add(name)
 
     def _source(self, name: str, read: Callable[[], Iterable[Metric]]) -> Source[tuple[Metric, ...]]:
         return Source(name, lambda: tuple(read()), self._explain, LIMIT_SECONDS)

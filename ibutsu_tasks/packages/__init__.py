@@ -1,28 +1,44 @@
 """Task packages: what one declares, and which are loaded."""
 
 from ibutsu_tasks.packages.declaration import (
+    ALL_RULES,
+    DAYS_PER_MONTH,
     HIGHEST_PRIORITY,
+    MAX_AGE_DAYS,
     Canary,
     Check,
     Importer,
     Missed,
     Queue,
+    RetentionRule,
     Route,
     ScheduleRow,
     Setting,
     Subject,
     TaskPackage,
 )
-from ibutsu_tasks.packages.loading import Packages, broker_priority, choose, loaded, named_by, resolve
+from ibutsu_tasks.packages.loading import (
+    Packages,
+    broker_priority,
+    choose,
+    loaded,
+    named_by,
+    resolve,
+    resolve_told,
+)
 
 __all__ = [
+    "ALL_RULES",
+    "DAYS_PER_MONTH",
     "HIGHEST_PRIORITY",
+    "MAX_AGE_DAYS",
     "Canary",
     "Check",
     "Importer",
     "Missed",
     "Packages",
     "Queue",
+    "RetentionRule",
     "Route",
     "ScheduleRow",
     "Setting",
@@ -33,4 +49,5 @@ __all__ = [
     "loaded",
     "named_by",
     "resolve",
+    "resolve_told",
 ]

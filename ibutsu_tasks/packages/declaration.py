@@ -5,9 +5,10 @@ Where it says `module:name`, the module is imported when the name is first neede
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ibutsu_tasks.packages import crontab
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 HIGHEST_PRIORITY = 9
+
+ALL_RULES = "all"
+"""What `prune` takes for all retention rules, so that none has this name."""
+
+DAYS_PER_MONTH = 30
+"""The Ibutsu server counts months as 30 days."""
+
+MAX_AGE_DAYS = 365_000
+"""A thousand years: a date that much earlier is still in the calendars of Python and PostgreSQL."""
 
 
 def _check_priority(name: str, priority: int | None) -> None:
@@ -214,6 +224,67 @@ class Canary:
     args: Callable[[], tuple[Any, ...]] = tuple
 
 
+AgeUnit = Literal["days", "months"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetentionRule:
+    """Rows of `table` whose `date_column` is older than an age go, with all that depend on them.
+
+    What depends on a row is told by the foreign keys of the package's tables, save those that PostgreSQL sets
+    to null. Dates without a time zone are UTC. `default_age_days` is what `prune` asks for; below
+    `minimum_age_days` the rule refuses to run. `task` is the full name of the task that runs it, and `unit`
+    the name of the task's argument, which counts days or months of 30 days.
+
+    `where` names a function from SQLAlchemy's Table to the condition that a row must meet besides: that it
+    has ended, that it is not the newest. It may ask other rows, but none that depend on it, which go first
+    where they are many. `own_ages` names one (session, settings, rule, now as naive UTC) that gives rows ages
+    of their own, as `OwnCutoffs` of `ibutsu_tasks.retention`.
+    """
+
+    name: str
+    table: str
+    date_column: str
+    default_age_days: int
+    minimum_age_days: int
+    task: str
+    help: str
+    unit: AgeUnit = "days"
+    where: str | None = None
+    own_ages: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name, a unit, a task or ages that are none."""
+        if not re.fullmatch(r"\w[\w.-]*", self.name) or self.name == ALL_RULES:
+            raise ValueError(f"{self.name!r} is no name of a retention rule")
+        if self.unit not in get_args(AgeUnit):
+            raise ValueError(f"{self.name} counts {self.unit!r}, which is neither days nor months")
+        if not self.task:
+            raise ValueError(f"{self.name} has no task")
+        for part in ("default_age_days", "minimum_age_days"):
+            if problem := self._problem_of(getattr(self, part)):
+                raise ValueError(f"{self.name}: {part} {problem}")
+        if self.minimum_age_days > self.default_age_days:
+            raise ValueError(f"{self.name}: default_age_days is below minimum_age_days")
+
+    def _problem_of(self, age_days: object) -> str:
+        if type(age_days) is not int or age_days not in range(1, MAX_AGE_DAYS + 1):
+            return f"must be a whole number from 1 to {MAX_AGE_DAYS}, not {age_days!r}"
+        return "" if age_days % self.days_per_unit == 0 else f"is no whole number of {self.unit}"
+
+    @property
+    def days_per_unit(self) -> int:
+        """Days in one of the task's units."""
+        return 1 if self.unit == "days" else DAYS_PER_MONTH
+
+    def refusal(self, age_days: int) -> str | None:
+        """Say why the rule does not run at `age_days`, in the Ibutsu server's words; None when it does."""
+        if age_days >= self.minimum_age_days:
+            return None
+        given, least = age_days / self.days_per_unit, self.minimum_age_days // self.days_per_unit
+        return f"Skipped: {self.unit} parameter ({given:g}) must be >= {least}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskPackage:
     """Everything one package brings.
@@ -240,6 +311,7 @@ class TaskPackage:
     importers: tuple[Importer, ...] = ()
     settings: tuple[Setting, ...] = ()
     checks: tuple[Check, ...] = ()
+    retention: tuple[RetentionRule, ...] = ()
     canary: Canary | None = None
     tables: str | None = None
     create_tables: str | None = None
@@ -267,5 +339,6 @@ _SEVERAL: dict[str, type] = {
     "importers": Importer,
     "settings": Setting,
     "checks": Check,
+    "retention": RetentionRule,
 }
 """What a package may bring several of, and of which class each is."""

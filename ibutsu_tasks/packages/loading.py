@@ -22,7 +22,14 @@ from ibutsu_tasks.text.quoting import cut
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ibutsu_tasks.packages.declaration import Importer, Route, ScheduleRow, Setting, Subject
+    from ibutsu_tasks.packages.declaration import (
+        Importer,
+        RetentionRule,
+        Route,
+        ScheduleRow,
+        Setting,
+        Subject,
+    )
 
 GROUP = "ibutsu_tasks.packages"
 
@@ -35,6 +42,7 @@ CORE = TaskPackage(
         Check(name, f"IBT-{name}", "")
         for name in (
             *("settings", "packages", "broker", "backend", "database", "workers", "held", "beat", "flower"),
+            "prunes",
         )
     ),
 )
@@ -98,6 +106,11 @@ class Packages:
         return {check.name: check for one in self.packages for check in one.checks}
 
     @cached_property
+    def retention(self) -> dict[str, RetentionRule]:
+        """The retention rules by name, in the order in which `prune all` runs them."""
+        return {rule.name: rule for one in self.packages for rule in one.retention}
+
+    @cached_property
     def subjects(self) -> dict[str, Subject]:
         """What a message is about, by the full name of its task."""
         subjects = (subject for one in self.packages for subject in _subjects_of(one))
@@ -157,13 +170,18 @@ def _import(named: str) -> None:
         importlib.import_module(named)
 
 
+def resolve_told(named: str, told: str) -> Any:
+    """Import what `module:name` names, `told` being who names it. Raises SettingsError when that fails."""
+    try:
+        return resolve(named)
+    except (Exception, SystemExit) as error:
+        raise SettingsError(f"{told} {_why(error)}", f"Repair {named}.") from error
+
+
 def named_by(package: TaskPackage, part: str) -> Any:
     """Give the object that a package names for `part`. Raises SettingsError when it cannot be used."""
     told = f"What the package {package.name} names as {part}"
-    try:
-        found = resolve(getattr(package, part))
-    except (Exception, SystemExit) as error:
-        raise SettingsError(f"{told} {_why(error)}", f"Repair {getattr(package, part)}.") from error
+    found = resolve_told(getattr(package, part), told)
     if part == "tables" and not hasattr(found, "create_all"):
         raise SettingsError(
             f"{told} is no MetaData of SQLAlchemy.", "A class of models has it as `metadata`."
@@ -227,6 +245,7 @@ def _names_of(package: TaskPackage) -> Iterator[tuple[str, str]]:
     yield from (("schedule entry", row.name) for row in package.schedule)
     yield from (("check", check.name) for check in package.checks)
     yield from (("code of a check", check.code) for check in package.checks)
+    yield from (("retention rule", rule.name) for rule in package.retention)
     yield from (("setting", row.name) for row in package.settings)
     for row in package.settings:
         yield from (("variable", f"{variable}{end}") for variable in row.variables for end in ("", "_FILE"))

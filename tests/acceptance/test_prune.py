@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.cli.output.formats import format_bytes
 from ibutsu_tasks.ibutsu.database.models import Artifact, Result, Run
-from ibutsu_tasks.ibutsu.operations.prune.history import PruneState, read_history
-from ibutsu_tasks.ibutsu.operations.prune.watch import take_prune_lock
 from ibutsu_tasks.ibutsu.operations.run_summary import complete
+from ibutsu_tasks.retention.history import PruneState, read_history
+from ibutsu_tasks.retention.watch import take_prune_lock
 from tests.commands import PROGRAM, role, run, run_here, services, type_at_the_question, until
 from tests.factories import make_artifact, make_import, make_result, make_run, utc_now
 from tests.slow_files import files_left, store_slow_files

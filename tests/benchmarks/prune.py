@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
-from ibutsu_tasks.ibutsu.operations.prune.run_prune import prune
 from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
+from ibutsu_tasks.retention.run_prune import prune
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, single
 from tests.benchmarks.prunable_rows import DUE_RESULTS, store_prunable_rows
 

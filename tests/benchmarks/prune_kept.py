@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, text
 
-from ibutsu_tasks.ibutsu.operations.prune.run_prune import prune
-from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, parse_project_ages
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
+from ibutsu_tasks.retention.run_prune import prune
+from ibutsu_tasks.settings import load_settings
 from tests.benchmarks.measuring import Figure, interleave, ratio, seconds, single
 from tests.benchmarks.prune import Transactions
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 KEPT, DUE = 1_000_000, 100_000
-AGES = parse_project_ages("kept:results=never,kept:files=never")
+SETTINGS = load_settings(environ={"IBUTSU_TASKS_RETENTION": "kept:results=never,kept:files=never"})
 
 _PROJECTS = """
 insert into projects (id, name) values (md5('kept')::uuid, 'kept'), (md5('other')::uuid, 'other')
@@ -76,5 +77,5 @@ def _prune_copy(bench: Bench, prepared_url: str, longest: list[float]) -> float:
 
 
 def _prune(transactions: Transactions) -> None:
-    summary = prune(transactions, RULES_BY_NAME["results"], 150, project_ages=AGES)
+    summary = prune(transactions, RULES_BY_NAME["results"], 150, SETTINGS)
     assert (summary.deleted["results"], summary.left) == (DUE, 0), summary

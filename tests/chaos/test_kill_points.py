@@ -16,8 +16,8 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import UNACKED, queue_depth
 from ibutsu_tasks.ibutsu.database.models import Artifact, Import, Result, Run, create_tables
 from ibutsu_tasks.ibutsu.operations.imports.uploads import store_upload
-from ibutsu_tasks.ibutsu.operations.prune.watch import take_prune_lock
 from ibutsu_tasks.local.servers.shared import LocalServers
+from ibutsu_tasks.retention.watch import take_prune_lock
 from tests.chaos.fleet import Fleet
 from tests.commands import services, until
 from tests.conftest import discard

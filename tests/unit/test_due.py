@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ibutsu_tasks.beat.due import SKIPPED_AFTER, due_of
 from ibutsu_tasks.beat.message import DUE_HEADER, encode
 from ibutsu_tasks.beat.state import Runs
-from ibutsu_tasks.ibutsu.schedule import SCHEDULE, period_seconds
+from ibutsu_tasks.doctor.checks.prunes import period_of
+from ibutsu_tasks.ibutsu.schedule import SCHEDULE
 from ibutsu_tasks.packages import Missed, ScheduleRow
 
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -47,7 +48,7 @@ def test_the_next_run_follows_the_last(when: str, last: str, wanted: str) -> Non
 @given(MOMENTS, st.sampled_from(SCHEDULE))
 def test_an_entry_that_ran_is_due_later_and_within_its_period(last: datetime, row: ScheduleRow) -> None:
     moment = due(row.when, last, last)
-    assert timedelta(0) < moment - last <= timedelta(seconds=period_seconds(row))
+    assert timedelta(0) < moment - last <= period_of(row)
     assert (moment.second, moment.microsecond, moment.tzinfo) == (0, 0, UTC)
 
 

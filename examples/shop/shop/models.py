@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import date, datetime  # noqa: TC003 - SQLAlchemy reads the annotations
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ForeignKey, Index, Numeric, text
+from sqlalchemy import ForeignKey, Index, Numeric, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ibutsu_tasks.clock import utc_now
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Table
 
 
 class Base(DeclarativeBase):
@@ -97,7 +100,7 @@ class Execution(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     report_id: Mapped[UUID] = mapped_column(ForeignKey(Report.id), index=True)
     since: Mapped[datetime]
-    until: Mapped[datetime]
+    until: Mapped[datetime] = mapped_column(index=True)
     rows: Mapped[int | None]
     """Unset until it is done."""
     file: Mapped[str | None]
@@ -172,6 +175,16 @@ class Delivery(Base):
     event: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(default="pending", index=True)
     attempts: Mapped[int] = mapped_column(default=0)
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     next_attempt_at: Mapped[datetime]
     error: Mapped[str | None]
+
+
+def is_not_in_use(rates: Table) -> ColumnElement[bool]:
+    """Spare the newest of the gold rates."""
+    return rates.c.fetched_at != select(func.max(rates.c.fetched_at)).scalar_subquery()
+
+
+def is_over(deliveries: Table) -> ColumnElement[bool]:
+    """Spare the deliveries that are still on their way."""
+    return deliveries.c.state != "pending"

@@ -1,8 +1,9 @@
-"""What the shop brings: its queues, routes, schedule, settings, checks and tables."""
+"""What the shop brings: its queues, routes, schedule, settings, checks, retention rules and tables."""
 
 from __future__ import annotations
 
 from ibutsu_tasks.packages import Check, Missed, Queue, Route, ScheduleRow, Subject, TaskPackage
+from shop.retention import RULES
 from shop.settings import SETTINGS
 
 SUBJECTS = (
@@ -70,6 +71,7 @@ PACKAGE = TaskPackage(
         Check("rates", "SHOP-R", "shop.checks:check_rates", ("database",)),
         Check("webhooks", "SHOP-W", "shop.checks:check_webhooks", ("database",)),
     ),
+    retention=RULES,
     tables="shop.models:METADATA",
     reopen="shop.tasks.webhooks:reopen",
 )

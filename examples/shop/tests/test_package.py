@@ -41,11 +41,12 @@ def test_the_schedule_has_its_twenty_times() -> None:
     assert {row.name: row.when for row in PACKAGE.schedule} == TIMES
 
 
-def test_every_row_sends_a_task_that_takes_nothing_to_a_queue_with_a_priority() -> None:
+def test_every_row_sends_a_task_that_needs_nothing_to_a_queue_with_a_priority() -> None:
     tasks = tasks_of(PACKAGE)
     for row in PACKAGE.schedule:
         assert row.args == ()
-        assert tasks[row.task].run.__code__.co_argcount == 1
+        needed = tasks[row.task].run.__code__.co_argcount - len(tasks[row.task].run.__defaults__ or ())
+        assert needed == 1
 
 
 def test_each_route_leads_to_the_queue_of_its_subject(idle_shop: Shop) -> None:

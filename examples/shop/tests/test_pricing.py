@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from sqlalchemy import select
 
 from ibutsu_tasks.clock import utc_now
 from shop.models import GoldRate, Product
+from tests.commands import run
 
 if TYPE_CHECKING:
     from examples.shop.tests.conftest import Shop
@@ -49,6 +51,10 @@ def test_without_any_rate_the_task_fails_with_a_sentence(shop: Shop) -> None:
 def test_old_rates_go_and_the_last_one_stays(shop: Shop) -> None:
     long_ago = utc_now() - timedelta(days=100)
     shop.add(*(GoldRate(per_gram=number, fetched_at=long_ago + timedelta(days=number)) for number in (1, 2)))
-    assert shop.run("shop.pricing.remove_old_rates") == 1
+    dry = json.loads(run("prune", "old-rates", "--dry-run", "--json", env=shop.env).stdout)
+    assert [(one["table"], one["rows"]) for one in dry["plan"][0]["tables"]] == [("shop_gold_rates", 1)]
+    assert shop.run("shop.pricing.remove_old_rates")["deleted"] == {"shop_gold_rates": 1}
+    again = run("prune", "old-rates", "--older-than", "7d", "--yes", env=shop.env)
+    assert (again.returncode, again.stderr) == (0, "Nothing is due.\n")
     with shop.session() as session:
         assert session.scalars(select(GoldRate.per_gram)).all() == [2]

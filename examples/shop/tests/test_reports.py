@@ -93,4 +93,4 @@ def test_old_files_and_executions_go(shop: Shop) -> None:
         os.utime(path, (moment, moment))
     assert shop.run("shop.reports.remove_old_files") == 1
     assert [path.name for path in shop.reports.iterdir()] == ["new.csv"]
-    assert shop.run("shop.reports.remove_old_executions") == 1
+    assert shop.run("shop.reports.remove_old_executions")["deleted"] == {"shop_report_executions": 1}

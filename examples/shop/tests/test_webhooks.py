@@ -106,6 +106,9 @@ def test_an_endpoint_that_is_not_there_is_told_without_its_secret(shop: Shop) ->
 def test_old_deliveries_go_unless_they_are_pending(shop: Shop) -> None:
     publish(shop)
     set_delivery(shop, created_at=utc_now() - timedelta(days=31), state="pending")
-    assert shop.run("shop.webhooks.remove_old") == 0
+    assert shop.run("shop.webhooks.remove_old")["deleted"] == {"shop_deliveries": 0}
     set_delivery(shop, state="delivered")
-    assert shop.run("shop.webhooks.remove_old") == 1
+    dry = json.loads(run("prune", "all", "--dry-run", "--json", env=shop.env).stdout)
+    assert [one["rows"] for one in dry["plan"]] == [0, 0, 1]
+    done = json.loads(run("prune", "old-deliveries", "--yes", "--json", env=shop.env).stdout)
+    assert done["result"][0]["deleted"] == {"shop_deliveries": 1}

@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ibutsu_tasks.cli.options import JsonOption, YesOption, command_app
 from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.state import state_of
-from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.ibutsu.retention import (
-    ALL_RULES,
-    RETENTION_RULES,
-    RULES_BY_NAME,
-    check_age,
-    find_rules,
-    parse_age,
-)
+from ibutsu_tasks.errors import SettingsError, UsageError
+from ibutsu_tasks.packages import ALL_RULES, loaded
+from ibutsu_tasks.retention.rules import all_rules, check_age, find_rules, parse_age
 
 app = command_app()
 
-_LISTED = "; ".join(f"`{rule.name}`: {rule.help}, {rule.default_age_days} days" for rule in RETENTION_RULES)
+
+class _Command(TyperCommand):
+    """Names in its help the rules of the task packages, which the settings say."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write it."""
+        with suppress(SettingsError):
+            state_of(ctx).choose_packages()
+        rules = loaded().retention.values()
+        listed = "; ".join(f"`{rule.name}`: {rule.help}, {rule.default_age_days} days" for rule in rules)
+        argument: Any = self.params[0]
+        if rules:
+            argument.help = f"What to delete. {listed}; `all`: those of all task packages."
+        super().format_help(ctx, formatter)
 
 
 def _complete_rule(incomplete: str) -> list[str]:
-    return [name for name in (*RULES_BY_NAME, ALL_RULES) if name.startswith(incomplete)]
+    from ibutsu_tasks.settings import read_settings
+
+    read_settings()
+    names = (*loaded().retention, ALL_RULES) if loaded().retention else ()
+    return [name for name in names if name.startswith(incomplete)]
 
 
 RuleArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RULE",
-        help=f"What to delete. {_LISTED}; `all` of them.",
+        help="What to delete.",
         autocompletion=_complete_rule,
         show_default=False,
     ),
@@ -72,7 +85,7 @@ HistoryOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=_Command)
 def prune(
     context: typer.Context,
     rule: RuleArgument = None,
@@ -95,13 +108,14 @@ def prune(
         raise UsageError("--archive needs the name of a directory, which may not be empty.")
     options = {"--older-than": older_than, "--dry-run": dry_run, "--enqueue": enqueue, "--vacuum": vacuum}
     _refuse_together({"--history": history, **options, "--archive": archive})
+    state.choose_packages()
     if history:
         from ibutsu_tasks.cli.prune import history as prune_history
 
         return prune_history.show(state, [one.name for one in find_rules(rule or ALL_RULES)])
     if rule is None:
         raise UsageError(
-            f"Name a rule: {', '.join(RULES_BY_NAME)} or {ALL_RULES}.",
+            f"Name a rule: {', '.join(all_rules())} or {ALL_RULES}.",
             "`ibutsu-tasks prune all --dry-run` shows what is due, `prune --history` what went.",
         )
     rules = find_rules(rule)

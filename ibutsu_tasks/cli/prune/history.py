@@ -11,8 +11,8 @@ from ibutsu_tasks.broker.failures import unreachable
 from ibutsu_tasks.cli.output.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.output.result import Note, Result, Table
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.ibutsu.operations.prune.history import SIGN_OF_LIFE_SECONDS, PruneState, read_history
 from ibutsu_tasks.resources import Resources
+from ibutsu_tasks.retention.history import SIGN_OF_LIFE_SECONDS, PruneState, read_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.cli.state import CliState
-    from ibutsu_tasks.ibutsu.operations.prune.history import PruneRecord
+    from ibutsu_tasks.retention.history import PruneRecord
 
 SHOWN_RECORDS = 20
 TABLE_WIDTH = 80

@@ -12,46 +12,38 @@ from ibutsu_tasks.celery_app import create_client_app
 from ibutsu_tasks.cli.exit_codes import SIGNALLED, ExitCode
 from ibutsu_tasks.cli.output.formats import plain
 from ibutsu_tasks.cli.output.result import Note, Result
-from ibutsu_tasks.cli.prune import view
+from ibutsu_tasks.cli.prune import of_ibutsu, view
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import interruptible, place_as_json, place_of
-from ibutsu_tasks.errors import UsageError
-from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
-from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver, prepare
-from ibutsu_tasks.ibutsu.operations.prune import plan as prune_plan
-from ibutsu_tasks.ibutsu.operations.prune import run_prune
-from ibutsu_tasks.ibutsu.operations.prune import vacuum as vacuuming
-from ibutsu_tasks.ibutsu.operations.prune.history import PruneHistory
-from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
-from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor
-from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, task_argument
-from ibutsu_tasks.ibutsu.settings import IMPORT_MAX_UNPACKED_BYTES, RETENTION
 from ibutsu_tasks.local.stop_signals import StopSignals
+from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.resources import Resources
+from ibutsu_tasks.retention import plan as prune_plan
+from ibutsu_tasks.retention import run_prune
+from ibutsu_tasks.retention import vacuum as vacuuming
+from ibutsu_tasks.retention.history import PruneHistory
+from ibutsu_tasks.retention.monitor import PruneMonitor
+from ibutsu_tasks.retention.rules import task_argument
+from ibutsu_tasks.retention.run_prune import PruneSummary
 from ibutsu_tasks.sending import messages
-from ibutsu_tasks.text.quoting import cut
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.cli.state import CliState
     from ibutsu_tasks.ibutsu.operations.archives.archiver import Archives
-    from ibutsu_tasks.ibutsu.operations.prune.history import Recording
-    from ibutsu_tasks.ibutsu.operations.prune.plan import PrunePlan
-    from ibutsu_tasks.ibutsu.operations.prune.vacuum import Vacuumed
-    from ibutsu_tasks.ibutsu.operations.prune.watch import PruneProgress
-    from ibutsu_tasks.ibutsu.retention import RetentionRule
+    from ibutsu_tasks.packages import RetentionRule
+    from ibutsu_tasks.retention.archiving import Archiver
+    from ibutsu_tasks.retention.history import Recording
+    from ibutsu_tasks.retention.monitor import PruneProgress
+    from ibutsu_tasks.retention.plan import PrunePlan
+    from ibutsu_tasks.retention.vacuum import Vacuumed
 
     Ages = Sequence[tuple[RetentionRule, int]]
-
-NOT_ARCHIVED = "imports"
-"""The table, and the rule, whose rows belong to no run."""
-
-MAX_AGES_CHARACTERS = 200
 
 
 def delete_rows(
@@ -62,17 +54,12 @@ def delete_rows(
     Raises UsageError when nothing of it could be archived and when nobody can be asked, RefusedError when an
     index is missing or the archives cannot be written, and what `run_prune.prune` raises.
     """
-    if archive and [rule.table for rule, _ in ages] == [NOT_ARCHIVED]:
-        raise UsageError(
-            "--archive keeps runs, results and files; import records are never archived.",
-            "Leave --archive out for the rule imports.",
-        )
     # One moment for all: what is shown is what goes, however long the answer takes.
     now, signals = utc_now(), StopSignals(SIGNALLED, only_first=True)
     plans: list[PrunePlan] = []
     vacuumed: list[Vacuumed] = []
     with closing(Resources(state.settings, "prune")) as resources:
-        archives = prepare(archive) if archive else None
+        archives = of_ibutsu.prepare_archives(archive, [rule for rule, _ in ages]) if archive else None
         with signals, ended_by(signals):
             plans.extend(_plan(resources, rule, age_days, now) for rule, age_days in ages)
         url = state.settings.require_database()
@@ -108,9 +95,7 @@ def _code(signals: StopSignals) -> ExitCode:
 
 def _plan(resources: Resources, rule: RetentionRule, age_days: int, now: datetime) -> PrunePlan:
     with resources.session() as session:
-        return prune_plan.plan(
-            session, rule, age_days, project_ages=resources.settings.value(RETENTION), now=now
-        )
+        return prune_plan.plan(session, rule, age_days, resources.settings, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,29 +173,31 @@ class Deleter:
                     self._delete(plan)
 
     def _delete(self, plan: PrunePlan) -> None:
-        rule, settings = RULES_BY_NAME[plan.rule], self._resources.settings
+        rule = loaded().retention[plan.rule]
         with (
             self._output.progress(f"deleting {rule.name}", plan.rows) as update_bar,
             self._history.recorded(rule.name, plan.older_than_days) as recording,
         ):
             monitor = CommandMonitor(rule.name, update_bar, recording, self._signals)
-            archiver = None
-            if self._archives and rule.table == NOT_ARCHIVED:
-                self._output.say("[dim]Import records are deleted without an archive.[/]")
-            elif self._archives:
-                limits = ImportLimits(unpacked_bytes=settings.value(IMPORT_MAX_UNPACKED_BYTES))
-                archiver = Archiver(self._resources.session, rule.table, self._archives, limits, monitor)
             summary = run_prune.prune(
                 self._resources.session,
                 rule,
                 plan.older_than_days,
-                project_ages=settings.value(RETENTION),
+                self._resources.settings,
                 now=self._now,
                 monitor=monitor,
-                archiver=archiver,
+                archiver=self._archiver_of(rule, monitor),
             )
             recording.end(summary)
         self.summaries.append(summary)
+
+    def _archiver_of(self, rule: RetentionRule, monitor: PruneMonitor) -> Archiver | None:
+        if self._archives is None:
+            return None
+        archiver = of_ibutsu.archiver_of(rule, self._archives, self._resources, monitor)
+        if archiver is None:
+            self._output.say("[dim]Import records are deleted without an archive.[/]")
+        return archiver
 
 
 def _vacuum(state: CliState, resources: Resources, summaries: Sequence[PruneSummary]) -> Iterator[Vacuumed]:
@@ -264,7 +251,7 @@ def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
     Raises UsageError when projects have ages of their own here, when an age is no whole number of months,
     and when nobody can be asked; and BrokerUnreachableError.
     """
-    _refuse_ages_of_projects(state, {rule.name for rule, _ in ages})
+    of_ibutsu.refuse_ages_of_projects(state.settings, [rule for rule, _ in ages])
     asked = [(rule, task_argument(rule, age_days)) for rule, age_days in ages]
     broker_url = state.settings.require_broker()
     ages_named = ", ".join(f"{rule.name} older than {counted(age_days, 'day')}" for rule, age_days in ages)
@@ -278,14 +265,3 @@ def send_tasks(state: CliState, ages: Ages, *, yes: bool) -> Result:
         for (rule, argument), task_id in zip(asked, ids, strict=True)
     ]
     return Result({"broker": describe(broker_url), "sent": sent}, ids)
-
-
-def _refuse_ages_of_projects(state: CliState, rules: Collection[str]) -> None:
-    """Raise UsageError for ages that a message cannot carry: the workers would delete what these protect."""
-    own = [str(one) for one in state.settings.value(RETENTION) if one.rule in rules]
-    if own:
-        named = cut(", ".join(own), MAX_AGES_CHARACTERS)
-        raise UsageError(
-            f"IBUTSU_TASKS_RETENTION is set here ({named}), and workers obey their own alone.",
-            "Set these ages where the workers run and unset them here, or prune without --enqueue.",
-        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.cli.output.formats import format_bytes, format_moment, format_seconds, plain
 from ibutsu_tasks.cli.output.result import Note, Table
-from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
+from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.cli.output.result import Block
     from ibutsu_tasks.ibutsu.operations.archives.archiver import Archives
-    from ibutsu_tasks.ibutsu.operations.prune.plan import PrunePlan
-    from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
-    from ibutsu_tasks.ibutsu.operations.prune.vacuum import Vacuumed
+    from ibutsu_tasks.retention.plan import PrunePlan
+    from ibutsu_tasks.retention.run_prune import PruneSummary
+    from ibutsu_tasks.retention.vacuum import Vacuumed
 
 
 def plan_blocks(plans: Sequence[PrunePlan], place: str) -> Iterator[Block]:
@@ -67,7 +67,7 @@ def missing_index_messages(plans: Sequence[PrunePlan]) -> Iterator[str]:
 def left_messages(summaries: Sequence[PruneSummary]) -> Iterator[str]:
     """Say how many rows stand because somebody else is using them."""
     for summary in (summary for summary in summaries if summary.left):
-        table = RULES_BY_NAME[summary.rule].table
+        table = loaded().retention[summary.rule].table
         what_happened = "is in use and was left" if summary.left == 1 else "are in use and were left"
         yield f"[yellow]{counted(summary.left, 'due row')} of {table} {what_happened}.[/]"
         yield f"[bold]Try:[/] `ibutsu-tasks prune {summary.rule}` again later."

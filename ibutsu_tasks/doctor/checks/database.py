@@ -14,6 +14,8 @@ from ibutsu_tasks.doctor.report import Finding, finding, variable_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.doctor.schema import judge_schema, schema_version
 from ibutsu_tasks.packages import loaded
+from ibutsu_tasks.retention.due import missing_indexes
+from ibutsu_tasks.retention.tables import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,11 +72,18 @@ def _examine(connection: Connection, settings: Settings, url: URL) -> list[Findi
         news = list(judge_schema(connection, package, metadata, place, variable))
         # That a database is empty is said once.
         found += [item for item in news if item not in found]
+    found += _indexes_of_prunes(connection)
     for _, judge in loaded().each("schema"):
         found += judge(connection)
     version = schema_version(connection)
     right = f"all {tables} tables are right" + (f", schema {version}" if version else "")
     return found or [finding("IBT-D00", f"PostgreSQL {state['version']} answers for {place}; {right}.")]
+
+
+def _indexes_of_prunes(connection: Connection) -> Iterator[Finding]:
+    rules = [rule for rule in loaded().retention.values() if not problem_of(rule)]
+    for one in missing_indexes(connection, rules):
+        yield finding("IBT-D30", f"Prunes refuse to run: {one.problem}", one.remedy)
 
 
 def judge_server(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ibutsu_tasks.celery_app import task_problems, tasks_of
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.packages import loaded
+from ibutsu_tasks.retention.tables import problem_of
 from ibutsu_tasks.wire_names import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def check_packages(settings: Settings) -> list[Finding]:
     hint = "Repair or uninstall it: workers and beat refuse to start, or go on without."
     if problems:
         return [finding("IBT-K01", problem, hint) for problem in problems]
-    astray = [*_unknown_packages(settings), *_unknown_tasks(), *_unknown_queues(settings)]
+    astray = [*_unknown_packages(settings), *_unknown_tasks(), *_unknown_queues(settings), *_idle_rules()]
     return astray or [finding("IBT-K00", f"Loaded: {', '.join(packages.sources) or 'none'}.")]
 
 
@@ -50,6 +51,7 @@ def _unknown_tasks() -> Iterator[Finding]:
 def _named_tasks(package: TaskPackage) -> Iterator[tuple[str, str]]:
     yield from ((f"The schedule entry {row.name}", row.task) for row in package.schedule)
     yield from ((f"The importer {one.name}", one.task) for one in package.importers)
+    yield from ((f"The retention rule {rule.name}", rule.task) for rule in package.retention)
     if package.canary:
         yield "The canary", package.canary.task
 
@@ -61,3 +63,9 @@ def _unknown_queues(settings: Settings) -> Iterator[Finding]:
             seen = f"The route {route} leads to a queue that no task package declares."
             hint = f"Correct it, or start `ibutsu-tasks worker --queues {route.queue}`."
             yield finding("IBT-K03", seen, hint)
+
+
+def _idle_rules() -> Iterator[Finding]:
+    for rule in loaded().retention.values():
+        if problem := problem_of(rule):
+            yield finding("IBT-K05", problem, "Correct it in its package; until then it deletes nothing.")

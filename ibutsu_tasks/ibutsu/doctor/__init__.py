@@ -1,1 +1,1 @@
-"""What the doctor looks at of Ibutsu: imports, prunes, and the indexes these need."""
+"""What the doctor looks at of Ibutsu: its imports."""

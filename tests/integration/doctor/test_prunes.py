@@ -12,8 +12,8 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.doctor.codes import Verdict
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.ibutsu.operations.prune.history import PruneHistory
 from ibutsu_tasks.ibutsu.retention import parse_project_ages
+from ibutsu_tasks.retention.history import PruneHistory
 from tests.factories import make_project, make_result, make_run, utc_now
 
 if TYPE_CHECKING:

@@ -172,7 +172,7 @@ def test_names_that_no_page_can_be_encoded_with_and_numbers_that_are_none(client
 
 
 @pytest.mark.parametrize("form", [b"\xff", None])
-def test_a_garbled_key_of_a_package_hides_its_own_numbers_alone(
+def test_a_garbled_key_of_prunes_hides_their_numbers_alone(
     client: Redis, resources: Resources, form: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     fleet = Fleet(resources)
@@ -182,7 +182,7 @@ def test_a_garbled_key_of_a_package_hides_its_own_numbers_alone(
     assert 'ibutsu_tasks_up{service="broker"} 1.0' in told
     assert "ibutsu_tasks_load 0.0" in told
     assert ("prune_last_success" in told) == (form is None)
-    said = [record.getMessage() for record in caplog.records if "package" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "prunes" in record.getMessage()]
     expected = f"the key {PRUNE_SUCCESSES_KEY} is a string, and should be a hash"
     assert [expected in one for one in said] == ([True] if form else [])
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.broker.connection import build_client
-from ibutsu_tasks.ibutsu.operations.prune.watch import take_prune_lock
+from ibutsu_tasks.retention.watch import take_prune_lock
 from tests.commands import role, services, until
 from tests.slow_files import files_left, store_slow_files
 from tests.worker_system import System

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.commands import run
+from tests.packaged import ATTIC
 
 
 @pytest.mark.parametrize(
@@ -18,10 +19,12 @@ from tests.commands import run
         ("beat -l w", ["warning"]),
         ("worker --log-format j", ["json"]),
         ("prune ru", ["runs"]),
+        ("prune o", ["old-boxes", "old-days"]),
+        ("prune a", ["all"]),
     ],
 )
 def test_names_are_completed(line: str, completed: list[str]) -> None:
     words = f"ibutsu-tasks {line}"
-    env = {"_IBUTSU_TASKS_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    env = {"_IBUTSU_TASKS_COMPLETE": "complete_bash", "COMP_WORDS": words, **ATTIC}
     done = run(env={**env, "COMP_CWORD": str(len(words.split()) - 1)})
     assert done.stdout.split() == completed

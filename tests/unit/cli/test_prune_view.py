@@ -11,8 +11,8 @@ from ibutsu_tasks.cli.output.result import Note
 from ibutsu_tasks.cli.prune import history
 from ibutsu_tasks.cli.prune.view import archive_blocks, left_messages
 from ibutsu_tasks.ibutsu.operations.archives.archiver import Archives
-from ibutsu_tasks.ibutsu.operations.prune.history import PruneRecord
-from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
+from ibutsu_tasks.retention.history import PruneRecord
+from ibutsu_tasks.retention.run_prune import PruneSummary
 
 
 @pytest.mark.parametrize("directory", ["/backup/ibutsu", "/my backup", "it's; rm -rf [x]"])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ibutsu_tasks.ibutsu.doctor import prunes
-from ibutsu_tasks.ibutsu.operations.prune.history import SILENCE_SECONDS, PruneRecord, PruneState
-from ibutsu_tasks.ibutsu.schedule import period_seconds
+from ibutsu_tasks.doctor.checks import prunes
+from ibutsu_tasks.packages import ScheduleRow, loaded
+from ibutsu_tasks.retention.history import SILENCE_SECONDS, PruneRecord, PruneState
 
 NOW = datetime(2026, 11, 21, 12)  # noqa: DTZ001 - records hold naive UTC
 
@@ -68,7 +68,21 @@ def test_a_prune_that_is_silent_for_long_is_lost() -> None:
 
 
 def test_every_rule_is_scheduled_with_an_age() -> None:
-    for rule in prunes.RETENTION_RULES:
-        row = prunes.SCHEDULED[rule.task]
-        assert row.args[0] * rule.days_per_unit >= rule.minimum_age_days
-        assert period_seconds(row) in {24 * 3600, 7 * 24 * 3600}
+    for rule in loaded().retention.values():
+        row = prunes.row_of(rule)
+        assert row is not None
+        assert prunes.age_days_of(row, rule) == rule.default_age_days
+        assert prunes.period_of(row) in {timedelta(days=1), timedelta(days=7)}
+
+
+@pytest.mark.parametrize(
+    ("when", "period"),
+    [
+        (90.0, timedelta(seconds=90)),
+        ("*/5 * * * *", timedelta(minutes=5)),
+        ("0 3 * * 1-5", timedelta(days=3)),
+        ("0 1 1 * *", timedelta(days=31)),
+    ],
+)
+def test_the_longest_pause_of_a_schedule_is_its_period(when: str | float, period: timedelta) -> None:
+    assert prunes.period_of(ScheduleRow("entry", when, "task")) == period

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibutsu_tasks.ibutsu.operations.prune.batches import TARGET_SECONDS, BatchTuner
+from ibutsu_tasks.retention.batches import TARGET_SECONDS, BatchTuner
 
 START_WEIGHT = BatchTuner().weight
 

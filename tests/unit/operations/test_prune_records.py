@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ibutsu_tasks.cli.output import Output
 from ibutsu_tasks.cli.output.result import Result
 from ibutsu_tasks.cli.prune.history import _blocks
-from ibutsu_tasks.ibutsu.doctor.prunes import judge
-from ibutsu_tasks.ibutsu.operations.prune.history import PruneRecord, PruneState, parse_record
+from ibutsu_tasks.doctor.checks.prunes import judge
+from ibutsu_tasks.retention.history import PruneRecord, PruneState, parse_record
 
 NOW = datetime(2026, 1, 2, 3, 4)  # noqa: DTZ001 - naive UTC
 RECORD = PruneRecord(

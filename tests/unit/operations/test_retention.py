@@ -10,21 +10,12 @@ from hypothesis import strategies as st
 
 from ibutsu_tasks.errors import RefusedError, SettingsError, UsageError
 from ibutsu_tasks.ibutsu.database.models import Base
-from ibutsu_tasks.ibutsu.operations.prune.due import DueRows, cutoff_at
-from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
-from ibutsu_tasks.ibutsu.retention import (
-    MAX_AGE_DAYS,
-    RETENTION_RULES,
-    RULES_BY_NAME,
-    ProjectAge,
-    RetentionRule,
-    check_age,
-    find_rules,
-    parse_age,
-    parse_project_ages,
-    task_argument,
-)
+from ibutsu_tasks.ibutsu.retention import RETENTION_RULES, RULES_BY_NAME, ProjectAge, parse_project_ages
 from ibutsu_tasks.ibutsu.schedule import SCHEDULE
+from ibutsu_tasks.packages import MAX_AGE_DAYS, RetentionRule
+from ibutsu_tasks.retention.due import DueRows, cutoff_at
+from ibutsu_tasks.retention.rules import check_age, find_rules, parse_age, task_argument
+from ibutsu_tasks.retention.run_prune import PruneSummary
 from ibutsu_tasks.settings import load_settings
 from ibutsu_tasks.text.quoting import cut
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from ibutsu_tasks.beat.due import schedule_of
 from ibutsu_tasks.packages import (
+    MAX_AGE_DAYS,
     Check,
     Importer,
     Queue,
+    RetentionRule,
     Route,
     ScheduleRow,
     Setting,
@@ -118,6 +121,50 @@ def test_what_is_no_time_is_refused(when: Any, problem: str) -> None:
 def test_what_is_written_in_another_way_is_refused(make: Any, told: str) -> None:
     with pytest.raises(ValueError, match=f"^{told}"):
         make()
+
+
+def rule(**values: Any) -> RetentionRule:
+    usual = {
+        "name": "old-rates",
+        "table": "rates",
+        "date_column": "at",
+        "task": "shop.clean",
+        "help": "Rates.",
+    }
+    return RetentionRule(**usual | {"default_age_days": 90, "minimum_age_days": 30} | values)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        *(
+            ({"name": name}, f"{name!r} is no name of a retention rule")
+            for name in ("all", "", "-x", "old rates")
+        ),
+        ({"unit": "weeks"}, "old-rates counts 'weeks', which is neither days nor months"),
+        ({"task": ""}, "old-rates has no task"),
+        *(
+            ({part: age}, f"old-rates: {part} must be a whole number from 1 to 365000, not {age!r}")
+            for part in ("default_age_days", "minimum_age_days")
+            for age in (0, -1, 1.5, True, "9", None, 365_001)
+        ),
+        ({"minimum_age_days": 91}, "old-rates: default_age_days is below minimum_age_days"),
+        (
+            {"unit": "months", "minimum_age_days": 45},
+            "old-rates: minimum_age_days is no whole number of months",
+        ),
+    ],
+)
+def test_what_is_no_retention_rule_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        rule(**values)
+
+
+def test_a_retention_rule_may_be_of_any_age_in_the_calendar() -> None:
+    oldest = rule(default_age_days=MAX_AGE_DAYS, minimum_age_days=MAX_AGE_DAYS)
+    assert (oldest.refusal(MAX_AGE_DAYS), rule(unit="months").days_per_unit) == (None, 30)
+    with pytest.raises(ValueError, match="shop: retention must be a tuple of RetentionRule"):
+        TaskPackage(name="shop", retention=rule())  # type: ignore[arg-type]
 
 
 def test_lists_will_do() -> None:

@@ -43,6 +43,11 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     return Shelf(tmp_path)
 
 
+RULE = (
+    'RetentionRule(name="old-rates", table="rates", date_column="at", default_age_days=9, minimum_age_days=1,'
+    ' task="clean", help="Rates.")'
+)
+
 COLLISIONS = [
     ('schedule=(ScheduleRow("nightly", 60, "x"),)', "schedule entry nightly"),
     ('checks=(Check("rates", "A-R", "m:f"),)', "check rates"),
@@ -51,6 +56,7 @@ COLLISIONS = [
     ('subjects=(Subject("id", ("shop.run",)),)', "subject of shop.run"),
     ('importers=(Importer("tap", "{name}", "m:f", "m:f"),)', "importer tap"),
     ('importers=(Importer("{name}", "tap.import", "m:f", "m:f"),)', "import task tap.import"),
+    (f"retention=({RULE},)", "retention rule old-rates"),
     ('checks=(Check("rates{name}", "A-R", "m:f"),)', "code of a check A-R"),
     ('tasks=("shared.tasks",)', "task module shared.tasks"),
 ]
@@ -115,8 +121,20 @@ def test_the_task_of_an_importer_has_its_subject(shelf: Shelf) -> None:
 def test_a_name_twice_in_one_package_is_refused(shelf: Shelf) -> None:
     row = 'ScheduleRow("nightly", 60, "x")'
     shelf.declare("twice", f"schedule=({row}, {row})")
-    (problem,) = shelf.load("twice").problems.values()
-    assert problem.endswith("has the schedule entry nightly twice.")
+    shelf.declare("again", f"retention=({RULE}, {RULE})")
+    problems = [*shelf.load("twice", "again").problems.values()]
+    assert problems[0].endswith("has the schedule entry nightly twice.")
+    assert problems[1].endswith("has the retention rule old-rates twice.")
+
+
+def test_the_rules_of_all_packages_are_known_by_name_in_order(shelf: Shelf) -> None:
+    for name in ("one", "other"):
+        shelf.declare(
+            name, f"retention=({RULE.replace('old', name)}, {RULE.replace('old', f'older-{name}')})"
+        )
+    rules = shelf.load("one", "other").retention
+    assert list(rules) == ["one-rates", "older-one-rates", "other-rates", "older-other-rates"]
+    assert all(rule.name == name for name, rule in rules.items())
 
 
 @pytest.mark.parametrize(

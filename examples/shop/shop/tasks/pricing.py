@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import httpx
 from celery import shared_task
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
-from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.tasks import DatabaseTask, Policy
+from ibutsu_tasks.tasks import DatabaseTask, Policy, prune
 from shop.models import GoldRate, Product
 from shop.settings import HTTP_TIMEOUT_SECONDS, RATES_URL
 
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from ibutsu_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-KEPT_FOR = timedelta(days=90)
 
 
 # httpx' time limit is for each read; a source that drips is ended by the task's own.
@@ -79,9 +75,6 @@ def set_prices(self: DatabaseTask) -> int:
 
 
 @shared_task(name="shop.pricing.remove_old_rates", bind=True, base=DatabaseTask)
-def remove_old_rates(self: DatabaseTask) -> int:
-    """Remove rates of long ago, never the last one; give their number."""
-    with self.session() as session:
-        newest = select(func.max(GoldRate.fetched_at)).scalar_subquery()
-        old = (GoldRate.fetched_at < utc_now() - KEPT_FOR, GoldRate.fetched_at != newest)
-        return len(session.execute(delete(GoldRate).where(*old).returning(GoldRate.fetched_at)).all())
+def remove_old_rates(self: DatabaseTask, days: int = 90) -> dict[str, Any]:
+    """Remove rates of long ago, never the last one."""
+    return prune(self, "old-rates", days).as_json()

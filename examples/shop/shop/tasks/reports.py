@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from celery import shared_task
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.tasks import DatabaseTask
+from ibutsu_tasks.tasks import DatabaseTask, prune
 from shop.files import write_csv
 from shop.models import Execution, Order, Product, Report, Tenant
 from shop.settings import REPORT_DIR
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILES_KEPT_FOR = timedelta(days=30)
-EXECUTIONS_KEPT_FOR = timedelta(days=90)
 WEEK = timedelta(days=7)
 
 
@@ -111,8 +110,6 @@ def remove_old_files(self: DatabaseTask) -> int:
 
 
 @shared_task(name="shop.reports.remove_old_executions", bind=True, base=DatabaseTask)
-def remove_old_executions(self: DatabaseTask) -> int:
-    """Remove the executions of long ago; give their number."""
-    with self.session() as session:
-        old = delete(Execution).where(Execution.until < utc_now() - EXECUTIONS_KEPT_FOR)
-        return len(session.execute(old.returning(Execution.id)).all())
+def remove_old_executions(self: DatabaseTask, days: int = 90) -> dict[str, Any]:
+    """Remove the executions of long ago."""
+    return prune(self, "old-executions", days).as_json()

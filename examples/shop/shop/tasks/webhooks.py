@@ -7,16 +7,16 @@ import hmac
 import json
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
 from celery import shared_task
 from celery.exceptions import Reject
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from ibutsu_tasks.clock import utc_now
-from ibutsu_tasks.tasks import DatabaseTask, Policy
+from ibutsu_tasks.tasks import DatabaseTask, Policy, prune
 from shop.models import Delivery, Endpoint
 from shop.settings import HTTP_TIMEOUT_SECONDS
 
@@ -30,8 +30,6 @@ FIRST_PAUSE = timedelta(minutes=1)
 
 CLAIM = timedelta(minutes=5)
 """For how long a message counts as on its way before another one is sent."""
-
-KEPT_FOR = timedelta(days=30)
 
 
 def send_delivery(follow_ups: FollowUps, delivery: Delivery) -> None:
@@ -117,8 +115,6 @@ def reopen(resources: Resources, task: str | None, delivery_id: str | None) -> s
 
 
 @shared_task(name="shop.webhooks.remove_old", bind=True, base=DatabaseTask)
-def remove_old(self: DatabaseTask) -> int:
-    """Remove the deliveries of long ago that are over; give their number."""
-    with self.session() as session:
-        old = (Delivery.created_at < utc_now() - KEPT_FOR, Delivery.state != "pending")
-        return len(session.execute(delete(Delivery).where(*old).returning(Delivery.id)).all())
+def remove_old(self: DatabaseTask, days: int = 30) -> dict[str, Any]:
+    """Remove the deliveries of long ago that are over."""
+    return prune(self, "old-deliveries", days).as_json()

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 from itertools import count
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sqlalchemy import ARRAY, Boolean, Uuid, bindparam, literal_column, text
 
 from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.ibutsu.database.models import METADATA, among
 from ibutsu_tasks.ibutsu.operations.archives.check import (
     ArchiveStoppedError,
     NotArchivableError,
@@ -25,13 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from uuid import UUID
 
     from sqlalchemy import ColumnElement, Table
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
-    from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor
+    from ibutsu_tasks.retention.monitor import PruneMonitor
 
 MAX_SENTENCES = 20
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
@@ -108,14 +109,14 @@ class Archiver:
     """Rows that stay because no archive of them could be made."""
     _since: int = 0
 
-    def archive(self, root_ids: Sequence[UUID]) -> set[UUID]:
+    def archive(self, root_keys: Sequence[str]) -> set[UUID]:
         """Archive these rows with their dependants; give those whose archive is in its place.
 
         Called outside any transaction. A row that was refused once is not tried again.
 
         Raises RefusedError when the directory does not take a file.
         """
-        asked = [row_id for row_id in root_ids if row_id not in self.refused]
+        asked = [row_id for row_id in map(UUID, root_keys) if row_id not in self.refused]
         with self.open_session() as session:
             self._since = session.scalars(text(_FIRST_OPEN_TRANSACTION)).one()
             parts, orphans = find_parts(session, self.table, asked)
@@ -143,6 +144,10 @@ class Archiver:
         query = text(f"select root.id from {self.table} root where {conditions}")  # noqa: S608 - our own tables
         bound = query.bindparams(bindparam("ids", type_=ARRAY(Uuid()))).columns(id=Uuid())
         return set(session.scalars(bound, {"ids": list(root_ids)}))
+
+    def are_among(self, root_ids: Collection[UUID]) -> ColumnElement[bool]:
+        """Give the condition that a row of the rule's table is one of these."""
+        return among(root_ids)(METADATA.tables[self.table].c.id)
 
     def is_written_since(self, table: Table) -> ColumnElement[bool]:
         """Give the condition that a row of `table`, by itself, was written since the last `archive`."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ibutsu_tasks.ibutsu.importers.parsed import Columns, ParsedFile
-    from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor
+    from ibutsu_tasks.retention.monitor import PruneMonitor
 
 ROWS_BETWEEN_REPORTS = 100
 

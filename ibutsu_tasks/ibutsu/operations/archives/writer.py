@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.ibutsu.importers.parsed import ArchivedRun, Columns, ImportLimits
     from ibutsu_tasks.ibutsu.operations.archives.reader import Part, PartReader, StoredArtifact
-    from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor
+    from ibutsu_tasks.retention.monitor import PruneMonitor
 
 _PLAIN_NAME = re.compile(r"\w[\w .-]*\w")
 _PLAIN_NAME_BYTES = 200

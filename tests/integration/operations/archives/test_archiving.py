@@ -28,11 +28,11 @@ from ibutsu_tasks.ibutsu.operations.archives import archiver as archives_archive
 from ibutsu_tasks.ibutsu.operations.archives import check, reader
 from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver, Archives
 from ibutsu_tasks.ibutsu.operations.imports.run_import import run_import
-from ibutsu_tasks.ibutsu.operations.prune import run_prune
-from ibutsu_tasks.ibutsu.operations.prune.batches import BatchTuner
-from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor
 from ibutsu_tasks.ibutsu.operations.run_summary import complete
-from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, RetentionRule
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
+from ibutsu_tasks.retention import run_prune
+from ibutsu_tasks.retention.batches import BatchTuner
+from ibutsu_tasks.retention.monitor import PruneMonitor
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, opener, utc_now
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from ibutsu_tasks.ibutsu.operations.prune.watch import PruneProgress
+    from ibutsu_tasks.packages import RetentionRule
+    from ibutsu_tasks.retention.monitor import PruneProgress
 
 FILES, RESULTS, RUNS = (RULES_BY_NAME[name] for name in ("files", "results", "runs"))
 OLD = utc_now() - timedelta(days=500)
@@ -317,7 +318,7 @@ def test_what_changes_between_archive_and_delete_stays(
     session.commit()
     archiver = archiver_of(engine, rule, tmp_path)
     root_id = {"runs": run.id, "results": result.id, "artifacts": artifact.id}[rule.table]
-    assert archiver.archive([root_id]) == {root_id}
+    assert archiver.archive([str(root_id)]) == {root_id}
     assert list(archiver.find_unchanged(session, [root_id])) == [root_id]
     session.rollback()
 
@@ -345,7 +346,7 @@ def test_a_run_that_changed_is_archived_again_under_another_name(
     session.commit()
     archive = Archiver.archive
 
-    def archive_and_change(archiver: Archiver, root_ids: Sequence[UUID]) -> set[UUID]:
+    def archive_and_change(archiver: Archiver, root_ids: Sequence[str]) -> set[UUID]:
         archived = archive(archiver, root_ids)
         if run.data == {}:
             run.data = {"changed": True}
@@ -430,7 +431,7 @@ def test_between_two_archives_it_can_be_stopped(engine: Engine, session: Session
             return any(tmp_path.glob("*.tar.gz"))
 
     archiver = Archiver(opener(engine), "runs", Archives(tmp_path), LIMITS, Monitor())
-    assert archiver.archive(ids) == {ids[0]}
+    assert archiver.archive(list(map(str, ids))) == {ids[0]}
 
 
 @pytest.mark.parametrize("stops_while", ["writing", "checking"])
@@ -452,7 +453,7 @@ def test_amid_a_large_archive_it_tells_and_can_be_stopped(
             return told[-1] == (stops_while, 30)
 
     archiver = Archiver(opener(engine), "runs", Archives(tmp_path), LIMITS, Monitor())
-    assert archiver.archive([run.id]) == set()
+    assert archiver.archive([str(run.id)]) == set()
     steps = [(doing, rows) for doing in ("writing", "checking") for rows in (0, 10, 20, 30, 40)]
     assert told == steps[: steps.index((stops_while, 30)) + 1]
     assert list(tmp_path.iterdir()) == []
@@ -556,7 +557,7 @@ def test_a_run_that_no_import_would_take_stays_and_is_named(
     ):
         archiver = Archiver(opener(engine), "runs", Archives(tmp_path), limits, PruneMonitor())
         for _ in range(2):
-            assert archiver.archive([large.id, small.id]) == {small.id}
+            assert archiver.archive([str(large.id), str(small.id)]) == {small.id}
         assert len(archiver.refused) == archiver.archives.refused == 1
         (sentence,) = archiver.archives.reasons
         assert str(large.id) in sentence
@@ -572,7 +573,7 @@ def test_a_time_that_python_has_no_word_for_saves_its_run(
     session.execute(text("update runs set start_time = cast(:moment as timestamp)"), {"moment": moment})
     session.commit()
     archiver = archiver_of(engine, RUNS, tmp_path)
-    assert archiver.archive([run.id]) == set()
+    assert archiver.archive([str(run.id)]) == set()
     assert f"run {run.id} has no archive: " in archiver.archives.reasons[0]
     assert list(tmp_path.iterdir()) == []
 
@@ -593,7 +594,7 @@ def test_a_file_damaged_on_its_way_to_the_disk_saves_its_run(
 
     monkeypatch.setattr(archives_archiver.os, "fsync", lose)
     archiver = archiver_of(engine, RUNS, tmp_path)
-    assert archiver.archive([run.id]) == set()
+    assert archiver.archive([str(run.id)]) == set()
     assert f"run {run.id} has no archive: " in archiver.archives.reasons[0]
     assert list(tmp_path.iterdir()) == []
 
@@ -718,5 +719,5 @@ def test_rows_of_no_run_are_named_once(engine: Engine, session: Session, tmp_pat
     session.commit()
     archiver = archiver_of(engine, FILES, tmp_path)
     for orphan in orphans:
-        assert archiver.archive([orphan]) == set()
+        assert archiver.archive([str(orphan)]) == set()
     assert (archiver.archives.refused, len(archiver.archives.reasons)) == (2, 1)

@@ -21,13 +21,13 @@ from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.errors import RefusedError, TaskArgumentsError
 from ibutsu_tasks.ibutsu.database.models import Artifact, Base, Import, ImportFile, Result, Run
 from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver
-from ibutsu_tasks.ibutsu.operations.prune import plan as prune_plan
-from ibutsu_tasks.ibutsu.operations.prune import run_prune
-from ibutsu_tasks.ibutsu.operations.prune.batches import BatchTuner
-from ibutsu_tasks.ibutsu.operations.prune.due import DueRows
-from ibutsu_tasks.ibutsu.operations.prune.sweep import Sweeper
-from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor, PruneProgress
-from ibutsu_tasks.ibutsu.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
+from ibutsu_tasks.ibutsu.retention import RETENTION_RULES, RULES_BY_NAME
+from ibutsu_tasks.retention import plan as prune_plan
+from ibutsu_tasks.retention import run_prune
+from ibutsu_tasks.retention.batches import BatchTuner
+from ibutsu_tasks.retention.due import DueRows
+from ibutsu_tasks.retention.monitor import PruneMonitor, PruneProgress
+from ibutsu_tasks.retention.sweep import Sweeper
 from tests.factories import make_artifact, make_import, make_result, make_run, opener, utc_now
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Engine, Table
 
+    from ibutsu_tasks.packages import RetentionRule
     from ibutsu_tasks.settings import Settings
     from ibutsu_tasks.tasks.base import DatabaseCelery
 
@@ -390,13 +391,16 @@ def test_an_upload_that_waited_for_the_prune_is_refused_by_the_database(
 class _Saver(Archiver):
     """An archiver that refuses some rows at once and finds others changed later."""
 
+    table = "runs"
+
     def __init__(self, refused: set[UUID], changed: set[UUID]) -> None:
         self.refused, self._changed = refused, changed
         self.saved: set[UUID] = set()
 
-    def archive(self, root_ids: Sequence[UUID]) -> set[UUID]:
-        self.saved |= set(root_ids)
-        return set(root_ids) - self.refused
+    def archive(self, root_keys: Sequence[str]) -> set[UUID]:
+        asked = set(map(UUID, root_keys))
+        self.saved |= asked
+        return asked - self.refused
 
     def find_unchanged(self, session: Session, root_ids: Collection[UUID]) -> set[UUID]:
         assert session.in_transaction()

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.database.engine import unreachable
+from ibutsu_tasks.database.names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +49,7 @@ def vacuum(
     lock_seconds: float = LOCK_TIMEOUT_SECONDS,
     limit_seconds: float = TIME_LIMIT_SECONDS,
 ) -> Iterator[Vacuumed]:
-    """Run VACUUM (ANALYZE) on each of these tables of the contract; `on_table` hears of each beforehand.
+    """Run VACUUM (ANALYZE) on each of these tables; `on_table` hears of each beforehand.
 
     Raises DatabaseUnreachableError.
     """
@@ -77,7 +78,7 @@ def _vacuum(connection: Connection, table: str) -> str | None:
     notices.clear()
     try:
         with closing(raw.cursor()) as cursor:
-            cursor.execute(f'VACUUM (ANALYZE) "{table}"')
+            cursor.execute(f"VACUUM (ANALYZE) {quoted(table)}")
     except psycopg2.Error as error:
         if error.pgcode is None:
             raise

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from ibutsu_tasks.errors import DatabaseUnreachableError
-from ibutsu_tasks.ibutsu.operations.prune.vacuum import PROBLEMS, vacuum
+from ibutsu_tasks.retention.vacuum import PROBLEMS, vacuum
 from tests.doors import dead_port
 from tests.factories import make_result, make_run
 

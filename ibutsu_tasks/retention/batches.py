@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from ibutsu_tasks.ibutsu.operations.prune.sweep import (
+from ibutsu_tasks.retention.sweep import (
     LONGEST_TIMEOUT,
     Sweep,
     SweepConflictError,
@@ -20,15 +20,14 @@ from ibutsu_tasks.ibutsu.operations.prune.sweep import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
-    from uuid import UUID
 
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver
-    from ibutsu_tasks.ibutsu.operations.prune.due import DueRows
-    from ibutsu_tasks.ibutsu.operations.prune.rows import RowKey, Rows
-    from ibutsu_tasks.ibutsu.operations.prune.watch import PruneWatch
+    from ibutsu_tasks.retention.archiving import Archiver
+    from ibutsu_tasks.retention.due import DueRows
+    from ibutsu_tasks.retention.rows import RowKey, Rows
+    from ibutsu_tasks.retention.watch import PruneWatch
 
 COUNT_TIMEOUT_SECONDS = 300
 """Counting reads every due row, or all dependants of some; it changes nothing and holds no row's lock."""
@@ -162,14 +161,14 @@ class BatchPruner:
             self._delete_unchanged(archiver, archiver.archive([key.id for key in chosen]))
             self.stopped = self.watch.should_stop()
 
-    def _delete_unchanged(self, archiver: Archiver, root_ids: Collection[UUID]) -> None:
+    def _delete_unchanged(self, archiver: Archiver, root_ids: Collection[Any]) -> None:
         """Delete these rows, except those that were written since they were archived."""
         while root_ids and not self.stopped:
             with self.watch.interrupting(), self.open_session() as session:
                 allow_counting(session)
                 root_ids = archiver.find_unchanged(session, root_ids)
             try:
-                self._delete(replace(self.due, ids=frozenset(root_ids)))
+                self._delete(replace(self.due, chosen=archiver.are_among(root_ids)))
             except ChangedError:
                 continue
             return

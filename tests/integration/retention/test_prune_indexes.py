@@ -7,19 +7,19 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
 from ibutsu_tasks.doctor import examine
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.ibutsu.database.models import TABLES
-from ibutsu_tasks.ibutsu.operations.prune import run_prune
-from ibutsu_tasks.ibutsu.operations.prune.due import columns_needed, missing_indexes
 from ibutsu_tasks.ibutsu.retention import RETENTION_RULES, RULES_BY_NAME
+from ibutsu_tasks.retention import run_prune
+from ibutsu_tasks.retention.due import columns_needed, missing_indexes
 from ibutsu_tasks.settings import load_settings
 from tests.factories import make_artifact, make_result, make_run, opener, utc_now
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.database.indexes import MissingIndex
 
 FILES, RESULTS, RUNS = (RULES_BY_NAME[name] for name in ("files", "results", "runs"))
 
@@ -32,7 +32,7 @@ def change(engine: Engine, *statements: str) -> None:
 
 def missing(engine: Engine) -> tuple[MissingIndex, ...]:
     with engine.connect() as connection:
-        return missing_indexes(read_catalogue(connection, TABLES))
+        return missing_indexes(connection, RETENTION_RULES)
 
 
 def test_what_each_rule_needs() -> None:

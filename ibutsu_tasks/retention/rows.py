@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
-    Column,
     ColumnClause,
     ColumnElement,
     Select,
@@ -19,41 +18,35 @@ from sqlalchemy import (
     Text,
     cast,
     func,
+    literal,
     literal_column,
     null,
     select,
 )
 
-from ibutsu_tasks.ibutsu.database.models import AmongKeys, Base
+from ibutsu_tasks.database.names import quoted
+from ibutsu_tasks.retention.tables import key_of, tables_with_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from uuid import UUID
+    from collections.abc import Callable, Mapping, Sequence
 
+    from sqlalchemy import Column
     from sqlalchemy.orm import Session
+
+    from ibutsu_tasks.retention.tables import Key
+
+    AmongKeys = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+    """Turns a column that holds a key into the condition that the key is among those taken."""
 
 
 class RowKey(NamedTuple):
     """Where a row of the rule's table stands among the due ones: the oldest first.
 
-    The date is PostgreSQL's text: Python has no value for one before Christ.
+    Both are PostgreSQL's text: Python has no value for a date before Christ, which may be the key, too.
     """
 
     date: str
-    id: UUID
-
-
-def tables_with_keys(root: Table) -> dict[Table, list[tuple[Column[Any], Table]]]:
-    """Give `root` and the tables whose rows go with its rows, parents before dependants.
-
-    Each comes with its columns that refer to a table before it, and with that table.
-    """
-    found: dict[Table, list[tuple[Column[Any], Table]]] = {root: []}
-    for table in Base.metadata.sorted_tables:
-        keys = [(key.parent, key.column.table) for key in table.foreign_keys if key.column.table in found]
-        if table is not root and keys:
-            found[table] = sorted(keys, key=lambda key: key[0].name)
-    return found
+    id: str
 
 
 class Rows(ABC):
@@ -71,6 +64,11 @@ class Rows(ABC):
     @abstractmethod
     def root(self) -> Table:
         """The table that decides."""
+
+    @property
+    def id(self) -> ColumnElement[Any]:
+        """The key of a row of it, as `id`."""
+        return key_of(self.root).label("id")
 
     @property
     @abstractmethod
@@ -95,7 +93,7 @@ class Rows(ABC):
         raise NotImplementedError
 
     @cached_property
-    def keys(self) -> Mapping[Table, Sequence[tuple[Column[Any], Table]]]:
+    def keys(self) -> Mapping[Table, Sequence[Key]]:
         """By table, the columns that make its rows dependants, each with the table it refers to."""
         return tables_with_keys(self.root)
 
@@ -103,6 +101,11 @@ class Rows(ABC):
     def tables(self) -> tuple[Table, ...]:
         """The table that decides and those whose rows go with it, parents before dependants."""
         return tuple(self.keys)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of these tables."""
+        return [table.name for table in self.tables]
 
     def conditions(self, table: Table, parents: Mapping[Table, AmongKeys]) -> list[ColumnElement[bool]]:
         """Give the conditions on a row of `table`; it is taken when any of them holds."""
@@ -113,10 +116,11 @@ class Rows(ABC):
     def choose(self, session: Session, after: RowKey | None, limit: int) -> list[RowKey]:
         """Give the next rows of the table that decides, without locking them."""
         found = self.next_roots(after, limit).subquery()
-        query = select(cast(found.c.date, Text), found.c.id).order_by(found.c.date, found.c.id)
+        columns = (cast(found.c.date, Text), cast(found.c.id, Text))
+        query = select(*columns).order_by(found.c.date, found.c.id)
         return [RowKey(*row) for row in session.execute(query).all()]
 
-    def dependants(self, root_id: UUID) -> list[Dependants]:
+    def dependants(self, root_id: str) -> list[Dependants]:
         """Give the rows that depend directly on this row of the table that decides."""
         return [
             Dependants(self, root_id, column)
@@ -136,7 +140,7 @@ class Dependants(Rows):
     in_order = False
 
     parents: Rows
-    parent_id: UUID
+    parent_id: str
     column: Column[Any]
 
     @property
@@ -151,8 +155,8 @@ class Dependants(Rows):
 
     def are_taken(self) -> ColumnElement[bool]:
         """Give the condition on a dependant."""
-        parent_id = self.parents.root.c.id
-        parent = select(parent_id).where(parent_id == self.parent_id, self.parents.are_taken())
+        key = key_of(self.parents.root)
+        parent = select(key).where(key == value_of(key, self.parent_id), self.parents.are_taken())
         return self.column == parent.with_for_update(skip_locked=True).scalar_subquery()
 
     def next_roots(
@@ -162,18 +166,23 @@ class Dependants(Rows):
         window: int | None = None,  # noqa: ARG002 - and none is passed over
     ) -> Select[*tuple[Any, ...]]:
         """Select `place`, `date` and `id` of some of them."""
-        columns = (place_of(self.root).label("place"), self.root_date.label("date"), self.root.c.id)
+        columns = (place_of(self.root).label("place"), self.root_date.label("date"), self.id)
         return select(*columns).where(self.are_taken()).limit(limit)
 
 
-def chosen_by(query: Select[UUID]) -> AmongKeys:
+def value_of(column: ColumnElement[Any], text: str) -> ColumnElement[Any]:
+    """Give the value of a column's type that PostgreSQL's text of it means."""
+    return cast(literal(text, Text()), column.type)
+
+
+def chosen_by(query: Select[Any]) -> AmongKeys:
     """Take the parents whose ids this query gives."""
     return lambda column: column.in_(query)
 
 
 def place_of(table: Table) -> ColumnClause[Any]:
     """Give the place of a row of `table`, which holds while nobody changes the row."""
-    return literal_column(f"{table.name}.ctid")
+    return literal_column(f"{quoted(table.name)}.ctid")
 
 
 def size_bytes(table: Table) -> ColumnElement[int]:

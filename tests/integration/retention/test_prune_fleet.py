@@ -13,16 +13,13 @@ from sqlalchemy.orm import Session
 
 from ibutsu_tasks.errors import BusyError, DatabaseUnreachableError, RefusedError
 from ibutsu_tasks.ibutsu.database.models import Artifact, Import, Result, Run
-from ibutsu_tasks.ibutsu.operations.prune import batches, run_prune, watch
-from ibutsu_tasks.ibutsu.operations.prune import plan as prune_plan
-from ibutsu_tasks.ibutsu.operations.prune.batches import BatchTuner
-from ibutsu_tasks.ibutsu.operations.prune.watch import (
-    PRUNE_LOCK,
-    PruneMonitor,
-    PruneProgress,
-    take_prune_lock,
-)
-from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME, parse_project_ages
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
+from ibutsu_tasks.retention import batches, run_prune, watch
+from ibutsu_tasks.retention import plan as prune_plan
+from ibutsu_tasks.retention.batches import BatchTuner
+from ibutsu_tasks.retention.monitor import PruneMonitor, PruneProgress
+from ibutsu_tasks.retention.watch import PRUNE_LOCK, take_prune_lock
+from ibutsu_tasks.settings import Settings, load_settings
 from tests.factories import make_artifact, make_import, make_project, make_result, make_run, utc_now
 
 if TYPE_CHECKING:
@@ -33,6 +30,10 @@ if TYPE_CHECKING:
     from ibutsu_tasks.resources import Resources
 
 FILES, RESULTS, RUNS, IMPORTS = (RULES_BY_NAME[name] for name in ("files", "results", "runs", "imports"))
+
+
+def with_ages(ages: str) -> Settings:
+    return load_settings(environ={"IBUTSU_TASKS_RETENTION": ages})
 
 
 class Monitor(PruneMonitor):
@@ -238,9 +239,7 @@ def test_a_project_has_its_own_age(
         make_project(session, name).id for name in ("other", "short", "long", "keep")
     )
     least, usual, most = rule.minimum_age_days, rule.minimum_age_days + 30, rule.minimum_age_days + 60
-    ages = parse_project_ages(
-        f"short:{rule.name}={least}d,{longer}:{rule.name}={most}d,keep:{rule.name}=never"
-    )
+    settings = with_ages(f"short:{rule.name}={least}d,{longer}:{rule.name}={most}d,keep:{rule.name}=never")
     rows = {
         (project, days): store(session, project, days)
         for project in (None, other, shorter, longer, kept)
@@ -248,8 +247,8 @@ def test_a_project_has_its_own_age(
     }
     session.commit()
 
-    plan = prune_plan.plan(session, rule, usual, project_ages=ages)
-    summary = run_prune.prune(resources.session, rule, usual, project_ages=ages)
+    plan = prune_plan.plan(session, rule, usual, settings)
+    summary = run_prune.prune(resources.session, rule, usual, settings)
 
     due_from = {None: usual, other: usual, shorter: least, longer: most, kept: 10**6}
     stays = {row_id for (project, days), row_id in rows.items() if days < due_from[project]}
@@ -270,13 +269,11 @@ def test_rows_that_are_kept_are_passed_over_in_batches_of_their_own(
     for number in range(5):
         _store_result(session, None, 200 + number * 20)
     session.commit()
-    ages = parse_project_ages("keep:results=never")
+    settings = with_ages("keep:results=never")
     monitor = Monitor()
     # A window of twenty rows.
     tuner = BatchTuner(1, 1, 1)
-    summary = run_prune.prune(
-        resources.session, RESULTS, 150, project_ages=ages, monitor=monitor, tuner=tuner
-    )
+    summary = run_prune.prune(resources.session, RESULTS, 150, settings, monitor=monitor, tuner=tuner)
     assert (summary.deleted["results"], summary.left, len(monitor.reports)) == (5, 0, 5)
     assert session.scalars(select(Result.project_id)).all().count(kept) == rows
 
@@ -289,23 +286,23 @@ def test_an_import_whose_project_is_no_id_goes_like_all_others(
     old = utc_now() - timedelta(days=30)
     make_import(session, b"x", data={"project_id": project_id}, created=old)
     session.commit()
-    ages = parse_project_ages("keep:imports=never")
-    assert prune_plan.plan(session, IMPORTS, 7, project_ages=ages).tables[0].rows == 1
+    settings = with_ages("keep:imports=never")
+    assert prune_plan.plan(session, IMPORTS, 7, settings).tables[0].rows == 1
     session.commit()
-    assert run_prune.prune(resources.session, IMPORTS, 7, project_ages=ages).deleted["imports"] == 1
+    assert run_prune.prune(resources.session, IMPORTS, 7, settings).deleted["imports"] == 1
 
 
 def test_a_project_nobody_knows_stops_the_prune(session: Session, resources: Resources) -> None:
     store_files(session, 1)
-    ages = parse_project_ages("dmeo:files=never")
+    settings = with_ages("dmeo:files=never")
     for ask in (
-        lambda: prune_plan.plan(session, FILES, 90, project_ages=ages),
-        lambda: run_prune.prune(resources.session, FILES, 90, project_ages=ages),
+        lambda: prune_plan.plan(session, FILES, 90, settings),
+        lambda: run_prune.prune(resources.session, FILES, 90, settings),
     ):
         with pytest.raises(RefusedError, match="names the project 'dmeo', which does not exist"):
             ask()
     assert files_left(session) == 1
-    assert run_prune.prune(resources.session, IMPORTS, 7, project_ages=ages).left == 0
+    assert run_prune.prune(resources.session, IMPORTS, 7, settings).left == 0
 
 
 @pytest.mark.parametrize("moment", ["0044-03-15 BC", "-infinity"])
@@ -317,13 +314,13 @@ def test_a_date_python_has_no_value_for_goes_and_is_kept_for_ever(
         make_run(session, project_id=project_id)
     session.execute(text("update runs set start_time = cast(:moment as timestamp)"), {"moment": moment})
     session.commit()
-    ages = parse_project_ages("kept:runs=never")
+    settings = with_ages("kept:runs=never")
 
-    table = prune_plan.plan(session, RUNS, 360, project_ages=ages).tables[0]
+    table = prune_plan.plan(session, RUNS, 360, settings).tables[0]
     session.commit()
     # The next batch begins after such a date.
     small = BatchTuner(1, 1, 1)
-    summary = run_prune.prune(resources.session, RUNS, 360, project_ages=ages, tuner=small)
+    summary = run_prune.prune(resources.session, RUNS, 360, settings, tuner=small)
 
     assert (table.rows, table.oldest, table.newest) == (2, datetime.min, datetime.min)  # noqa: DTZ901
     assert (summary.deleted["runs"], summary.left) == (2, 0)

@@ -24,7 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from ibutsu_tasks.ibutsu.operations.prune.rows import RowKey, chosen_by, place_of, size_bytes
+from ibutsu_tasks.retention.rows import RowKey, chosen_by, place_of, size_bytes
+from ibutsu_tasks.retention.tables import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.ibutsu.operations.prune.rows import Rows
+    from ibutsu_tasks.retention.rows import Rows
 
 SETTINGS = {
     "lock_timeout": "100ms",
@@ -159,7 +160,7 @@ class Sweeper(NamedTuple):
         return select(
             func.set_config("statement_timeout", LONGEST_TIMEOUT, True),
             last.with_only_columns(cast(ends.c.date, Text)).scalar_subquery(),
-            last.with_only_columns(ends.c.id).scalar_subquery(),
+            last.with_only_columns(cast(ends.c.id, Text)).scalar_subquery(),
             _count(select(found)),
             _count(select(ends)),
             sum(unexpected[1:], start=unexpected[0]),
@@ -188,7 +189,7 @@ class Sweeper(NamedTuple):
         query = delete(table).where(_is_at(table, places), *conditions)
         is_unexpected = self.is_unexpected(table).label("is_unexpected")
         size = size_bytes(table).label("size_bytes")
-        return query.returning(table.c.id, size, is_unexpected).cte(f"gone_{table.name}")
+        return query.returning(key_of(table).label("id"), size, is_unexpected).cte()
 
 
 def _count(rows: Select[Any]) -> ColumnElement[int]:

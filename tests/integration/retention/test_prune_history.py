@@ -13,16 +13,16 @@ from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.broker.layout import PRUNE_ORDER_KEY, PRUNE_RECORDS_KEY
 from ibutsu_tasks.celery_app import WORKER_NAME, build_database_app
 from ibutsu_tasks.errors import BusyError, RefusedError, SettingsError
-from ibutsu_tasks.ibutsu.operations.prune import history as prune_history
-from ibutsu_tasks.ibutsu.operations.prune.history import (
+from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
+from ibutsu_tasks.retention import history as prune_history
+from ibutsu_tasks.retention.history import (
     PruneHistory,
     PruneRecord,
     PruneState,
     parse_record,
     read_history,
 )
-from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
-from ibutsu_tasks.ibutsu.retention import RULES_BY_NAME
+from ibutsu_tasks.retention.run_prune import PruneSummary
 from tests.doors import dead_port
 from tests.factories import make_artifact, make_result, make_run, utc_now
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from ibutsu_tasks.ibutsu.operations.prune.run_prune import PruneSummary
+    from ibutsu_tasks.retention.run_prune import PruneSummary
 
 KEPT_RECORDS = 1000
 SIGN_OF_LIFE_SECONDS = 5.0

@@ -12,10 +12,10 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.ibutsu.database.models import Artifact, ImportFile, Result
-from ibutsu_tasks.ibutsu.operations.prune import sweep as sweeping_module
-from ibutsu_tasks.ibutsu.operations.prune.due import DueRows
-from ibutsu_tasks.ibutsu.operations.prune.sweep import Sweep, SweepConflictError, Sweeper
-from ibutsu_tasks.ibutsu.retention import RETENTION_RULES, RULES_BY_NAME, RetentionRule
+from ibutsu_tasks.ibutsu.retention import RETENTION_RULES, RULES_BY_NAME
+from ibutsu_tasks.retention import sweep as sweeping_module
+from ibutsu_tasks.retention.due import DueRows
+from ibutsu_tasks.retention.sweep import Sweep, SweepConflictError, Sweeper
 from tests.commands import until
 from tests.factories import make_import, make_result, make_run, utc_now
 from tests.old_results import due_results, make_old_result, prune
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from ibutsu_tasks.ibutsu.operations.prune.rows import RowKey, Rows
+    from ibutsu_tasks.packages import RetentionRule
+    from ibutsu_tasks.retention.rows import RowKey, Rows
 
 RESULTS, IMPORTS = RULES_BY_NAME["results"], RULES_BY_NAME["imports"]
 
@@ -189,13 +190,13 @@ def test_sweeps_follow_one_another_by_date_and_id(engine: Engine, session: Sessi
         last = swept.last
         assert last is not None
         seen.append((last.id, *(one.rows for one in swept.deleted.values())))
-    assert seen == [(ids[1], 2, 0), (ids[3], 2, 0), (ids[4], 1, 0)]
+    assert seen == [(str(ids[1]), 2, 0), (str(ids[3]), 2, 0), (str(ids[4]), 1, 0)]
     with Session(engine) as sweeping:
         assert Sweeper(due_results(), 10).sweep(sweeping, last, 2).last is None
 
 
 def _below(rows: Rows) -> list[Rows]:
-    dependants = rows.dependants(uuid4())
+    dependants = rows.dependants(str(uuid4()))
     return [rows, *(below for one in dependants for below in _below(one))]
 
 

@@ -1,16 +1,16 @@
-"""One prune at a time in all of a fleet, what it waits for between batches, and what it reports to."""
+"""One prune at a time in all of a fleet, and what it waits for between batches."""
 
 from __future__ import annotations
 
 import logging
 import time
-from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from ibutsu_tasks.database.names import quoted
 from ibutsu_tasks.errors import BusyError
+from ibutsu_tasks.retention.monitor import PruneMonitor, PruneProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.ibutsu.operations.prune.due import DueRows
+    from ibutsu_tasks.retention.due import DueRows
 
 logger = logging.getLogger(__name__)
 
@@ -74,40 +74,12 @@ MAX_PAUSES_SECONDS = 600.0
 STOP_LOOK_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class PruneProgress:
-    """How far a prune is: rows of all tables deleted, and what it waits for if it pauses."""
-
-    rule: str
-    rows: int
-    batches: int
-    waiting_for: str | None = None
-
-
-class PruneMonitor:
-    """What a prune reports to, and asks whether to stop. This one ignores reports and never stops."""
-
-    def report(self, progress: PruneProgress) -> None:
-        """Take the progress: after each batch, and while the prune pauses."""
-
-    def report_archive(self, step: str, rows: int) -> None:
-        """Take the progress of one archive: `writing` or `checking`, and its rows so far."""
-
-    def should_stop(self) -> bool:
-        """Say whether the prune is to stop; asked between batches and every hundred rows of an archive."""
-        return False
-
-    def interrupting(self) -> AbstractContextManager[object]:
-        """Give a block of mere reading, which KeyboardInterrupt may end when the prune is to stop."""
-        return nullcontext()
-
-
 class PruneWatch:
     """Decides between batches whether a prune continues. `lock_session` is the one that holds its lock."""
 
     def __init__(self, due: DueRows, lock_session: Session, monitor: PruneMonitor) -> None:
         self._rule = due.rule.name
-        self._tables = [table.name for table in due.tables]
+        self._tables = due.names
         self._session = lock_session
         self._monitor = monitor
         self._batches = 0
@@ -178,5 +150,5 @@ def what_is_behind(session: Session, tables: Sequence[str]) -> str | None:
     lag_bytes = session.scalar(text(_LAG))
     if lag_bytes is not None and lag_bytes > MAX_LAG_BYTES:
         return f"a standby is {int(lag_bytes) // 1024**2:,} MB behind"
-    dead = session.execute(text(_DEAD), {"tables": list(tables), "most": MAX_DEAD_ROWS}).first()
+    dead = session.execute(text(_DEAD), {"tables": list(map(quoted, tables)), "most": MAX_DEAD_ROWS}).first()
     return f"{dead[1]:,} dead rows of {dead[0]} wait for autovacuum" if dead else None

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
-from sqlalchemy import exists, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ibutsu_tasks.beat.due import next_run, schedule_of
 from ibutsu_tasks.broker.connection import build_client
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.doctor.checks.database import open_engine
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.ibutsu.operations.prune.due import find_due_rows
-from ibutsu_tasks.ibutsu.operations.prune.history import PruneState, read_history
-from ibutsu_tasks.ibutsu.retention import RETENTION_RULES
-from ibutsu_tasks.ibutsu.schedule import SCHEDULE, period_seconds
-from ibutsu_tasks.ibutsu.settings import RETENTION
+from ibutsu_tasks.packages import Missed, loaded
+from ibutsu_tasks.retention.due import find_due_rows
+from ibutsu_tasks.retention.history import PruneState, read_history
+from ibutsu_tasks.retention.tables import problem_of
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from ibutsu_tasks.ibutsu.operations.prune.history import PruneRecord
-    from ibutsu_tasks.ibutsu.retention import RetentionRule
+    from ibutsu_tasks.packages import RetentionRule, ScheduleRow
+    from ibutsu_tasks.retention.history import PruneRecord
     from ibutsu_tasks.settings import Settings
 
 TOLERATED_PERIODS = 2
 """A prune may fail to run once, for a night's maintenance, before it is reported."""
 
-SCHEDULED = {row.task: row for row in SCHEDULE}
+RUNS_AHEAD = 8
+"""A schedule may leave out days, as that of working days does: of so many runs, the longest pause counts."""
+
+LOOKED_AT = 100_000
+"""Old rows that a rule keeps are passed over, up to so many."""
 
 
 def check_prunes(settings: Settings) -> list[Finding]:
@@ -56,7 +61,7 @@ def _rules_with_due_rows(settings: Settings) -> set[str]:
     try:
         with Session(engine) as session:
             session.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
-            return {rule.name for rule in RETENTION_RULES if _is_due(session, rule, settings)}
+            return {rule.name for rule in loaded().retention.values() if _is_due(session, rule, settings)}
     except ProgrammingError:
         # Tables are missing: the check of the database says so.
         return set()
@@ -65,11 +70,31 @@ def _rules_with_due_rows(settings: Settings) -> set[str]:
 
 
 def _is_due(session: Session, rule: RetentionRule, settings: Settings) -> bool:
-    row = SCHEDULED[rule.task]
-    a_period_ago = utc_now() - timedelta(seconds=period_seconds(row))
-    age_days = row.args[0] * rule.days_per_unit
-    due = find_due_rows(session, rule, age_days, settings.value(RETENTION), now=a_period_ago)
-    return bool(session.scalar(select(exists().where(*due.conditions(due.root, {})))))
+    row = row_of(rule)
+    if row is None or problem_of(rule):
+        return False
+    a_period_ago = utc_now() - period_of(row)
+    due = find_due_rows(session, rule, age_days_of(row, rule), settings, now=a_period_ago)
+    return session.execute(due.next_roots(None, 1, LOOKED_AT)).first() is not None
+
+
+def row_of(rule: RetentionRule) -> ScheduleRow | None:
+    """Give the row of the schedule that runs a rule, None where none does."""
+    return next((row for row in loaded().schedule if row.task == rule.task), None)
+
+
+def age_days_of(row: ScheduleRow, rule: RetentionRule) -> int:
+    """Give the age at which a row of the schedule runs its rule; the rule's own where it says none."""
+    age = row.args[0] if row.args else None
+    return age * rule.days_per_unit if isinstance(age, int) else rule.default_age_days
+
+
+def period_of(row: ScheduleRow) -> timedelta:
+    """Give the longest time from one of the next runs to the one after it."""
+    when, moments = schedule_of(row), [datetime.now(UTC)]
+    for _ in range(RUNS_AHEAD):
+        moments.append(next_run(when, Missed.ONCE, moments[-1], moments[-1]))
+    return max(later - earlier for earlier, later in pairwise(moments[1:]))
 
 
 def judge(records: Sequence[PruneRecord], due: Collection[str], now: datetime) -> list[Finding]:
@@ -78,7 +103,7 @@ def judge(records: Sequence[PruneRecord], due: Collection[str], now: datetime) -
     What was skipped says nothing of a rule, and neither does what runs.
     """
     found = []
-    for rule in RETENTION_RULES:
+    for rule in loaded().retention.values():
         ended = [record for record in records if record.rule == rule.name and _says_something(record, now)]
         if ended and ended[0].state(now) in {PruneState.FAILED, PruneState.LOST}:
             found.append(_failed(ended[0], now))
@@ -102,9 +127,9 @@ def _failed(record: PruneRecord, now: datetime) -> Finding:
 
 
 def _is_late(rule: RetentionRule, ended: Sequence[PruneRecord], now: datetime) -> Finding | None:
-    row = SCHEDULED[rule.task]
+    row = row_of(rule)
     good = next((record for record in ended if _took_all(record)), None)
-    if good and (now - good.started).total_seconds() < TOLERATED_PERIODS * period_seconds(row):
+    if row is None or (good and now - good.started < TOLERATED_PERIODS * period_of(row)):
         return None
     none = "no prune on record took them all" if ended else "no prune of them is on record"
     last = f"last pruned {good.started:%Y-%m-%d %H:%M} UTC" if good else none

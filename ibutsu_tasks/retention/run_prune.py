@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.clock import iso_utc
-from ibutsu_tasks.database.indexes import MissingIndex, read_catalogue
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.ibutsu.database.models import TABLES
-from ibutsu_tasks.ibutsu.operations.prune.batches import BatchPruner, BatchTuner
-from ibutsu_tasks.ibutsu.operations.prune.due import find_due_rows, missing_indexes
-from ibutsu_tasks.ibutsu.operations.prune.watch import PruneMonitor, PruneWatch, take_prune_lock
+from ibutsu_tasks.retention.batches import BatchPruner, BatchTuner
+from ibutsu_tasks.retention.due import find_due_rows, missing_indexes
+from ibutsu_tasks.retention.monitor import PruneMonitor
+from ibutsu_tasks.retention.watch import PruneWatch, take_prune_lock
 from ibutsu_tasks.temporary_errors import is_temporary
 from ibutsu_tasks.text.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
-    from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver
-    from ibutsu_tasks.ibutsu.retention import ProjectAge, RetentionRule
+    from ibutsu_tasks.database.indexes import MissingIndex
+    from ibutsu_tasks.packages import RetentionRule
+    from ibutsu_tasks.retention.archiving import Archiver
+    from ibutsu_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ def prune(
     open_session: Callable[[], AbstractContextManager[Session]],
     rule: RetentionRule,
     age_days: int,
+    settings: Settings | None = None,
     *,
-    project_ages: Sequence[ProjectAge] = (),
     now: datetime | None = None,
     monitor: PruneMonitor | None = None,
     archiver: Archiver | None = None,
@@ -75,15 +76,15 @@ def prune(
 ) -> PruneSummary:
     """Delete the rows of `rule` older than `age_days` before `now` (naive UTC), and their dependants.
 
-    `project_ages` are other ages for the rows of some projects. `open_session` opens one transaction each
+    Without `settings` no row has an age of its own. `open_session` opens one transaction each
     time it is called; one more stays open all the while and holds the lock against a second prune. When
     `monitor` says stop, the summary says so, and the same call continues from there. `archiver` archives
     what goes before it goes; `tuner` sizes the batches. Below the rule's floor nothing is deleted and the
     summary says so.
 
-    Raises BusyError while another prune runs, and RefusedError when an index it needs is missing, a project
-    of `project_ages` does not exist, or PostgreSQL refuses to delete a row; what was deleted before stays
-    deleted.
+    Raises BusyError while another prune runs, and RefusedError when an index it needs is missing, ages
+    of some rows cannot be told, or PostgreSQL refuses to delete a row; what was deleted before stays deleted.
+    Raises SettingsError when the rule cannot be run.
     """
     refusal = rule.refusal(age_days)
     if refusal:
@@ -92,9 +93,9 @@ def prune(
     started = time.monotonic()
     with open_session() as lock_session:
         take_prune_lock(lock_session)
-        if missing := missing_indexes(read_catalogue(lock_session.connection(), TABLES), [rule]):
+        if missing := missing_indexes(lock_session.connection(), [rule]):
             raise lacks_index(rule.name, missing[0])
-        due = find_due_rows(lock_session, rule, age_days, project_ages, now=now)
+        due = find_due_rows(lock_session, rule, age_days, settings, now=now)
         watch = PruneWatch(due, lock_session, monitor or PruneMonitor())
         pruner = BatchPruner(open_session, due, watch, archiver, tuner or BatchTuner())
         try:

@@ -6,28 +6,25 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, null, select
+from sqlalchemy import DateTime, cast, func, null, select
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.clock import iso_utc
-from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.ibutsu.database.models import TABLES
-from ibutsu_tasks.ibutsu.operations.prune.batches import allow_counting
-from ibutsu_tasks.ibutsu.operations.prune.due import find_due_rows, missing_indexes
-from ibutsu_tasks.ibutsu.operations.prune.rows import size_bytes
-from ibutsu_tasks.ibutsu.operations.prune.run_prune import explain
-from ibutsu_tasks.ibutsu.retention import DATE_COLUMNS
+from ibutsu_tasks.retention.batches import allow_counting
+from ibutsu_tasks.retention.due import find_due_rows, missing_indexes
+from ibutsu_tasks.retention.rows import size_bytes
+from ibutsu_tasks.retention.run_prune import explain
+from ibutsu_tasks.retention.tables import has_time_zone, key_of, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Table
+    from sqlalchemy import ColumnElement, Table
     from sqlalchemy.orm import Session
 
     from ibutsu_tasks.database.indexes import MissingIndex
-    from ibutsu_tasks.ibutsu.operations.prune.due import DueRows
-    from ibutsu_tasks.ibutsu.retention import ProjectAge, RetentionRule
+    from ibutsu_tasks.packages import RetentionRule
+    from ibutsu_tasks.retention.due import DueRows
+    from ibutsu_tasks.settings import Settings
 
 BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - the database's times are naive UTC
 """The first moment Python has a value for; a date before Christ counts as it."""
@@ -75,22 +72,22 @@ def plan(
     session: Session,
     rule: RetentionRule,
     age_days: int,
+    settings: Settings | None = None,
     *,
-    project_ages: Sequence[ProjectAge] = (),
     now: datetime | None = None,
 ) -> PrunePlan:
     """Count what `prune` would delete at `age_days`, changing nothing.
 
-    Raises RefusedError when the age is below the rule's floor or not in the calendar, when a project of
-    `project_ages` does not exist, or when PostgreSQL refuses to count.
+    Raises RefusedError when the age is below the rule's floor or not in the calendar, when ages of some rows
+    cannot be told, or when PostgreSQL refuses to count; and SettingsError when the rule cannot be run.
     """
     refusal = rule.refusal(age_days)
     if refusal:
         raise RefusedError(f"{refusal}.")
-    due = find_due_rows(session, rule, age_days, project_ages, now=now)
+    due = find_due_rows(session, rule, age_days, settings, now=now)
     allow_counting(session)
     try:
-        missing = missing_indexes(read_catalogue(session.connection(), TABLES), [rule])
+        missing = missing_indexes(session.connection(), [rule])
         tables = tuple(_count(session, due, table) for table in due.tables)
     except DBAPIError as error:
         failed = f"Counting what {rule.name} would delete failed"
@@ -99,9 +96,19 @@ def plan(
 
 
 def _count(session: Session, due: DueRows, table: Table) -> TablePlan:
-    name = DATE_COLUMNS.get(table.name)
-    date = null() if name is None else func.greatest(table.c[name], BEGINNING)
+    date = _date_of(due, table)
     columns = (func.count(), func.min(date), func.max(date), func.coalesce(func.sum(size_bytes(table)), 0))
-    query = select(*columns).select_from(table).where(table.c.id.in_(due.select_all(table)))
+    query = select(*columns).select_from(table).where(key_of(table).in_(due.select_all(table)))
     rows, oldest, newest, stored = session.execute(query).one()
     return TablePlan(table.name, rows, oldest, newest, int(stored))
+
+
+def _date_of(due: DueRows, table: Table) -> ColumnElement[Any]:
+    """Give the date by which a rule goes that takes rows of this table."""
+    rules = (due.rule, *owner_of(due.rule).retention)
+    name = next((one.date_column for one in rules if one.table == table.name), None)
+    if name is None or name not in table.c:
+        return null()
+    date = table.c[name]
+    moment = func.timezone("UTC", date) if has_time_zone(date) else date
+    return func.greatest(cast(moment, DateTime), BEGINNING)

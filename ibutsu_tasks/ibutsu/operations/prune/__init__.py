@@ -1,1 +1,0 @@
-"""Deleting what a retention rule says is old, with all its dependants."""

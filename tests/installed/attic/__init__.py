@@ -1,0 +1,1 @@
+"""A task package with odd tables, whose old rows go by retention rules."""

@@ -1,0 +1,40 @@
+"""Rules of which a prune can run none."""
+
+from __future__ import annotations
+
+from ibutsu_tasks.packages import RetentionRule, TaskPackage
+
+TABLES = {
+    "no-table": ("attic_cellars", "made_at"),
+    "no-column": ("attic_shelves", "built_at"),
+    "no-date": ("attic_shelves", "colour"),
+    "two-keys": ("attic_visits", "at"),
+    "two-keys-below": ("attic_shelves", "made_at"),
+    "of-itself": ("attic_nodes", "made_at"),
+    "in-a-circle": ("attic_hens", "hatched_at"),
+    "more-than-the-key": ("attic_rooms", "built_at"),
+}
+CONDITIONS = ("raises", "gives_a_text", "is_nowhere")
+
+
+def _rule(name: str, table: str, date_column: str, where: str | None = None) -> RetentionRule:
+    return RetentionRule(
+        name=name,
+        table=table,
+        date_column=date_column,
+        default_age_days=30,
+        minimum_age_days=1,
+        task="attic.clear",
+        help="nothing",
+        where=where,
+    )
+
+
+PACKAGE = TaskPackage(
+    name="wrong",
+    tables="attic.models:METADATA",
+    retention=(
+        *(_rule(name, *place) for name, place in TABLES.items()),
+        *(_rule(name, "attic_days", "day", f"attic.conditions:{name}") for name in CONDITIONS),
+    ),
+)
