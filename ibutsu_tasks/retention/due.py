@@ -29,11 +29,11 @@ from sqlalchemy import (
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
-from ibutsu_tasks.packages import resolve_told
 from ibutsu_tasks.retention.rows import Rows, chosen_by, place_of, value_of
 from ibutsu_tasks.retention.tables import (
     columns_set_by_postgresql,
     condition_of,
+    function_of,
     has_time_zone,
     key_of,
     root_of,
@@ -193,8 +193,6 @@ def find_due_rows(
     Raises RefusedError when an age is not in the calendar, or an age of some rows is for what does not exist.
     """
     now = now or utc_now()
-    own: OwnCutoffs | None = None
-    if rule.own_ages and settings:
-        find = resolve_told(rule.own_ages, f"What the rule {rule.name} names as own_ages")
-        own = find(session, settings, rule, now)
+    find = function_of(rule, "own_ages")
+    own = find(session, settings, rule, now) if find and settings else None
     return DueRows(rule, cutoff_at(age_days, now), own if own and own.cutoffs else None)

@@ -13,6 +13,7 @@ from ibutsu_tasks.clock import iso_utc
 from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.retention.batches import allow_counting
 from ibutsu_tasks.retention.due import find_due_rows, missing_indexes
+from ibutsu_tasks.retention.partitions import refuse_partitions
 from ibutsu_tasks.retention.rows import size_bytes
 from ibutsu_tasks.retention.run_prune import explain
 from ibutsu_tasks.retention.tables import has_time_zone, key_of, owner_of
@@ -79,7 +80,8 @@ def plan(
     """Count what `prune` would delete at `age_days`, changing nothing.
 
     Raises RefusedError when the age is below the rule's floor or not in the calendar, when ages of some rows
-    cannot be told, or when PostgreSQL refuses to count; and SettingsError when the rule cannot be run.
+    cannot be told, when a table has partitions, or when PostgreSQL refuses to count. Raises SettingsError
+    when the rule cannot be run.
     """
     refusal = rule.refusal(age_days)
     if refusal:
@@ -87,6 +89,7 @@ def plan(
     due = find_due_rows(session, rule, age_days, settings, now=now)
     allow_counting(session)
     try:
+        refuse_partitions(session.connection(), rule)
         missing = missing_indexes(session.connection(), [rule])
         tables = tuple(_count(session, due, table) for table in due.tables)
     except DBAPIError as error:

@@ -14,6 +14,7 @@ from ibutsu_tasks.errors import RefusedError
 from ibutsu_tasks.retention.batches import BatchPruner, BatchTuner
 from ibutsu_tasks.retention.due import find_due_rows, missing_indexes
 from ibutsu_tasks.retention.monitor import PruneMonitor
+from ibutsu_tasks.retention.partitions import refuse_partitions
 from ibutsu_tasks.retention.watch import PruneWatch, take_prune_lock
 from ibutsu_tasks.temporary_errors import is_temporary
 from ibutsu_tasks.text.words import counted
@@ -93,6 +94,7 @@ def prune(
     started = time.monotonic()
     with open_session() as lock_session:
         take_prune_lock(lock_session)
+        refuse_partitions(lock_session.connection(), rule)
         if missing := missing_indexes(lock_session.connection(), [rule]):
             raise lacks_index(rule.name, missing[0])
         due = find_due_rows(lock_session, rule, age_days, settings, now=now)

@@ -17,7 +17,7 @@ from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.packages import loaded, named_by, resolve_told
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Column, ForeignKey, Table
 
@@ -58,10 +58,10 @@ def root_of(rule: RetentionRule) -> Table:
 
 def condition_of(rule: RetentionRule, root: Table) -> ColumnElement[bool] | None:
     """Give the condition of the rule's `where`, None where it has none. Raises SettingsError."""
-    if rule.where is None:
+    find = function_of(rule, "where")
+    if find is None:
         return None
     told = f"What the rule {rule.name} names as where"
-    find = resolve_told(rule.where, told)
     try:
         condition = find(root)
     except Exception as error:
@@ -71,10 +71,17 @@ def condition_of(rule: RetentionRule, root: Table) -> ColumnElement[bool] | None
     return condition
 
 
+def function_of(rule: RetentionRule, part: str) -> Callable[..., Any] | None:
+    """Import what the rule names for `part`, None where it names nothing. Raises SettingsError."""
+    named = getattr(rule, part)
+    return resolve_told(named, f"What the rule {rule.name} names as {part}") if named else None
+
+
 def problem_of(rule: RetentionRule) -> str | None:
     """Say why a prune cannot run the rule, None where it can; no service is asked."""
     try:
         condition_of(rule, root_of(rule))
+        function_of(rule, "own_ages")
     except SettingsError as error:
         return str(error)
     return None
@@ -137,6 +144,8 @@ def _check_keys(rule: RetentionRule, root: Table) -> None:
     except NoReferenceError as error:
         raise _wrong(rule, f"cannot be run: {str(error).rstrip('.')}") from None
     for table, keys in tables.items():
+        if table.schema:
+            raise _wrong(rule, f"cannot be run: {table.name} has a schema of its own")
         if len(table.primary_key.columns) != 1:
             raise _wrong(rule, f"cannot be run: the key of {table.name} is not one column")
         for column, parent in keys:

@@ -140,6 +140,10 @@ def test_the_doctor_and_the_metrics_know_them(env: dict[str, str], engine: Engin
     store_boxes(engine, "packed")
     ((code, seen),) = found()
     assert (code, 'Rows of Odd "boxes" of 100% have been due' in seen) == ("IBT-P10", True)
+    # Tables of another package that are not there hide nothing of this one.
+    beside = env | {"IBUTSU_TASKS_WITHOUT_PACKAGES": ""}
+    findings = document("doctor", "--only", "prunes", env=beside)["findings"]
+    assert [one["code"] for one in findings] == ["IBT-D21", "IBT-P10"]
     assert run_here("prune", "old-boxes", "--yes", env=env).returncode == 0
     assert [code for code, _ in found()] == ["IBT-P00"]
     told = run_here("metrics", env=env).stdout
@@ -160,6 +164,6 @@ def test_the_doctor_names_rules_that_no_prune_can_run(env: dict[str, str]) -> No
     env |= {"IBUTSU_TASKS_PACKAGES": "attic.package,attic.wrong"}
     findings = document("doctor", "--only", "packages", env=env)["findings"]
     assert {one["code"] for one in findings} == {"IBT-K05"}
-    assert len(findings) == 11
+    assert len(findings) == 12
     done = run_here("prune", "two-keys", "--dry-run", env=env)
     assert (done.returncode, "the key of attic_visits is not one column" in done.stderr) == (3, True)

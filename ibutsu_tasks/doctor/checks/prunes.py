@@ -58,24 +58,27 @@ def check_prunes(settings: Settings) -> list[Finding]:
 def _rules_with_due_rows(settings: Settings) -> set[str]:
     """Name the rules of which a row is due that the schedule ought to have taken."""
     engine = open_engine(settings)
+    rules = [rule for rule in loaded().retention.values() if not problem_of(rule)]
     try:
         with Session(engine) as session:
-            session.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
-            return {rule.name for rule in loaded().retention.values() if _is_due(session, rule, settings)}
-    except ProgrammingError:
-        # Tables are missing: the check of the database says so.
-        return set()
+            return {rule.name for rule in rules if _is_due(session, rule, settings)}
     finally:
         engine.dispose()
 
 
 def _is_due(session: Session, rule: RetentionRule, settings: Settings) -> bool:
     row = row_of(rule)
-    if row is None or problem_of(rule):
+    if row is None:
         return False
     a_period_ago = utc_now() - period_of(row)
-    due = find_due_rows(session, rule, age_days_of(row, rule), settings, now=a_period_ago)
-    return session.execute(due.next_roots(None, 1, LOOKED_AT)).first() is not None
+    try:
+        with session.begin():
+            session.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
+            due = find_due_rows(session, rule, age_days_of(row, rule), settings, now=a_period_ago)
+            return session.execute(due.next_roots(None, 1, LOOKED_AT)).first() is not None
+    except ProgrammingError:
+        # Tables are missing: the check of the database says so.
+        return False
 
 
 def row_of(rule: RetentionRule) -> ScheduleRow | None:

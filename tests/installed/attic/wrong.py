@@ -12,6 +12,7 @@ TABLES = {
     "two-keys-below": ("attic_shelves", "made_at"),
     "of-itself": ("attic_nodes", "made_at"),
     "in-a-circle": ("attic_hens", "hatched_at"),
+    "of-another-schema": ("attic.ladders", "made_at"),
     "more-than-the-key": ("attic_rooms", "built_at"),
 }
 CONDITIONS = ("raises", "gives_a_text", "is_nowhere")
@@ -32,9 +33,9 @@ def _rule(name: str, table: str, date_column: str, where: str | None = None) -> 
 
 PACKAGE = TaskPackage(
     name="wrong",
-    tables="attic.models:METADATA",
+    tables="attic.lumber:METADATA",
     retention=(
         *(_rule(name, *place) for name, place in TABLES.items()),
-        *(_rule(name, "attic_days", "day", f"attic.conditions:{name}") for name in CONDITIONS),
+        *(_rule(name, "attic_logs", "made_at", f"attic.conditions:{name}") for name in CONDITIONS),
     ),
 )

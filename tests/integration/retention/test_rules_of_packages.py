@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import (
+    CHAR,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    Numeric,
+    Table,
+    TypeDecorator,
+    Uuid,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.errors import RefusedError, SettingsError
@@ -197,6 +213,63 @@ def test_a_date_that_is_the_key_goes_and_the_newest_stays(engine: Engine) -> Non
         assert connection.scalar(text("select day from attic_days")) == utc_now().date() - timedelta(days=366)
 
 
+class Cents(TypeDecorator[Any]):
+    """A type of whose values none is ever made."""
+
+    impl, cache_ok = Integer, True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        raise NotImplementedError
+
+    process_result_value = process_bind_param
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Uuid(), "gen_random_uuid()"),
+        (Numeric(), "n / 7.0"),
+        (CHAR(20), "'x ' || n"),
+        (LargeBinary(), "decode(md5(n::text), 'hex')"),
+        (DateTime(timezone=True), "now() + n * interval '1 us'"),
+        (Cents(), "n"),
+    ],
+)
+def test_a_key_may_be_of_any_type(engine: Engine, kind: Any, value: str) -> None:
+    rule = replace(rule_of("old-days"), table="typed", date_column="at", where=None)
+    metadata = root_of(rule_of("old-days")).metadata
+    key = Column("key", kind, primary_key=True)
+    table = Table("typed", metadata, key, Column("at", DateTime, index=True))
+    try:
+        table.create(engine)
+        with engine.begin() as connection:
+            insert = f"insert into typed select {value}, '2020-01-01' from generate_series(1, 20) n"  # noqa: S608
+            connection.execute(text(insert))
+        assert len(DueRows(rule, utc_now()).choose(Session(engine), None, 7)) == 7
+        tuner = BatchTuner(7, 7, 7)
+        assert run_prune.prune(opener(engine), rule, 360, tuner=tuner).deleted == {"typed": 20}
+    finally:
+        metadata.remove(table)
+
+
+@pytest.mark.parametrize("name", ["old-boxes", "old-days"])
+def test_a_sweep_reads_no_table_from_end_to_end(engine: Engine, name: str) -> None:
+    plans = []
+
+    def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "DELETE" in statement:
+            cursor.execute(f"explain {statement}", parameters)
+            plans.append("\n".join(line for (line,) in cursor.fetchall()))
+
+    event.listen(engine, "before_cursor_execute", explain)
+    due = DueRows(rule_of(name), utc_now())
+    for rows in (due, *due.dependants("x")):
+        with Session(engine) as session:
+            Sweeper(rows, 1000).sweep(session, None, 1000)
+    assert plans
+    assert all("Index" in one and "Seq Scan" not in one for one in plans)
+
+
 def test_without_an_index_a_prune_refuses_and_names_what_makes_it(engine: Engine) -> None:
     store_box(engine, "old")
     rule = rule_of("old-boxes")
@@ -212,6 +285,20 @@ def test_without_an_index_a_prune_refuses_and_names_what_makes_it(engine: Engine
             connection.exec_driver_sql(one.statement.replace("%", "%%"))
         assert missing_indexes(connection, [rule]) == ()
     assert prune(engine).deleted[BOXES] == 1
+
+
+def test_a_table_of_several_parts_is_refused_for_a_place_is_in_each_of_them(engine: Engine) -> None:
+    store_box(engine, "old", things=1)
+    with engine.begin() as connection:
+        connection.execute(text("create table attic_more_parts () inherits (attic_parts)"))
+        connection.execute(text("insert into attic_more_parts values (7, 7), (8, 8)"))
+    for attempt in (plan, prune):
+        with pytest.raises(RefusedError, match="old-boxes is not pruned: attic_parts has partitions"):
+            attempt(engine)
+    with engine.begin() as connection:
+        connection.execute(text("alter table attic_more_parts no inherit attic_parts"))
+    assert prune(engine).deleted["attic_parts"] == 2
+    assert plan(engine).rows == 0
 
 
 def test_tables_of_any_name_are_vacuumed_and_waited_for(engine: Engine) -> None:
@@ -233,6 +320,7 @@ def test_tables_of_any_name_are_vacuumed_and_waited_for(engine: Engine) -> None:
         ("two-keys-below", "cannot be run: the key of attic_marks is not one column"),
         ("of-itself", "cannot be run: rows refer to rows of their own table, by attic_nodes"),
         ("in-a-circle", "cannot be run: rows refer to rows of their own table, by attic_"),
+        ("of-another-schema", "cannot be run: ladders has a schema of its own"),
         ("more-than-the-key", "cannot be run: attic_doors.floor refers to attic_rooms by more than its key"),
         ("raises", "names as where ended with RuntimeError('no luck')"),
         ("gives_a_text", "names as where gives no condition of SQLAlchemy"),
