@@ -15,6 +15,7 @@ from sqlalchemy.exc import NoReferenceError
 from ibutsu_tasks.database.names import DIALECT
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.packages import loaded, named_by, resolve_told
+from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.packages import RetentionRule, TaskPackage
 
-_LEFT_TO_POSTGRESQL = frozenset({"SET NULL", "SET DEFAULT"})
+_LEFT_TO_POSTGRESQL = ("SET NULL", "SET DEFAULT")
+"""How what is said of a deletion begins: columns may follow."""
 
 
 class Key(NamedTuple):
@@ -65,7 +67,7 @@ def condition_of(rule: RetentionRule, root: Table) -> ColumnElement[bool] | None
     try:
         condition = find(root)
     except Exception as error:
-        raise SettingsError(f"{told} ended with {error!r}.", f"Repair {rule.where}.") from error
+        raise SettingsError(f"{told} ended with {cut(repr(error), 200)}.", f"Repair {rule.where}.") from error
     if not isinstance(condition, ColumnElement):
         raise SettingsError(f"{told} gives no condition of SQLAlchemy.", f"Repair {rule.where}.")
     return condition
@@ -128,7 +130,7 @@ def columns_set_by_postgresql(tables: Mapping[Table, object]) -> list[Column[Any
 
 
 def _takes_along(key: ForeignKey) -> bool:
-    return (key.ondelete or "").upper() not in _LEFT_TO_POSTGRESQL
+    return not (key.ondelete or "").upper().startswith(_LEFT_TO_POSTGRESQL)
 
 
 def _kind_of(column: Column[Any]) -> str:

@@ -30,7 +30,7 @@ class _Command(TyperCommand):
             state_of(ctx).choose_packages()
         rules = loaded().retention.values()
         listed = "; ".join(f"`{rule.name}`: {rule.help}, {rule.default_age_days} days" for rule in rules)
-        argument: Any = self.params[0]
+        argument: Any = next(one for one in self.params if one.name == "rule")
         if rules:
             argument.help = f"What to delete. {listed}; `all`: those of all task packages."
         super().format_help(ctx, formatter)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from ibutsu_tasks.errors import UsageError
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
-from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver, Archives, prepare
+from ibutsu_tasks.ibutsu.operations.archives.archiver import Archiver
 from ibutsu_tasks.ibutsu.retention import RETENTION_RULES
 from ibutsu_tasks.ibutsu.settings import IMPORT_MAX_UNPACKED_BYTES, RETENTION
 from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from ibutsu_tasks.ibutsu.operations.archives.archiver import Archives
     from ibutsu_tasks.packages import RetentionRule
     from ibutsu_tasks.resources import Resources
     from ibutsu_tasks.retention.monitor import PruneMonitor
@@ -26,8 +26,8 @@ NOT_ARCHIVED = "imports"
 MAX_AGES_CHARACTERS = 200
 
 
-def prepare_archives(directory: Path, rules: Sequence[RetentionRule]) -> Archives:
-    """Make ready for archives of what goes. Raises UsageError for rules that have none, and as `prepare`."""
+def refuse_unarchived(rules: Sequence[RetentionRule]) -> None:
+    """Raise UsageError for rules of whose rows there are no archives."""
     others = [rule.name for rule in rules if rule not in RETENTION_RULES]
     if others:
         raise UsageError(
@@ -40,7 +40,6 @@ def prepare_archives(directory: Path, rules: Sequence[RetentionRule]) -> Archive
             "--archive keeps runs, results and files; import records are never archived.",
             "Leave --archive out for the rule imports.",
         )
-    return prepare(directory)
 
 
 def archiver_of(

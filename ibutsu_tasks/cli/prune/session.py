@@ -15,6 +15,7 @@ from ibutsu_tasks.cli.output.result import Note, Result
 from ibutsu_tasks.cli.prune import of_ibutsu, view
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.engine import interruptible, place_as_json, place_of
+from ibutsu_tasks.ibutsu.operations.archives.archiver import prepare
 from ibutsu_tasks.local.stop_signals import StopSignals
 from ibutsu_tasks.packages import loaded
 from ibutsu_tasks.resources import Resources
@@ -54,12 +55,14 @@ def delete_rows(
     Raises UsageError when nothing of it could be archived and when nobody can be asked, RefusedError when an
     index is missing or the archives cannot be written, and what `run_prune.prune` raises.
     """
+    if archive:
+        of_ibutsu.refuse_unarchived([rule for rule, _ in ages])
     # One moment for all: what is shown is what goes, however long the answer takes.
     now, signals = utc_now(), StopSignals(SIGNALLED, only_first=True)
     plans: list[PrunePlan] = []
     vacuumed: list[Vacuumed] = []
     with closing(Resources(state.settings, "prune")) as resources:
-        archives = of_ibutsu.prepare_archives(archive, [rule for rule, _ in ages]) if archive else None
+        archives = prepare(archive) if archive else None
         with signals, ended_by(signals):
             plans.extend(_plan(resources, rule, age_days, now) for rule, age_days in ages)
         url = state.settings.require_database()

@@ -37,7 +37,7 @@ class Note(Base):
 
     __tablename__ = "attic_notes"
     id: Mapped[int] = mapped_column(primary_key=True)
-    box: Mapped[str | None] = mapped_column(ForeignKey(Box.label, ondelete="SET NULL"), index=True)
+    box: Mapped[str | None] = mapped_column(ForeignKey(Box.label, ondelete="set null"), index=True)
 
 
 class Day(Base):
