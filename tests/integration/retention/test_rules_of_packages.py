@@ -238,7 +238,7 @@ class Cents(TypeDecorator[Any]):
 def test_a_key_may_be_of_any_type(engine: Engine, kind: Any, value: str) -> None:
     rule = replace(rule_of("old-days"), table="typed", date_column="at", where=None)
     metadata = root_of(rule_of("old-days")).metadata
-    key = Column("key", kind, primary_key=True)
+    key = Column("key", kind, primary_key=True, autoincrement=False)
     table = Table("typed", metadata, key, Column("at", DateTime, index=True))
     try:
         table.create(engine)
