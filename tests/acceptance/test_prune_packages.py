@@ -155,6 +155,24 @@ def test_the_doctor_and_the_metrics_know_them(env: dict[str, str], engine: Engin
     assert ("IBT-D30", True) in [(one["code"], "attic_Things.box" in one["seen"]) for one in indexes]
 
 
+def test_a_package_adds_to_what_is_said_of_its_tables_and_to_the_metrics(
+    env: dict[str, str], engine: Engine, broker_url: str
+) -> None:
+    (found,) = document("doctor", "--only", "database", env=env)["findings"]
+    assert (found["code"], found["hint"]) == ("AT-D10", "Write today down.")
+    with engine.begin() as connection:
+        connection.execute(text("insert into attic_days values (current_date)"))
+    (found,) = document("doctor", "--only", "database", env=env)["findings"]
+    assert found["code"] == "IBT-D00"
+    with build_client(broker_url) as client:
+        client.rpush("attic:visitors", "cat", "mouse")
+        assert "ibutsu_tasks_attic_visitors 2.0" in run_here("metrics", env=env).stdout
+        client.set("attic:visitors", "no list")
+        told = run_here("metrics", env=env).stdout
+    assert "attic_visitors" not in told
+    assert "ibutsu_tasks_prune_last_success_timestamp_seconds" in told
+
+
 def test_without_any_rule_nothing_is_said_of_prunes() -> None:
     assert "prunes" in run_here("doctor", "--only", "x", env=ATTIC).stderr
     assert "prunes" not in run_here("doctor", "--only", "x", env=NONE).stderr

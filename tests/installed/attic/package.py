@@ -7,6 +7,8 @@ PACKAGE = TaskPackage(
     tasks=("attic.tasks",),
     schedule=(ScheduleRow("clear-the-attic", "0 3 * * *", "attic.clear", (30,)),),
     tables="attic.models:METADATA",
+    schema="attic.hooks:judge",
+    broker_metrics="attic.hooks:of_broker",
     retention=(
         RetentionRule(
             name="old-boxes",
