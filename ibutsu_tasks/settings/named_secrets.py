@@ -9,8 +9,10 @@ from ibutsu_tasks.settings.masking import MASK, mask_url_passwords
 
 _WORDS = r"passw|secret|token|api[_-]?key|private[_-]?key|credential|authorization"
 _NAME = re.compile(_WORDS, re.IGNORECASE)
+# From where a name begins, and nothing is given back: else each character is tried with all behind it.
 _PAIR = re.compile(
-    rf"""(?P<name>["']?[\w-]*(?:{_WORDS})[\w-]*["']?\s*[:=]\s*)(?P<value>"(?:\\.|[^"\\])*"?|'[^']*'?|[^\s,;&}}\])]+)""",
+    rf"""(?P<name>(?<![\w-])(?:(?!{_WORDS})[\w-])*+(?:{_WORDS})[\w-]*+["']?\s*+[:=]\s*+)"""
+    r"""(?P<value>"(?:\\.|[^"\\])*+"?|'[^']*+'?|[^\s,;&}\])]++)""",
     re.IGNORECASE,
 )
 

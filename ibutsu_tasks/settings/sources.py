@@ -30,6 +30,12 @@ PREFIX = "IBUTSU_TASKS_"
 MAX_ENV_FILE_BYTES = 1_000_000
 MAX_SECRET_FILE_BYTES = 65_536
 MAX_PATH_CHARACTERS = 200
+MAX_REMARKS = 20
+"""What is told of one source, line by line or name by name; of the rest, how many there are."""
+
+MAX_BLANKS = 200
+# Whoever reads the file tries each of a row as the beginning of a comment.
+_MANY_BLANKS = re.compile(rf"[^\S\r\n]{{{MAX_BLANKS}}}")
 
 _KUBERNETES_LINK = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 _KUBERNETES_NAME = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$")
@@ -100,6 +106,7 @@ def read_env_file(env_file: Path | None) -> Place:
         return Place(str(path), {}, _why_not_read(path))
     try:
         text = read_file(path, MAX_ENV_FILE_BYTES)
+        _refuse_many_blanks(text)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(
@@ -107,6 +114,12 @@ def read_env_file(env_file: Path | None) -> Place:
             "Correct it, or name another in --env-file.",
         ) from None
     return _parse_env_file(str(path), text)
+
+
+def _refuse_many_blanks(text: str) -> None:
+    if blanks := _MANY_BLANKS.search(text):
+        line = text.count("\n", 0, blanks.start()) + 1
+        raise OSError(0, f"line {line} has {MAX_BLANKS} blanks in a row")
 
 
 def _why_not_read(path: Path) -> tuple[str, ...]:
@@ -124,9 +137,16 @@ def _parse_env_file(name: str, text: str) -> Place:
     bindings = list(parse_stream(StringIO(text)))
     # No interpolation: a `$` in a password is a `$`.
     variables = {each.key: each.value for each in bindings if each.key and each.value is not None}
-    bad_lines = (each.original.line for each in bindings if each.error)
-    left_out = (f"Line {line} of {name} is left out: it is not NAME=value." for line in bad_lines)
-    return Place(name, variables, tuple(left_out))
+    bad_lines = [each.original.line for each in bindings if each.error]
+    left_out = [
+        f"Line {line} of {name} is left out: it is not NAME=value." for line in bad_lines[:MAX_REMARKS]
+    ]
+    return Place(name, variables, (*left_out, *_of_the_rest(bad_lines, f"lines of {name} are left out")))
+
+
+def _of_the_rest(found: list[Any], what: str) -> Iterator[str]:
+    if len(found) > MAX_REMARKS:
+        yield f"{len(found) - MAX_REMARKS:,} more {what}."
 
 
 class SettingReader:
@@ -259,11 +279,16 @@ def _value(row: Setting, variable: str, variables: Mapping[str, str]) -> str | N
 
 
 def _misspellings(place: Place, known: set[str]) -> Iterator[str]:
-    for name in sorted(place.variables):
-        if not name.startswith(PREFIX) or name in known:
-            continue
-        if _KUBERNETES_NAME.search(name) or is_kubernetes_link(place.variables[name]):
-            continue
-        near = difflib.get_close_matches(name, known, n=1)
+    unknown = sorted(name for name in place.variables if name.startswith(PREFIX) and name not in known)
+    names = [name for name in unknown if not _is_of_kubernetes(name, place.variables[name])]
+    for name in names[:MAX_REMARKS]:
+        near = difflib.get_close_matches(cut(name), known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`ibutsu-tasks config` lists them all."
         yield f"{cut(name)} in {_in_words(place.name)} has no effect: there is no such setting; {hint}"
+    yield from _of_the_rest(names, f"such names in {_in_words(place.name)} have no effect")
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    # It calls nothing by more than 63 characters.
+    end = name[-MAX_PATH_CHARACTERS:]
+    return _KUBERNETES_NAME.search(end) is not None or is_kubernetes_link(value)

@@ -29,6 +29,7 @@ from ibutsu_tasks.ibutsu.importers.values import count, indexed, seconds, utc_ti
 from ibutsu_tasks.ibutsu.operations.query.filters import build_clauses
 from ibutsu_tasks.ibutsu.retention import parse_project_ages
 from ibutsu_tasks.settings.masking import Masker, mask_url_passwords
+from ibutsu_tasks.settings.named_secrets import mask_in_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ PIECES = (
     *("\n", "\r", "\t", "<testsuite ", "<testcase ", "<testsuite/>", "<testcase/>", '<property name="a" '),
     *('name="', 'file="', 'value="', '"', "'", "/>", ">", "<", "=", "encoding=", "xml:", "-20261121061205"),
     *("://", ":", "@", "redis://a:", "?password=", "&", "%", ";", "!", "~", "*", "(", ".", "metadata.", "\\"),
-    *("{", "}", "[", ",", '\\"', "e5", "1m", "1,", "-", "+", "T", "Z"),
+    *("{", "}", "[", ",", '\\"', "e5", "1m", "1,", "-", "+", "T", "Z", "token"),
 )
 UNITS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join)
 
@@ -96,6 +97,7 @@ WORK: dict[str, Callable[[str], Any]] = {
     "ages of projects": lambda text: parse_project_ages(f"{text}:results=120d"),
     "masking": mask_url_passwords,
     "masking of what is known": Masker(["redis://:S3cret@h", "aaaa", "me:://:"]).mask,
+    "masking of what is named": lambda text: mask_in_text(f"token {text}"),
     "a filter": lambda text: build_clauses(Result.__table__, [text]),
     "the value of a filter": lambda text: build_clauses(Result.__table__, [f"metadata.a*{text}"]),
 }
@@ -148,6 +150,28 @@ def test_time_follows_the_number_of_words_of_a_case() -> None:
         assert case.status() == "failed"
 
     assert any(_grows_too_fast(take, "", "a") is None for _ in range(TRIES))
+
+
+def _report_of(head: str) -> io.BytesIO:
+    return io.BytesIO(f"<testsuites{head}></testsuites>".encode())
+
+
+KNOWN: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    "names of secrets": (mask_in_text, "", "token"),
+    "a word behind the name of a secret": (mask_in_text, "token ", "a"),
+    "a root of one name": (
+        lambda text: dialect_of(_report_of(f"{text}>{'<testsuite>' * (len(text) // 19)}"), "report.xml"),
+        "",
+        ' name="Mocha Tests"',
+    ),
+}
+"""What a few pieces at random hardly find: the work, what stands before, and what is repeated."""
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_time_follows_the_length_of_what_once_took_long(name: str) -> None:
+    work, before, unit = KNOWN[name]
+    assert any(_grows_too_fast(work, before, unit) is None for _ in range(TRIES))
 
 
 def _property(number: int) -> str:

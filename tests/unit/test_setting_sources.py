@@ -11,6 +11,7 @@ import pytest
 from ibutsu_tasks import stack_record
 from ibutsu_tasks.errors import SettingsError
 from ibutsu_tasks.settings import Settings, load_settings, read_settings, setting_rows
+from ibutsu_tasks.settings.sources import MAX_REMARKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,6 +234,20 @@ def test_a_line_that_is_none_is_named_and_the_others_hold(capfd: pytest.CaptureF
     assert (settings.flower_port, settings.worker_concurrency) == (1234, 3)
     assert settings.remarks == ("Line 2 of .env is left out: it is not NAME=value.",)
     assert capfd.readouterr().err == ""
+
+
+def test_of_many_lines_and_names_that_are_none_the_first_are_named() -> None:
+    write_env("".join(f"=\nIBUTSU_TASKS_A{number}=1\n" for number in range(1000)))
+    remarks = load().remarks
+    assert len(remarks) == 2 * (MAX_REMARKS + 1)
+    assert "980 more lines of .env are left out." in remarks
+    assert "980 more such names in .env have no effect." in remarks
+
+
+def test_blanks_that_would_be_read_for_minutes_are_refused() -> None:
+    write_env(f"FLOWER_PORT=1234\nA=x{' ' * 1000}y\n")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read: line 2 has 200 blanks in a row"):
+        load()
 
 
 def test_a_home_that_does_not_exist_is_a_sentence() -> None:

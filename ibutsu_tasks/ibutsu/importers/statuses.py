@@ -57,6 +57,7 @@ _GRADES = frozenset({"severity", "level", "loglevel", "priority"})
 """Attributes whose words, such as error, say nothing of how a case ended."""
 _BETWEEN_WORDS = re.compile(r"[\s_\-.]+")
 _WORD = re.compile(r"[A-Za-z][a-z]+|[A-Z]+")
+_USUAL_CHARACTERS = 100
 
 
 def status_of_word(word: str) -> str | None:
@@ -120,9 +121,16 @@ def names_status(name: str) -> bool:
     return _one_spelling(name) in _STATUS_NAMES
 
 
-@lru_cache(maxsize=1024)
 def _one_spelling(name: str) -> str:
+    # A name may be megabytes, which would be kept.
+    return _usual_spelling(name) if len(name) <= _USUAL_CHARACTERS else _spelling(name)
+
+
+def _spelling(name: str) -> str:
     return _BETWEEN_WORDS.sub("", name.rpartition(":")[2]).lower()
+
+
+_usual_spelling = lru_cache(maxsize=1024)(_spelling)
 
 
 def counted_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

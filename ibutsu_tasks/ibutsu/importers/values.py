@@ -51,6 +51,7 @@ _CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]{1,2}):([0-9]{1,2}(?:[.,][0-9]+)?)", r
 _HASHED_BITS = (1 << 128) - 1 ^ (0xF000 << 64 | 0xC000 << 48)
 _VERSION_5 = 0x5000 << 64 | 0x8000 << 48
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_UUID_CHARACTERS = 36
 
 
 def seconds(value: object) -> float | None:
@@ -155,7 +156,8 @@ def _utc_time_from_epoch(number: float) -> datetime:
 
 def uuid_or_none(value: object) -> UUID | None:
     """Read a UUID in its canonical form of 36 characters."""
-    return _uuid_of(value) if isinstance(value, str) else None
+    # Whatever else a file has there may be megabytes, which would be kept.
+    return _uuid_of(value) if isinstance(value, str) and len(value) == _UUID_CHARACTERS else None
 
 
 @lru_cache(maxsize=64)

@@ -13,10 +13,12 @@ import pytest
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.ibutsu.importers import detect_format, reader_of
+from ibutsu_tasks.ibutsu.importers.archive.documents import content_type_of
 from ibutsu_tasks.ibutsu.importers.findings import Findings
 from ibutsu_tasks.ibutsu.importers.json_documents import MAX_VALUES, BrokenDocumentError, json_object
 from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, Upload
-from ibutsu_tasks.ibutsu.importers.values import INDEXED_BYTES
+from ibutsu_tasks.ibutsu.importers.statuses import red_claim
+from ibutsu_tasks.ibutsu.importers.values import INDEXED_BYTES, uuid_or_none
 from tests.unit.importers.conftest import IMPORT_ID, RUN_ID
 
 if TYPE_CHECKING:
@@ -132,6 +134,35 @@ def test_names_without_end_are_refused(read: Callable[..., Any], element: str) -
     names = "".join(element % number for number in range(50_000))
     with pytest.raises(InvalidImportError, match="more different names than any report needs"):
         read(f"<testsuite>{names}</testsuite>".encode())
+
+
+DECLARATIONS = {
+    "declares more than 1,000 attributes": "<!ATTLIST testcase " + "a CDATA #IMPLIED " * 1001 + ">",
+    "the document type is larger than 1,048,576 bytes": "<!ATTLIST abcdefg>" * 80_000,
+}
+
+
+@pytest.mark.parametrize("words", DECLARATIONS)
+def test_a_document_type_without_end_is_refused(read: Callable[..., Any], words: str) -> None:
+    with pytest.raises(InvalidImportError, match=words):
+        read(f"<!DOCTYPE t [{DECLARATIONS[words]}]><testsuite/>".encode())
+
+
+KEEPING: dict[str, Callable[[str], Any]] = {
+    "ids": uuid_or_none,
+    "names of attributes": lambda name: red_claim({name: "a"}),
+    "names of files": content_type_of,
+}
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_nothing_large_of_a_file_is_kept_behind_its_end(name: str) -> None:
+    tracemalloc.start()
+    for number in range(20):
+        KEEPING[name](f"{number}{'x' * MIB}")
+    kept_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept_bytes < MIB
 
 
 def test_a_tag_is_refused_before_twice_its_limit_is_read() -> None:

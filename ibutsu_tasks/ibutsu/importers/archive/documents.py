@@ -39,11 +39,17 @@ _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz":
 UNKNOWN_TYPE = "application/octet-stream"
 # The guesser takes a name for a URL when it looks like one.
 _NO_URL = re.compile(r"[^\w.]")
+# A name may be long, and would be kept.
+_END_CHARACTERS = 100
+
+
+def content_type_of(filename: str) -> str:
+    """Guess a MIME type from a name, such as `text/plain` for `traceback.log`."""
+    return _type_by_end(filename[-_END_CHARACTERS:])
 
 
 @lru_cache(maxsize=256)
-def content_type_of(filename: str) -> str:
-    """Guess a MIME type from a name, such as `text/plain` for `traceback.log`."""
+def _type_by_end(filename: str) -> str:
     guessed, encoding = _TYPES.guess_type(_NO_URL.sub("_", filename))
     if encoding:
         return _COMPRESSED.get(encoding, UNKNOWN_TYPE)

@@ -27,7 +27,9 @@ DIALECTS = {
     "nose": rf'{_SUITE}\sname="nosetests"',
     "Jest": rf'{_ROOT}\sname="jest tests"',
     "Vitest": rf'{_ROOT}\sname="vitest tests"',
-    "Cypress": rf'{_ROOT}\sname="Mocha Tests"[\s\S]*?{_SUITE}\sfile="[^"<]*(?:cypress[/\\]|\.cy\.[jt]sx?")',
+    # Atomic: a root that has this name many times is not tried with each against all that follows.
+    "Cypress": rf'(?>{_ROOT}\sname="Mocha Tests")'
+    rf'[\s\S]*?{_SUITE}\sfile="[^"<]*(?:cypress[/\\]|\.cy\.[jt]sx?")',
     "Mocha": rf'{_ROOT}\sname="Mocha Tests"',
     # Its suites name their project as host.
     "Playwright": r"\A<testsuites"

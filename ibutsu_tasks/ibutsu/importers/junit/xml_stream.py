@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _TEXT_BUFFER_BYTES = 64 * 1024
 # expat keeps every name it met, and dialects together have a few hundred.
 _MAX_NAMES_CHARACTERS = 1024 * 1024
+# expat goes through all that are declared of an element at each of its tags.
+_MAX_DECLARED_ATTRIBUTES = 1_000
+# It keeps the name of each element that is declared, too.
+_MAX_DOCTYPE_BYTES = 1024 * 1024
 _CUT_OFF = "the file ends too early, it seems to be cut off"
 _NOT_WELL_FORMED = "not well-formed (invalid token)"
 _BEHIND_ROOT = "junk after document element"
@@ -51,6 +55,8 @@ class XmlStream:
         self._fed_last = b""
         self._open_tag = NO_TAG
         self._ended = False
+        self._doctype_start: int | None = None
+        self._declared_attributes = 0
         # The pieces are UTF-8 whatever the declaration says.
         self._names: dict[str, str] = {}
         self._parser = expat.ParserCreate("utf-8", None, self._names)
@@ -60,6 +66,7 @@ class XmlStream:
         self._parser.buffer_size = _TEXT_BUFFER_BYTES
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.EndDoctypeDeclHandler = self._end_doctype
         self._parser.SkippedEntityHandler = self._skipped_entity
         self._parser.EntityDeclHandler = self._entity_declaration
         self._parser.AttlistDeclHandler = self._attribute_declaration
@@ -122,6 +129,8 @@ class XmlStream:
             raise self.refusal(f"a single tag is larger than {self._max_tag_bytes:,} bytes")
         if sum(map(len, filter(None, self._names))) > _MAX_NAMES_CHARACTERS:
             raise self.refusal("elements and attributes have more different names than any report needs")
+        if self._doctype_start is not None and self._fed_bytes - self._doctype_start > _MAX_DOCTYPE_BYTES:
+            raise self.refusal(f"the document type is larger than {_MAX_DOCTYPE_BYTES:,} bytes")
         # expat scans an unfinished tag from its beginning each time, so a large one gets large pieces.
         wanted, pieces = min(unfinished, self._max_tag_bytes - unfinished), []
         tag = self._tag_at(self._fed_bytes - unfinished, unfinished)
@@ -149,10 +158,14 @@ class XmlStream:
     def _doctype(
         self, name: str, system_id: str | None, public_id: str | None, _has_internal_subset: bool
     ) -> None:
+        self._doctype_start = self._parser.CurrentByteIndex
         if name.lower() == "html":
             raise self.refusal("this is an HTML page, not a JUnit report")
         if system_id is not None or public_id is not None:
             self.note("doctype", "refers to an external document type, which was not fetched")
+
+    def _end_doctype(self) -> None:
+        self._doctype_start = None
 
     def _skipped_entity(self, name: str, _is_parameter: bool) -> None:
         self.note("entity", f"uses the entity {shown(name)}, which is not defined here; left out")
@@ -163,6 +176,11 @@ class XmlStream:
     def _attribute_declaration(
         self, element: str, attribute: str, _type: str, default: str | None, _required: bool
     ) -> None:
+        self._declared_attributes += 1
+        if self._declared_attributes > _MAX_DECLARED_ATTRIBUTES:
+            raise self.refusal(
+                f"the file declares more than {_MAX_DECLARED_ATTRIBUTES:,} attributes; a report needs none"
+            )
         if default is not None:
             declared = shown(f"{attribute} of {element}")
             raise self.refusal(
