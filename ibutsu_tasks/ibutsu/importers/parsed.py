@@ -25,6 +25,14 @@ MAX_ARTIFACT_BYTES = 500_000_000
 """PostgreSQL sends a `bytea` as text of twice its size, at most 1 GiB: more could never be read back."""
 
 
+REPEATED_BYTES = 64 * 1024**2
+REPEATED_PER_BYTE = 200
+"""How much the rows of a file repeat of it: so much of any, and of a larger one so many times its bytes.
+
+Surefire's suites have sixty properties, 10 KB of them, and cases of a hundred bytes.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """What is known of a file besides its bytes: the import row it came in.

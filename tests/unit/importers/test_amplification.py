@@ -114,6 +114,12 @@ def test_suites_as_large_as_those_of_surefire_are_whole_in_every_result() -> Non
     assert {len(row.data) for row in rows} == {62}
 
 
+def test_what_a_column_has_and_data_has_whole_counts_twice(read: Callable[..., Any]) -> None:
+    report = f'<testsuite><property name="env" value="{"e" * 5_000}"/>{"<testcase/>" * 20}</testsuite>'
+    got = read(report.encode(), limits=ImportLimits(unpacked_bytes=100_500))
+    assert sum("env_whole" in one.data for one in got.results) == 10
+
+
 def test_a_suite_that_says_what_happened_to_it_is_brief_too(read: Callable[..., Any]) -> None:
     large = f'<property name="k" value="{"v" * 60_000}"/>'
     inner = "<testsuite name='i'><error>bad</error><property name='own' value='1'/></testsuite>" * 3

@@ -451,6 +451,18 @@ def test_of_too_many_links_the_rest_is_left_out(
     assert warning == f"{RUN}/{ONE}/3 is one of more than 3 links and was left out (2 in all)."
 
 
+def test_links_repeat_no_more_than_the_archive_allows(
+    read: Callable[..., Any], tar: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ibutsu_tasks.ibutsu.importers.archive.links.REPEATED_BYTES", 0)
+    big = (f"{RUN}/{ONE}/big.log", b"x" * 10_000)
+    links = [link(f"{RUN}/{ONE}/{number}", "big.log") for number in range(600)]
+    got = read(tar(*members(), big, *links), "archive")
+    assert 200 * 10_000 < sum(len(one.content) for one in got.artifacts) < 300 * 15_000
+    (warning,) = got.run.warnings
+    assert "is a link beyond 200 times the bytes of the archive and was left out" in warning
+
+
 def test_links_meet_the_limit(read: Callable[..., Any], tar: Callable[..., bytes]) -> None:
     big = (f"{RUN}/{ONE}/big.log", b"x" * 10_000)
     links = [link(f"{RUN}/{ONE}/{number}", "big.log") for number in range(100)]

@@ -79,6 +79,11 @@ class TarStream:
         self._padding_bytes = 0
         self._stream: Unpacked
 
+    @property
+    def position(self) -> int:
+        """How many unpacked bytes were read."""
+        return self._stream.position
+
     def members(self) -> Iterator[Member]:
         """Yield the members; the data of each can be read until the next is asked for."""
         self._stream = Unpacked(self._content)

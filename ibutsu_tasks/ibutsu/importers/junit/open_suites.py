@@ -12,7 +12,12 @@ from ibutsu_tasks.ibutsu.importers.junit.case import TEXT_PLAIN, Case, TextEleme
 from ibutsu_tasks.ibutsu.importers.junit.extras import MAX_FACT_CHARACTERS
 from ibutsu_tasks.ibutsu.importers.junit.stated import stated_time
 from ibutsu_tasks.ibutsu.importers.junit.suite import A_PROPERTY, Suite
-from ibutsu_tasks.ibutsu.importers.parsed import Content, ParsedArtifact
+from ibutsu_tasks.ibutsu.importers.parsed import (
+    REPEATED_BYTES,
+    REPEATED_PER_BYTE,
+    Content,
+    ParsedArtifact,
+)
 from ibutsu_tasks.ibutsu.importers.values import derived_id, indexed
 
 if TYPE_CHECKING:
@@ -26,14 +31,6 @@ if TYPE_CHECKING:
 
 UNNAMED_SUITE = "(the report itself)"
 """Test id of what happened to a suite without a name."""
-
-
-REPEATED_CHARACTERS = 64 * 1024**2
-REPEATED_PER_BYTE = 200
-"""How much the rows of a report repeat of its suites: so much of any, and of more so many times the bytes.
-
-Surefire's suites have sixty properties, 10 KB of them, and cases of a hundred bytes.
-"""
 
 
 class OpenSuites:
@@ -54,7 +51,7 @@ class OpenSuites:
         self._cases = 0
         self._repeated_characters = 0
         self._max_repeated = limits.unpacked_bytes
-        self._may_be_repeated = min(REPEATED_CHARACTERS, self._max_repeated)
+        self._may_be_repeated = min(REPEATED_BYTES, self._max_repeated)
         self._texts = 0
         self._claims: dict[str, int] = {}
         self._unshown: dict[str, str] = {}
@@ -137,7 +134,8 @@ class OpenSuites:
 
     def _may_repeat(self, suite: Suite) -> bool:
         """Say whether one more case may have all of its suite, and count that: rows follow the bytes."""
-        repeated = self._repeated_characters + suite.repeated_characters
+        of_case = suite.repeated_characters + self.root.of_columns.whole_characters
+        repeated = self._repeated_characters + of_case
         if repeated > self._may_be_repeated:
             earned = self._stream.position_bytes * REPEATED_PER_BYTE
             self._may_be_repeated = min(max(self._may_be_repeated, earned), self._max_repeated)

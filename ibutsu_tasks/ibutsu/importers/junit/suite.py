@@ -10,7 +10,7 @@ from ibutsu_tasks.ibutsu.importers.junit.properties import SuiteProperties
 from ibutsu_tasks.ibutsu.importers.junit.stated import stated_counts
 from ibutsu_tasks.ibutsu.importers.statuses import RED, red_claim
 from ibutsu_tasks.ibutsu.importers.summary_counts import STATUS_BY_COUNT
-from ibutsu_tasks.ibutsu.importers.values import seconds
+from ibutsu_tasks.ibutsu.importers.values import INDEXED_BYTES, seconds
 
 if TYPE_CHECKING:
     from ibutsu_tasks.ibutsu.importers.junit.case import Case
@@ -31,6 +31,12 @@ class ColumnValues(NamedTuple):
     source: str | None = None
     env: str | None = None
     component: str | None = None
+
+    @property
+    def whole_characters(self) -> int:
+        """How long those are that a row has once more in its data, for no index takes them whole."""
+        lengths = (len(value or "") for value in self)
+        return sum(length for length in lengths if length > INDEXED_BYTES)
 
     def brief(self) -> ColumnValues:
         """Give the short ones."""
