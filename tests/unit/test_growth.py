@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ibutsu_tasks.cli.dead.view import shortest_ids
 from ibutsu_tasks.errors import InvalidFilterError, InvalidImportError
 from ibutsu_tasks.ibutsu.database.models import Result
 from ibutsu_tasks.ibutsu.importers import detect_format, reader_of
@@ -159,6 +160,11 @@ def _report_of(head: str) -> io.BytesIO:
 KNOWN: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "names of secrets": (mask_in_text, "", "token"),
     "a word behind the name of a secret": (mask_in_text, "token ", "a"),
+    "ids of what was set aside": (
+        lambda text: shortest_ids([f"{number:012x}" for number in range(len(text) // 8)]),
+        "",
+        "a",
+    ),
     "a root of one name": (
         lambda text: dialect_of(_report_of(f"{text}>{'<testsuite>' * (len(text) // 19)}"), "report.xml"),
         "",

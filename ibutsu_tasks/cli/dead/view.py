@@ -51,9 +51,9 @@ def list_blocks(dead: Sequence[DeadMessage]) -> Iterator[Block]:
     if not dead:
         yield Note("No message was set aside.")
         return
-    ids = [one.id for one in dead]
+    shown = shortest_ids([one.id for one in dead])
     columns = ["id", "set aside (UTC)", "task", "about", "reason"]
-    rows = [[plain(_shortest(one.id, ids)), *_cells(one)] for one in dead]
+    rows = [[plain(shown[one.id]), *_cells(one)] for one in dead]
     yield Table(columns, rows, fold=["reason"], heads=2)
     yield Note("[dim]`ibutsu-tasks dead show ID` says more; `retry` sends again, `drop` throws away.[/]")
 
@@ -69,13 +69,21 @@ def _moment(at: str) -> str:
     return at.replace("T", " ")[:16]
 
 
-def _shortest(identifier: str, ids: Sequence[str]) -> str:
-    """Give the shortest beginning that is this id's alone."""
-    for length in range(SHORTEST_ID, len(identifier)):
-        beginning = identifier[:length]
-        if sum(one.startswith(beginning) for one in ids) == 1:
-            return beginning
-    return identifier
+def shortest_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Give by each id the shortest beginning that is this id's alone."""
+    # In order, the ids it has most in common with are beside it.
+    ordered = sorted(ids)
+    beside = zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False)
+    return {one: one[: _own_length(one, before, after)] for before, one, after in beside}
+
+
+def _own_length(one: str, *others: str) -> int:
+    return max(SHORTEST_ID, 1 + max(_common_length(one, other) for other in others))
+
+
+def _common_length(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def detail_blocks(facts: Mapping[str, Any]) -> Iterator[Block]:

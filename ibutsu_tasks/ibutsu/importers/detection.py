@@ -85,9 +85,9 @@ def is_archive(head: bytes) -> bool:
 def _by_default(head: bytes, text: str, is_packed: bool) -> str | None:
     if text.startswith("<"):
         return None if _HTML.match(_from_root(text)) else JUNIT
-    if is_packed:
-        return ARCHIVE
-    return None if report_begins(head) is None else JUNIT
+    if report_begins(head) is not None:
+        return JUNIT
+    return ARCHIVE if is_packed else None
 
 
 def _text_of(head: bytes, encoding: str | None) -> str:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,10 +28,12 @@ REPORT = '<?xml version="1.0"?><testsuite/>'
         REPORT.encode("utf-16-be"),
         REPORT.encode("utf-32"),
         b"<testsuites>",
+        f"what a tool said\n{REPORT}".encode(),
     ],
 )
-def test_xml_is_junit_whatever_its_name(data: bytes) -> None:
-    content = io.BytesIO(data)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_xml_is_junit_whatever_its_name(data: bytes, pack: Callable[[bytes], bytes]) -> None:
+    content = io.BytesIO(pack(data))
     assert detect_format(content, "results.tar.gz") == "junit"
     assert content.tell() == 0
 
