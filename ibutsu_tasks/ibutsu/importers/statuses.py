@@ -50,8 +50,13 @@ _FLAGS = {
     "disabled": (_TRUE, "skipped"),
 }
 """What attributes that are true or false say of a case: the words that say it, and the status."""
-_COUNTS = {"failures": "failed", "errors": "error"}
+_COUNTS = {
+    **dict.fromkeys(("failures", "failurecount", "failedcount", "numfailures", "numfailed"), "failed"),
+    **dict.fromkeys(("errors", "errorcount", "numerrors"), "error"),
+}
 """What a count of more than none says, on a case."""
+_TROUBLE = frozenset({"error", "errors", "failure", "failures", "failed", "exception"})
+"""What a name has in it whose value tells of what broke, such as `error-message`."""
 _NO_FAILURE = _TRUE | _FALSE | {"", "none", "null", "nil", "-"}
 _GRADES = frozenset({"severity", "level", "loglevel", "priority"})
 """Attributes whose words, such as error, say nothing of how a case ended."""
@@ -101,19 +106,47 @@ def stated_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, s
                 yield name, value, status
 
 
+def flag_status(name: str, word: str) -> str | None:
+    """Give the status that a flag such as `passed`, with the word it has, says; None when it says none."""
+    words, status = _FLAGS.get(_one_spelling(name), (frozenset(), None))
+    return status if word.lower() in words else None
+
+
 def red_hint(attributes: Mapping[str, str]) -> str | None:
     """Give the first attribute that sounds red and says nothing of the end for certain.
 
-    That is `error="it broke"`, or a red word by a name that is not known.
+    That is `error="it broke"`, `error-message="it broke"`, or a red word by a name that is not known or in
+    place of true or false.
     """
     for name, value in attributes.items():
         known, word = _one_spelling(name), value.strip()
-        words, status = _FLAGS.get(known, (_NO_FAILURE, None))
-        is_text = words is _TRUE and status in RED and word.lower() not in _NO_FAILURE
-        is_other = status is None and known not in _STATUS_NAMES | _GRADES and status_of_word(word) in RED
-        if is_text or is_other:
+        if known not in _STATUS_NAMES | _GRADES and (_is_red_value(word) or _tells_of_trouble(name, word)):
             return f'{name}="{value}"'
     return None
+
+
+def _is_red_value(word: str) -> bool:
+    return word.lower() not in _NO_FAILURE and status_of_word(word) in RED
+
+
+def _tells_of_trouble(name: str, word: str) -> bool:
+    if word.lower() in _NO_FAILURE:
+        return False
+    words, status = _FLAGS.get(_one_spelling(name), (_FALSE, None))
+    if words is _TRUE:
+        return status in RED
+    names = {part.lower() for part in _WORD.findall(name)}
+    return not names.isdisjoint(_TROUBLE) and "expected" not in names and count(word) is None
+
+
+def names_broken(path: str, said: str) -> bool:
+    """Whether an element within another, such as `<failed/>` in `<steps>`, is named by a red word.
+
+    Not where it says that there is none of it, or a number.
+    """
+    _, is_within, name = path.rpartition("/")
+    is_red = bool(is_within) and status_of_word(name) in RED
+    return is_red and said.lower() not in (_NO_FAILURE - _TRUE - {""}) and count(said) is None
 
 
 def names_status(name: str) -> bool:
@@ -135,9 +168,10 @@ _usual_spelling = lru_cache(maxsize=1024)(_spelling)
 
 def counted_statuses(attributes: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Give name, value and status of each attribute by which a case counts failures of its own."""
-    for name, status in _COUNTS.items():
-        if count(attributes.get(name)):
-            yield name, attributes[name], status
+    for name, value in attributes.items():
+        status = _COUNTS.get(_one_spelling(name))
+        if status is not None and (count(value) or value.strip().lower() in _TRUE):
+            yield name, value, status
 
 
 def worst(statuses: Iterable[str]) -> str:

@@ -103,7 +103,6 @@ def suites(inner: str, attributes: str = "") -> bytes:
         ("", "<xfail/>", "xfailed"),
         ("", "<pending>later</pending>", "skipped"),
         ("", "<passed/>", "passed"),
-        ("", "<steps><failed/></steps>", "passed"),
     ],
 )
 def test_words_for_outcomes(read: Callable[..., Any], attributes: str, inner: str, status: str) -> None:
@@ -536,6 +535,9 @@ def test_properties_given_again_and_again_are_bounded(read: Callable[..., Any]) 
         ('xmlns:x="y" x:status="failed"', "failed"),
         ('conclusion="failure"', "failed"),
         ('isSuccess="N"', "failed"),
+        ('Failures="1"', "failed"),
+        ('failure-count="2" errorCount="0"', "failed"),
+        ('errors="yes"', "error"),
     ],
 )
 def test_red_in_other_attributes_and_longer_values(
@@ -559,6 +561,9 @@ def test_red_in_other_attributes_and_longer_values(
         ('<result message="failed once, then not"/>', "passed"),
         ("<test-result>failed</test-result>", "failed"),
         ("<status><code>failed</code></status>", "passed"),
+        ("<passed>false</passed>", "failed"),
+        ("<isSuccess> No </isSuccess>", "failed"),
+        ("<passed>true</passed>", "passed"),
     ],
 )
 def test_red_in_elements_named_as_the_attributes(read: Callable[..., Any], element: str, status: str) -> None:
@@ -585,6 +590,13 @@ def test_red_in_the_attributes_of_an_unknown_element_is_told(read: Callable[...,
         '<testcase name="t"><properties><property name="success" value="false"/></properties></testcase>',
         '<testcase name="t"><result><status>failed</status></result></testcase>',
         '<testcase name="t"><status><code>failed</code></status></testcase>',
+        '<testcase name="t"><status><failed/></status></testcase>',
+        '<testcase name="t"><steps><step><Failed>at 3</Failed></step></steps></testcase>',
+        '<testcase name="t" passed="failed"/>',
+        '<testcase name="t" ok="not ok"/>',
+        '<testcase name="t" failed="3"/>',
+        '<testcase name="t" error-message="it broke"/>',
+        '<testcase name="t" exception="ValueError"/>',
     ],
 )
 def test_a_red_word_in_a_place_that_is_not_known_is_told(read: Callable[..., Any], case: str) -> None:
@@ -597,7 +609,9 @@ def test_a_red_word_in_a_place_that_is_not_known_is_told(read: Callable[..., Any
 def test_what_is_no_word_of_an_end_is_not_told(read: Callable[..., Any]) -> None:
     got = read(
         suites(
-            '<testcase name="t" severity="error" error="" failure="none" description="failed it">'
+            '<testcase name="t" severity="error" error="" failure="none" description="failed it"'
+            ' flaky="false" maxFailures="3" expectedException="ValueError" error-message="none">'
+            "<stats><failed>0</failed><crash>none</crash></stats>"
             '<properties><property name="status" value="ready"/><property name="if" value="failed"/>'
             "</properties></testcase>"
         )

@@ -9,6 +9,8 @@ from ibutsu_tasks.ibutsu.importers.spool import chunks_of
 from ibutsu_tasks.ibutsu.importers.statuses import (
     RED,
     counted_statuses,
+    flag_status,
+    names_broken,
     names_status,
     red_claim,
     red_hint,
@@ -47,23 +49,27 @@ def take_element(
 ) -> None:
     """Take a red word of an element that JUnit does not know: `<status>FAIL</status>` is as the attribute.
 
-    Elsewhere in its attributes, as in `<assertion result="failed"/>`, it is noted.
+    So is `<passed>false</passed>`. Elsewhere, as in `<assertion result="failed"/>`, it is noted.
     """
+    said = next(iter(chunks_of(text or b"")))[:MOST_WORD_BYTES].decode(errors="ignore").strip()
     claim = red_claim(attributes)
+    word, status = said, flag_status(name.rpartition("/")[2], said)
     if any(map(names_status, name.split("/"))):
-        said = next(iter(chunks_of(text or b"")))[:MOST_WORD_BYTES].decode(errors="ignore")
         word = attributes.get("value", said).strip()
         if (status := status_of_phrase(word)) is None:
             word = next((one for one in attributes.values() if status_of_word(one) in RED), word)
             status = status_of_word(word)
-        if status in RED and status:
-            if "/" not in name:
-                case.words = case.words or []
-                case.words.append((name, word, status))
-                return
-            claim = claim or word
+    if status in RED and status:
+        if "/" not in name:
+            case.words = case.words or []
+            case.words.append((name, word, status))
+            return
+        claim = claim or word
+    elif names_broken(name, said):
+        claim = claim or said or name
     if case.statuses is None and claim:
-        what = f"holds <{shown(name)}> with {shown(claim)}, which is not said of the test case itself"
+        with_what = "" if claim == name else f" with {shown(claim)}"
+        what = f"holds <{shown(name)}>{with_what}, which is not said of the test case itself"
         stream.note("red element", f"{what}; it counts as passed unless something else says how it ended")
 
 
