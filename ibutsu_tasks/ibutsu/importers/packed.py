@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits
 
+XZ_MEMORY_BYTES = 160 * 1024**2
+"""What the window of an xz file may take; that of `xz -9` takes 65 MiB, and zstd's at most 128."""
+_XZ_MAGIC = b"\xfd7zXZ\0"
+_TOO_MUCH_MEMORY = "Memory usage limit exceeded"
+
 _FOLLOWED_BY_OTHERS = "Not a gzipped file"
 """Begins the error about bytes behind the end of a gzip file, which are no part of it."""
 
@@ -55,10 +60,79 @@ class _Gzip(gzip.GzipFile):
         return len(data)
 
 
+class _Xz(io.RawIOBase):
+    """An xz file, unpacked with a window no larger than zstd takes; `lzma.LZMAFile` takes one of 4 GiB."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._file.seek(0)
+        self._position = 0
+        self._begin(b"")
+
+    def _begin(self, packed: bytes) -> None:
+        self._stream = lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES)
+        self._packed = packed
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Give some bytes, none at the end. Raises EOFError where the file is cut off."""
+        data = b""
+        while not data and not self._is_at_end():
+            data = self._unpack(size)
+        self._position += len(data)
+        return data
+
+    def _is_at_end(self) -> bool:
+        """Go on to the next of several streams, and past zeros between; say whether there is none."""
+        while self._stream.eof:
+            packed = self._stream.unused_data.lstrip(b"\0")
+            while len(packed) < len(_XZ_MAGIC) and (more := self._file.read(CHUNK_BYTES)):
+                packed = (packed + more).lstrip(b"\0")
+            if not packed.startswith(_XZ_MAGIC):
+                return True
+            self._begin(packed)
+        return False
+
+    def _unpack(self, size: int) -> bytes:
+        packed, self._packed = self._packed, b""
+        if self._stream.needs_input and not packed and not (packed := self._file.read(CHUNK_BYTES)):
+            raise EOFError
+        try:
+            return self._stream.decompress(packed, size)
+        except lzma.LZMAError as error:
+            if str(error) != _TOO_MUCH_MEMORY:
+                raise
+            raise InvalidImportError(
+                f"The file takes more than {XZ_MEMORY_BYTES:,} bytes of memory to unpack.",
+                "Pack it with a smaller window, as `xz -9` does.",
+            ) from None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, _whence: int = 0, /) -> int:
+        # Anew at the same place, too: what failed there is not to be gone on with.
+        if offset <= self._position:
+            self._rewind()
+        while self._position < offset and self.read1(min(offset - self._position, CHUNK_BYTES)):
+            pass
+        return self._position
+
+
 _OPENERS: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": _Gzip,
     b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\0": lzma.LZMAFile,
+    _XZ_MAGIC: _Xz,
     b"\x28\xb5\x2f\xfd": zstd.ZstdFile,
 }
 """What opens a packed file, by its first bytes."""
