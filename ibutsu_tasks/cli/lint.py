@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,11 @@ def lint_files(output: Output, settings: Settings, files: Sequence[Path]) -> Res
 
 def _lint_file(output: Output, path: Path, limits: ImportLimits) -> Lint:
     name = str(path)
-    if path.exists() and not path.is_file():
-        kind = "is a directory" if path.is_dir() else "is no regular file"
-        return Lint(name, 0, error=f"{name} {kind}.")
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "is a directory" if stat.S_ISDIR(mode) else "is no regular file"
+            return Lint(name, 0, error=f"{name} {kind}.")
         with path.open("rb") as content, output.progress(path.name) as update:
             return lint(
                 content,

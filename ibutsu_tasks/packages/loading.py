@@ -12,7 +12,6 @@ import sys
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibutsu_tasks.errors import SettingsError
@@ -278,9 +277,10 @@ def _installed() -> Iterator[Source]:
 
 def _declares_some(directory: str) -> bool:
     """Say whether a distribution in a directory of the path, or a zip file there, may name the group."""
-    if Path(directory).is_file():
+    # pathlib takes three times as long, and raises for what may not be looked at.
+    if os.path.isfile(directory):  # noqa: PTH113
         return True
-    if not os.path.isdir(directory):  # noqa: PTH112 - with pathlib this takes three times as long
+    if not os.access(directory, os.R_OK | os.X_OK) or not os.path.isdir(directory):  # noqa: PTH112
         return False
     with os.scandir(directory) as entries:
         return any(_names_group(entry.path) for entry in entries if entry.name.endswith("-info"))

@@ -5,6 +5,7 @@ Nobody but this module reads one: who connects is given its parts, or a URL of i
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ def _verification(value: str) -> str:
 
 
 def _file(value: str) -> str:
-    if not Path(value).is_file():
+    if not (os.access(value, os.R_OK) and Path(value).is_file()):
         raise UnusableError("names no file that is there")
     return value
 

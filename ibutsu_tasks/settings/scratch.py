@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def problem_of(directory: Path | None) -> str:
     """Say why `directory` cannot be used; empty when it can, or none is named."""
-    if directory is None or (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
+    # Asked first: what may not be looked at, or has too long a name, is an error of `is_dir`.
+    if directory is None or (os.access(directory, os.W_OK | os.X_OK) and directory.is_dir()):
         return ""
     return f"IBUTSU_TASKS_SCRATCH_DIR names {directory}, which is no directory that can be written."
 

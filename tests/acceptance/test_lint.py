@@ -95,7 +95,8 @@ def test_a_file_that_would_not_import(tmp_path: Path, content: bytes, error: str
 
 
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
-    directory, missing = lint_json(tmp_path, tmp_path / "nowhere.xml")
+    directory, missing, long = lint_json(tmp_path, tmp_path / "nowhere.xml", tmp_path / ("n" * 300))
+    assert long["error"].endswith("nnn cannot be read: File name too long.")
     assert directory["error"] == f"{tmp_path} is a directory."
     assert missing["error"] == f"{tmp_path / 'nowhere.xml'} cannot be read: No such file or directory."
     assert run("lint").returncode == 2

@@ -28,7 +28,7 @@ def test_temporary_files_lie_there_even_where_others_were_made_before(
         assert file.name.startswith(f"{tmp_path}/")
 
 
-@pytest.mark.parametrize("name", ["missing", "file"])
+@pytest.mark.parametrize("name", ["missing", "file", "n" * 300])
 def test_a_place_that_cannot_be_written_is_refused_by_name(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=f"{name}, which is no directory that can be written"):

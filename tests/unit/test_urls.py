@@ -160,5 +160,7 @@ def test_a_certificate_that_is_not_there_is_said_at_the_start(tmp_path: Path, na
     file = tmp_path / "file.pem"
     with pytest.raises(UnusableError, match=f"has an option {name} that names no file that is there"):
         broker_url(f"rediss://h:1/0?{name}={file}")
+    with pytest.raises(UnusableError, match="names no file that is there"):
+        broker_url(f"rediss://h:1/0?{name}={tmp_path}/{'n' * 300}")
     file.touch()
     assert broker_url(f"rediss://h:1/0?{name}={file}")
