@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 TRACEBACK = "Traceback (most recent call last):"
 
+MAX_LINE_CHARACTERS = 64 * 1024
+"""What waits for the end of its line: a progress bar may never end it."""
+
 _SENTENCE = re.compile(r"(?P<level>Error|Warning): (?P<message>.*?)(?:\nTry: (?P<hint>.*))?\n", re.DOTALL)
 """What commands and roles say last, in one piece."""
 
@@ -32,25 +35,35 @@ class LinesAsRecords(io.TextIOBase):
     def __init__(self, name: str, below: TextIO) -> None:
         self.below = below
         self._logger = name
-        self._rest = ""
+        self._pieces: list[str] = []
+        self._characters = 0
         self._traceback: list[str] = []
 
     def write(self, text: str) -> int:
-        """Take a piece of text; what follows its last line end waits for more."""
+        """Take a piece of text; what follows its last line end waits for more, within bounds."""
         if sentence := _SENTENCE.fullmatch(text):
             # Somebody else's line that was never ended must not hide it.
             self.end()
             hint = {"hint": sentence["hint"]} if sentence["hint"] else {}
             say(sentence["level"].lower(), sentence["message"], self._logger, **hint)
             return len(text)
-        *lines, self._rest = (self._rest + text).split("\n")
+        self._pieces.append(text)
+        self._characters += len(text)
+        if "\n" in text or self._characters > MAX_LINE_CHARACTERS:
+            self._take_lines()
+        return len(text)
+
+    def _take_lines(self) -> None:
+        *lines, rest = "".join(self._pieces).split("\n")
+        if len(rest) > MAX_LINE_CHARACTERS:
+            lines, rest = [*lines, rest], ""
+        self._pieces, self._characters = [rest], len(rest)
         for line in lines:
             self._take(line)
-        return len(text)
 
     def end(self) -> None:
         """Write what waits for more."""
-        if self._rest:
+        if self._characters:
             self.write("\n")
 
     def _take(self, line: str) -> None:

@@ -29,6 +29,7 @@ from ibutsu_tasks.ibutsu.importers.parsed import ImportLimits, Upload
 from ibutsu_tasks.ibutsu.importers.values import count, indexed, seconds, utc_time
 from ibutsu_tasks.ibutsu.operations.query.filters import build_clauses
 from ibutsu_tasks.ibutsu.retention import parse_project_ages
+from ibutsu_tasks.logs.streams import LinesAsRecords
 from ibutsu_tasks.settings.masking import Masker, mask_url_passwords
 from ibutsu_tasks.settings.named_secrets import mask_in_text
 
@@ -153,6 +154,12 @@ def test_time_follows_the_number_of_words_of_a_case() -> None:
     assert any(_grows_too_fast(take, "", "a") is None for _ in range(TRIES))
 
 
+def _print_in_pieces(text: str) -> None:
+    lines = LinesAsRecords("stdout", io.StringIO())
+    for piece in text * 4:
+        lines.write(piece)
+
+
 def _report_of(head: str) -> io.BytesIO:
     return io.BytesIO(f"<testsuites{head}></testsuites>".encode())
 
@@ -165,6 +172,7 @@ KNOWN: dict[str, tuple[Callable[[str], Any], str, str]] = {
         "",
         "a",
     ),
+    "a line that is written in pieces": (_print_in_pieces, "", "."),
     "a root of one name": (
         lambda text: dialect_of(_report_of(f"{text}>{'<testsuite>' * (len(text) // 19)}"), "report.xml"),
         "",

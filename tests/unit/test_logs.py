@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ibutsu_tasks.logs.lines import JsonFormatter, RunningTask, TextFormatter, current_task
-from ibutsu_tasks.logs.streams import LinesAsRecords
+from ibutsu_tasks.logs.streams import MAX_LINE_CHARACTERS, LinesAsRecords
 
 FORGED = "a\n2026-01-31T12:00:00.000Z ERROR root forged\x1b[2J\x9b1m\r\u2028\u202e\udcff"
 ANY_TEXT = st.text(st.characters(codec=None) | st.sampled_from("\x1b\n\r\x85\u2028\udcff"))
@@ -84,6 +84,16 @@ def test_what_is_written_past_logging_is_a_record_a_line(caplog: pytest.LogCaptu
     ]
     assert vars(caplog.records[2])["facts"] == {"hint": "another."}
     assert vars(caplog.records[3])["facts"]["traceback"].startswith("Traceback (most recent call last):\n")
+
+
+def test_a_line_that_never_ends_is_written_in_parts(caplog: pytest.LogCaptureFixture) -> None:
+    lines = LinesAsRecords("stdout", io.StringIO())
+    for _ in range(3 * MAX_LINE_CHARACTERS // 8):
+        lines.write("\r 50 % |")
+    written = "".join(record.getMessage() for record in caplog.records)
+    assert 2 * MAX_LINE_CHARACTERS < len(written) < 3 * MAX_LINE_CHARACTERS
+    lines.end()
+    assert sum(len(record.getMessage()) for record in caplog.records) == 3 * MAX_LINE_CHARACTERS
 
 
 def test_secrets_are_hidden_in_every_value() -> None:
