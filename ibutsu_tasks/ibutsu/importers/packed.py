@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 XZ_MEMORY_BYTES = 160 * 1024**2
 """What the window of an xz file may take; that of `xz -9` takes 65 MiB, and zstd's at most 128."""
+# What is left of a piece is copied at the end of each stream in it.
+_XZ_PIECE_BYTES = 8 * 1024
 _XZ_MAGIC = b"\xfd7zXZ\0"
 _TOO_MUCH_MEMORY = "Memory usage limit exceeded"
 
@@ -88,7 +90,7 @@ class _Xz(io.RawIOBase):
         """Go on to the next of several streams, and past zeros between; say whether there is none."""
         while self._stream.eof:
             packed = self._stream.unused_data.lstrip(b"\0")
-            while len(packed) < len(_XZ_MAGIC) and (more := self._file.read(CHUNK_BYTES)):
+            while len(packed) < len(_XZ_MAGIC) and (more := self._file.read(_XZ_PIECE_BYTES)):
                 packed = (packed + more).lstrip(b"\0")
             if not packed.startswith(_XZ_MAGIC):
                 return True
@@ -97,7 +99,7 @@ class _Xz(io.RawIOBase):
 
     def _unpack(self, size: int) -> bytes:
         packed, self._packed = self._packed, b""
-        if self._stream.needs_input and not packed and not (packed := self._file.read(CHUNK_BYTES)):
+        if self._stream.needs_input and not packed and not (packed := self._file.read(_XZ_PIECE_BYTES)):
             raise EOFError
         try:
             return self._stream.decompress(packed, size)

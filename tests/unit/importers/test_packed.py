@@ -34,7 +34,7 @@ def _unpacked(data: bytes, piece_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-@pytest.mark.parametrize("chunk_bytes", [7, packed.CHUNK_BYTES])
+@pytest.mark.parametrize("piece_bytes", [7, 8 * 1024])
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
@@ -47,9 +47,9 @@ def _unpacked(data: bytes, piece_bytes: int) -> bytes:
     ids=["one stream", "two", "zeros between and behind", "others behind", "an empty one before"],
 )
 def test_all_streams_of_an_xz_file_are_read(
-    data: bytes, expected: bytes, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
+    data: bytes, expected: bytes, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(packed, "_XZ_PIECE_BYTES", piece_bytes)
     assert _unpacked(data, 100_000) == expected
 
 
