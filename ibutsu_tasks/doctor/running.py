@@ -106,7 +106,7 @@ class Round:
         check = self._checks[name]
         try:
             answer.set_result([replace(item, check=name) for item in check.run(self._settings)])
-        except Exception as error:  # noqa: BLE001 - whatever a check meets, the others must be reported
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a check meets, the others must be reported
             reason = f"{type(error).__name__}: {reason_of(error, self._settings)}"
             seen = f"The check itself failed ({reason})."
             hint = f"This is a defect of {check.run.__module__}: please report it with this line."

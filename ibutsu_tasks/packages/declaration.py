@@ -233,8 +233,8 @@ class RetentionRule:
 
     What depends on a row is told by the foreign keys of the package's tables, save those that PostgreSQL sets
     to null. Dates without a time zone are UTC. `default_age_days` is what `prune` asks for; below
-    `minimum_age_days` the rule refuses to run. `task` is the full name of the task that runs it, and `unit`
-    the name of the task's argument, which counts days or months of 30 days.
+    `minimum_age_days` the rule refuses to run. `task` is the full name of the task that runs it and no other
+    rule, and `unit` the name of the task's argument, which counts days or months of 30 days.
 
     `where` names a function from SQLAlchemy's Table to the condition that a row must meet besides: that it
     has ended, that it is not the newest. It may ask other rows, but none that depend on it, which go first

@@ -244,7 +244,8 @@ def _names_of(package: TaskPackage) -> Iterator[tuple[str, str]]:
     yield from (("schedule entry", row.name) for row in package.schedule)
     yield from (("check", check.name) for check in package.checks)
     yield from (("code of a check", check.code) for check in package.checks)
-    yield from (("retention rule", rule.name) for rule in package.retention)
+    for rule in package.retention:
+        yield from (("retention rule", rule.name), ("task of a retention rule", rule.task))
     yield from (("setting", row.name) for row in package.settings)
     for row in package.settings:
         yield from (("variable", f"{variable}{end}") for variable in row.variables for end in ("", "_FILE"))

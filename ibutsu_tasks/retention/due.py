@@ -29,15 +29,18 @@ from sqlalchemy import (
 from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.database.indexes import read_catalogue
 from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.retention.own_ages import OwnCutoffs
 from ibutsu_tasks.retention.rows import Rows, chosen_by, place_of, value_of
 from ibutsu_tasks.retention.tables import (
     columns_set_by_postgresql,
     condition_of,
     function_of,
+    gives_no,
     has_time_zone,
     key_of,
     root_of,
     tables_with_keys,
+    telling,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
 
     from ibutsu_tasks.database.indexes import MissingIndex
     from ibutsu_tasks.packages import RetentionRule
-    from ibutsu_tasks.retention.own_ages import OwnCutoffs
     from ibutsu_tasks.retention.rows import RowKey
     from ibutsu_tasks.settings import Settings
 
@@ -190,9 +192,22 @@ def find_due_rows(
 ) -> DueRows:
     """Give the rows `rule` takes at `age_days`, and those that it takes at an age of their own by `settings`.
 
-    Raises RefusedError when an age is not in the calendar, or an age of some rows is for what does not exist.
+    Raises RefusedError when an age is not in the calendar, or an age of some rows is for what does not exist,
+    and SettingsError when the ages of some rows cannot be told.
     """
     now = now or utc_now()
-    find = function_of(rule, "own_ages")
-    own = find(session, settings, rule, now) if find and settings else None
+    own = _own_cutoffs(session, settings, rule, now) if settings else None
     return DueRows(rule, cutoff_at(age_days, now), own if own and own.cutoffs else None)
+
+
+def _own_cutoffs(
+    session: Session, settings: Settings, rule: RetentionRule, now: datetime
+) -> OwnCutoffs | None:
+    find = function_of(rule, "own_ages")
+    if find is None:
+        return None
+    with telling(rule, "own_ages"):
+        own = find(session, settings, rule, now)
+    if not isinstance(own, OwnCutoffs):
+        raise gives_no(rule, "own_ages", "OwnCutoffs")
+    return own

@@ -6,19 +6,20 @@ What a prune cannot take is refused here, with one sentence.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import ColumnElement
-from sqlalchemy.exc import NoReferenceError
+from sqlalchemy.exc import DBAPIError, NoReferenceError
 
 from ibutsu_tasks.database.names import DIALECT
-from ibutsu_tasks.errors import SettingsError
+from ibutsu_tasks.errors import IbutsuTasksError, SettingsError
 from ibutsu_tasks.packages import loaded, named_by, resolve_told
 from ibutsu_tasks.text.quoting import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import Column, ForeignKey, Table
 
@@ -63,20 +64,41 @@ def condition_of(rule: RetentionRule, root: Table) -> ColumnElement[bool] | None
     find = function_of(rule, "where")
     if find is None:
         return None
-    told = f"What the rule {rule.name} names as where"
-    try:
+    with telling(rule, "where"):
         condition = find(root)
-    except Exception as error:
-        raise SettingsError(f"{told} ended with {cut(repr(error), 200)}.", f"Repair {rule.where}.") from error
     if not isinstance(condition, ColumnElement):
-        raise SettingsError(f"{told} gives no condition of SQLAlchemy.", f"Repair {rule.where}.")
+        raise gives_no(rule, "where", "condition of SQLAlchemy")
     return condition
 
 
 def function_of(rule: RetentionRule, part: str) -> Callable[..., Any] | None:
     """Import what the rule names for `part`, None where it names nothing. Raises SettingsError."""
     named = getattr(rule, part)
-    return resolve_told(named, f"What the rule {rule.name} names as {part}") if named else None
+    return resolve_told(named, _told(rule, part)) if named else None
+
+
+@contextmanager
+def telling(rule: RetentionRule, part: str) -> Iterator[None]:
+    """Raise SettingsError for what the function that the rule names for `part` raises in the block.
+
+    What we raise ourselves, and what comes of the database, is let through.
+    """
+    try:
+        yield
+    except (IbutsuTasksError, DBAPIError):
+        raise
+    except (Exception, SystemExit) as error:
+        ended = f"{_told(rule, part)} ended with {cut(repr(error), 200)}."
+        raise SettingsError(ended, f"Repair {getattr(rule, part)}.") from error
+
+
+def gives_no(rule: RetentionRule, part: str, wanted: str) -> SettingsError:
+    """Give the error of a rule whose function for `part` gives something else."""
+    return SettingsError(f"{_told(rule, part)} gives no {wanted}.", f"Repair {getattr(rule, part)}.")
+
+
+def _told(rule: RetentionRule, part: str) -> str:
+    return f"What the rule {rule.name} names as {part}"
 
 
 def problem_of(rule: RetentionRule) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ibutsu_tasks.beat.due import next_run, schedule_of
@@ -17,10 +17,11 @@ from ibutsu_tasks.clock import utc_now
 from ibutsu_tasks.doctor.checks.database import open_engine
 from ibutsu_tasks.doctor.report import Finding, finding, reason_of
 from ibutsu_tasks.doctor.running import CALL_SECONDS
-from ibutsu_tasks.errors import RefusedError
+from ibutsu_tasks.errors import RefusedError, SettingsError
 from ibutsu_tasks.packages import Missed, loaded
 from ibutsu_tasks.retention.due import find_due_rows
 from ibutsu_tasks.retention.history import PruneState, read_history
+from ibutsu_tasks.retention.run_prune import explain
 from ibutsu_tasks.retention.tables import problem_of
 from ibutsu_tasks.text.words import counted
 
@@ -37,6 +38,11 @@ TOLERATED_PERIODS = 2
 RUNS_AHEAD = 8
 """A schedule may leave out days, as that of working days does: of so many runs, the longest pause counts."""
 
+NOT_THERE = frozenset({"42P01", "42703"})
+"""SQLSTATE of a table and of a column that are missing: the check of the database says so."""
+
+ONCE_MENDED = "Mend the cause; until then nobody knows whether its rows heap up."
+
 LOOKED_AT = 100_000
 """Old rows that a rule keeps are passed over, up to so many."""
 
@@ -46,24 +52,29 @@ def check_prunes(settings: Settings) -> list[Finding]:
     try:
         with build_client(settings.require_broker(), CALL_SECONDS) as client:
             records = read_history(client)
-        due = _rules_with_due_rows(settings)
+        due, refused = _look_for_due_rows(settings)
     except (RedisError, SQLAlchemyError, OSError) as error:
         seen = f"A service failed while the prunes were looked at: {reason_of(error, settings)}"
         return [finding("IBT-P19", seen, "Run `ibutsu-tasks doctor --only broker,database`.")]
-    except RefusedError as error:
-        return [finding("IBT-P03", f"Prunes are refused: {error}", error.hint)]
-    return judge(records, due, utc_now())
+    return judge(records, due, utc_now(), refused)
 
 
-def _rules_with_due_rows(settings: Settings) -> set[str]:
-    """Name the rules of which a row is due that the schedule ought to have taken."""
+def _look_for_due_rows(settings: Settings) -> tuple[set[str], list[Finding]]:
+    """Name the rules that have rows the schedule ought to have taken; say which are refused."""
     engine = open_engine(settings)
-    rules = [rule for rule in loaded().retention.values() if not problem_of(rule)]
+    due: set[str] = set()
+    refused = []
     try:
         with Session(engine) as session:
-            return {rule.name for rule in rules if _is_due(session, rule, settings)}
+            for rule in (one for one in loaded().retention.values() if not problem_of(one)):
+                try:
+                    due |= {rule.name} if _is_due(session, rule, settings) else set()
+                except (RefusedError, SettingsError) as error:
+                    seen = f"Prunes by {rule.name} are refused: {error}"
+                    refused.append(finding("IBT-P03", seen, error.hint))
     finally:
         engine.dispose()
+    return due, refused
 
 
 def _is_due(session: Session, rule: RetentionRule, settings: Settings) -> bool:
@@ -76,9 +87,10 @@ def _is_due(session: Session, rule: RetentionRule, settings: Settings) -> bool:
             session.execute(text(f"set local statement_timeout = '{CALL_SECONDS}s'"))
             due = find_due_rows(session, rule, age_days_of(row, rule), settings, now=a_period_ago)
             return session.execute(due.next_roots(None, 1, LOOKED_AT)).first() is not None
-    except ProgrammingError:
-        # Tables are missing: the check of the database says so.
-        return False
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) in NOT_THERE:
+            return False
+        raise explain(error, f"Looking for rows that {rule.name} would delete failed", ONCE_MENDED) from error
 
 
 def row_of(rule: RetentionRule) -> ScheduleRow | None:
@@ -100,12 +112,15 @@ def period_of(row: ScheduleRow) -> timedelta:
     return max(later - earlier for earlier, later in pairwise(moments[1:]))
 
 
-def judge(records: Sequence[PruneRecord], due: Collection[str], now: datetime) -> list[Finding]:
+def judge(
+    records: Sequence[PruneRecord], due: Collection[str], now: datetime, refused: Sequence[Finding] = ()
+) -> list[Finding]:
     """Give the findings about `records`, newest first; of the rules named in `due`, rows wait to be deleted.
 
-    What was skipped says nothing of a rule, and neither does what runs.
+    What was skipped says nothing of a rule, and neither does what runs. `refused` are findings about rules
+    that cannot run.
     """
-    found = []
+    found = list(refused)
     for rule in loaded().retention.values():
         ended = [record for record in records if record.rule == rule.name and _says_something(record, now)]
         if ended and ended[0].state(now) in {PruneState.FAILED, PruneState.LOST}:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -22,3 +23,19 @@ def raises(_: Table) -> Any:
 
 def gives_a_text(_: Table) -> Any:
     return "state = 'kept'"
+
+
+def exits(_: Table) -> Any:
+    sys.exit(3)
+
+
+def no_ages_but_raises(*_: Any) -> Any:
+    raise RuntimeError("no luck")
+
+
+def no_ages_but_exits(*_: Any) -> Any:
+    sys.exit(3)
+
+
+def no_ages_but_a_text(*_: Any) -> Any:
+    return "never"

@@ -15,19 +15,22 @@ TABLES = {
     "of-another-schema": ("attic.ladders", "made_at"),
     "more-than-the-key": ("attic_rooms", "built_at"),
 }
-CONDITIONS = ("raises", "gives_a_text", "is_nowhere")
+CONDITIONS = ("raises", "exits", "gives_a_text", "is_nowhere")
 
 
-def _rule(name: str, table: str, date_column: str, where: str | None = None) -> RetentionRule:
+OWN_AGES = ("no_ages_but_raises", "no_ages_but_exits", "no_ages_but_a_text")
+
+
+def _rule(name: str, table: str, date_column: str, **functions: str) -> RetentionRule:
     return RetentionRule(
         name=name,
         table=table,
         date_column=date_column,
         default_age_days=30,
         minimum_age_days=1,
-        task="attic.clear",
+        task=f"attic.{name}",
         help="nothing",
-        where=where,
+        **functions,  # type: ignore[arg-type]
     )
 
 
@@ -36,6 +39,7 @@ PACKAGE = TaskPackage(
     tables="attic.lumber:METADATA",
     retention=(
         *(_rule(name, *place) for name, place in TABLES.items()),
-        *(_rule(name, "attic_logs", "made_at", f"attic.conditions:{name}") for name in CONDITIONS),
+        *(_rule(name, "attic_logs", "made_at", where=f"attic.conditions:{name}") for name in CONDITIONS),
+        *(_rule(name, "attic_logs", "made_at", own_ages=f"attic.conditions:{name}") for name in OWN_AGES),
     ),
 )

@@ -36,7 +36,7 @@ from ibutsu_tasks.retention.sweep import SweepConflictError, Sweeper
 from ibutsu_tasks.retention.tables import problem_of, root_of
 from ibutsu_tasks.retention.vacuum import vacuum
 from ibutsu_tasks.retention.watch import what_is_behind
-from ibutsu_tasks.settings import setting_rows
+from ibutsu_tasks.settings import load_settings, setting_rows
 from tests.factories import opener, utc_now
 from tests.packaged import INSTALLED
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from ibutsu_tasks.packages import RetentionRule
+
+SETTINGS = load_settings(environ={})
 
 BOXES = 'Odd "boxes" of 100%'
 
@@ -101,12 +103,13 @@ def count(engine: Engine, table: str) -> int:
 
 def prune(engine: Engine, name: str = "old-boxes", **tuning: Any) -> run_prune.PruneSummary:
     tuner = BatchTuner(**{"pause_seconds": 0.01} | tuning)
-    return run_prune.prune(opener(engine), rule_of(name), rule_of(name).default_age_days, tuner=tuner)
+    rule = rule_of(name)
+    return run_prune.prune(opener(engine), rule, rule.default_age_days, SETTINGS, tuner=tuner)
 
 
 def plan(engine: Engine, name: str = "old-boxes") -> prune_plan.PrunePlan:
     with Session(engine) as session:
-        return prune_plan.plan(session, rule_of(name), rule_of(name).default_age_days)
+        return prune_plan.plan(session, rule_of(name), rule_of(name).default_age_days, SETTINGS)
 
 
 def test_what_is_planned_goes_two_levels_deep_and_the_rest_stays(engine: Engine) -> None:
@@ -323,6 +326,7 @@ def test_tables_of_any_name_are_vacuumed_and_waited_for(engine: Engine) -> None:
         ("of-another-schema", "cannot be run: ladders has a schema of its own"),
         ("more-than-the-key", "cannot be run: attic_doors.floor refers to attic_rooms by more than its key"),
         ("raises", "names as where ended with RuntimeError('no luck')"),
+        ("exits", "names as where ended with SystemExit(3)"),
         ("gives_a_text", "names as where gives no condition of SQLAlchemy"),
         ("is_nowhere", "names as where cannot be imported: AttributeError"),
     ],
@@ -335,3 +339,19 @@ def test_what_a_prune_cannot_take_is_one_sentence(engine: Engine, name: str, why
         assert why in str(caught.value)
         assert caught.value.hint
     assert problem_of(rule_of(name)) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("no_ages_but_raises", "ended with RuntimeError('no luck')"),
+        ("no_ages_but_exits", "ended with SystemExit(3)"),
+        ("no_ages_but_a_text", "gives no OwnCutoffs"),
+    ],
+)
+def test_own_ages_that_cannot_be_told_are_one_sentence(engine: Engine, name: str, why: str) -> None:
+    for attempt in (plan, prune):
+        with pytest.raises(SettingsError) as caught:
+            attempt(engine, name)
+        assert str(caught.value) == f"What the rule {name} names as own_ages {why}."
+        assert caught.value.hint == f"Repair attic.conditions:{name}."

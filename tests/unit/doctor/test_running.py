@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import pytest
 
 from ibutsu_tasks.doctor import NEEDS, choose, database_faults, redis_faults, running
 from ibutsu_tasks.doctor import names as all_names
-from ibutsu_tasks.doctor.codes import code_of
+from ibutsu_tasks.doctor.codes import BROKE, code_of
 from ibutsu_tasks.doctor.report import Finding, finding
 from ibutsu_tasks.doctor.running import Check, Round
 from ibutsu_tasks.errors import UsageError
@@ -34,6 +35,10 @@ def answers(code: str) -> Callable[[Settings], list[Finding]]:
 def sleeps(_: Settings) -> list[Finding]:
     time.sleep(HANG_SECONDS)
     return []
+
+
+def exits(_: Settings) -> list[Finding]:
+    sys.exit(3)
 
 
 def breaks(_: Settings) -> list[Finding]:
@@ -73,6 +78,10 @@ def test_limits_leave_room_for_the_process() -> None:
     assert running.TOTAL_SECONDS <= 8
     assert running.CALL_SECONDS + redis_faults.PROBE_SECONDS < running.CHECK_SECONDS
     assert database_faults.CONNECT_SECONDS < running.CHECK_SECONDS
+
+
+def test_a_check_that_ends_the_process_is_one_finding() -> None:
+    assert codes({"beat": check(exits)}) == {"beat": code_of("beat", BROKE)}
 
 
 def test_a_check_that_breaks_is_one_finding_without_secrets() -> None:

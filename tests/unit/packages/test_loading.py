@@ -57,6 +57,7 @@ COLLISIONS = [
     ('importers=(Importer("tap", "{name}", "m:f", "m:f"),)', "importer tap"),
     ('importers=(Importer("{name}", "tap.import", "m:f", "m:f"),)', "import task tap.import"),
     (f"retention=({RULE},)", "retention rule old-rates"),
+    (f"retention=({RULE.replace('old-', '{name}-')},)", "task of a retention rule clean"),
     ('checks=(Check("rates{name}", "A-R", "m:f"),)', "code of a check A-R"),
     ('tasks=("shared.tasks",)', "task module shared.tasks"),
 ]
@@ -129,9 +130,8 @@ def test_a_name_twice_in_one_package_is_refused(shelf: Shelf) -> None:
 
 def test_the_rules_of_all_packages_are_known_by_name_in_order(shelf: Shelf) -> None:
     for name in ("one", "other"):
-        shelf.declare(
-            name, f"retention=({RULE.replace('old', name)}, {RULE.replace('old', f'older-{name}')})"
-        )
+        rules = (RULE.replace("old", rule).replace("clean", rule) for rule in (name, f"older-{name}"))
+        shelf.declare(name, f"retention=({', '.join(rules)})")
     rules = shelf.load("one", "other").retention
     assert list(rules) == ["one-rates", "older-one-rates", "other-rates", "older-other-rates"]
     assert all(rule.name == name for name, rule in rules.items())
