@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.ibutsu.importers.findings import Findings, shown
+from ibutsu_tasks.ibutsu.importers.foreign import without_exit
 from ibutsu_tasks.ibutsu.importers.indexed_values import fit_result, fit_run
 from ibutsu_tasks.ibutsu.importers.parsed import (
     ParsedArtifact,
@@ -18,9 +19,10 @@ from ibutsu_tasks.ibutsu.importers.parsed import (
     ParsedResult,
     ParsedRun,
     SpooledContent,
+    Stored,
 )
 from ibutsu_tasks.ibutsu.importers.statuses import WORST_FIRST
-from ibutsu_tasks.ibutsu.importers.values import indexed
+from ibutsu_tasks.ibutsu.importers.values import indexed, is_of_a_test
 from ibutsu_tasks.text.storable import json_bytes, storable_text
 
 if TYPE_CHECKING:
@@ -44,8 +46,10 @@ _OF_RUN = {
     "project": str | None,
     "claimed_summary": dict,
     "warnings": list,
+    "stored": list,
     "break_error": InvalidImportError | None,
 }
+_PARTS_OF_RUN = {"warnings": str, "stored": Stored}
 _OF_ARTIFACT: dict[str, Any] = {
     "id": UUID,
     "result_id": UUID | None,
@@ -80,13 +84,14 @@ class _Check:
     run_id: UUID | None = None
 
     def rows(self, run: ParsedRun, rows: Iterator[Any]) -> Iterator[ParsedRow | ParsedRun]:
-        for row in rows:
-            if isinstance(row, ParsedResult):
-                yield self._result(row)
-            elif isinstance(row, ParsedArtifact):
-                yield self._artifact(row)
-            else:
-                run = self.run(row)
+        with without_exit():
+            for row in rows:
+                if isinstance(row, ParsedResult):
+                    yield self._result(row)
+                elif isinstance(row, ParsedArtifact):
+                    yield self._artifact(row)
+                else:
+                    run = self.run(row)
         run = fit_run(run, self.findings)
         yield replace(run, warnings=[*run.warnings, *self.findings.sentences()])
 
@@ -94,10 +99,13 @@ class _Check:
         if not isinstance(run, ParsedRun):
             raise self.fault(f"a {type(run).__name__}, which is no row")
         self._check(run, _OF_RUN)
+        self._check_parts(run)
         if self.run_id not in (None, run.id):
             raise self.fault("two runs in one file")
         self.run_id = run.id
-        return replace(run, project=run.project and storable_text(run.project), data=dict(run.data))
+        project = run.project and storable_text(run.project)
+        start_time = self._time(run.start_time, "the run")
+        return replace(run, project=project, start_time=start_time, data=dict(run.data))
 
     def _result(self, result: ParsedResult) -> ParsedResult:
         if result.result not in WORST_FIRST:
@@ -105,8 +113,17 @@ class _Check:
             raise self.fault(f"{told}, which is none of {', '.join(WORST_FIRST)}")
         self._check(result, _OF_RESULT)
         self._check_new(result.id, self.results)
+        start_time = self._time(result.start_time, f"test case {shown(result.test_id)}")
         # A reader may give the same object to many rows.
-        return fit_result(result._replace(data=dict(result.data)), self.findings)
+        return fit_result(result._replace(start_time=start_time, data=dict(result.data)), self.findings)
+
+    def _time(self, moment: datetime | None, whose: str) -> datetime | None:
+        if moment is None or is_of_a_test(moment):
+            return moment
+        self.findings.note(
+            "start_time", f"{whose} has the start_time {moment}, which no test can have; left out"
+        )
+        return None
 
     def _artifact(self, artifact: ParsedArtifact) -> ParsedArtifact:
         self._check(artifact, _OF_ARTIFACT)
@@ -123,14 +140,23 @@ class _Check:
             if not isinstance(value, kind):
                 wanted = kind.__name__ if isinstance(kind, type) else kind
                 raise self._fault_of(row, name, f"is {shown(repr(value))} and not {wanted}")
-            if kind is dict or kind is list:
+            if kind is dict:
                 self._check_json(row, name)
         if "start_time" in kinds and row.start_time is not None and row.start_time.tzinfo is not None:
             raise self._fault_of(row, "start_time", "has a time zone; it is UTC without one")
-        if "duration_seconds" in kinds and not abs(row.duration_seconds or 0) <= sys.float_info.max:
-            raise self._fault_of(row, "duration_seconds", "is no finite number")
+        if "duration_seconds" in kinds and not 0 <= (row.duration_seconds or 0) <= sys.float_info.max:
+            raise self._fault_of(row, "duration_seconds", "is no finite number from 0 on")
+
+    def _check_parts(self, run: ParsedRun) -> None:
+        for name, kind in _PARTS_OF_RUN.items():
+            if not all(isinstance(one, kind) for one in getattr(run, name)):
+                raise self._fault_of(run, name, f"is no list of {kind.__name__}")
+        if not all(type(count) is int and count >= 0 for count in run.claimed_summary.values()):
+            raise self._fault_of(run, "claimed_summary", "has what is no number of tests")
 
     def _check_json(self, row: Any, name: str) -> None:
+        if not all(isinstance(key, str) for key in getattr(row, name)):
+            raise self._fault_of(row, name, "has a key that is no text")
         try:
             json_bytes(getattr(row, name))
         except (TypeError, RecursionError) as error:

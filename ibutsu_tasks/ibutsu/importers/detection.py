@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.ibutsu.importers.archive.tar_headers import read_header
 from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.foreign import without_exit
 from ibutsu_tasks.ibutsu.importers.formats import ARCHIVE, JUNIT, expected, formats
 from ibutsu_tasks.ibutsu.importers.junit.xml_text import head_of, marked_encoding, report_begins
 from ibutsu_tasks.ibutsu.importers.packed import opener_of, unpacked
@@ -65,8 +66,9 @@ def _recognized(importers: Iterable[Importer], head: bytes) -> tuple[str | None,
     failure = None
     for one in importers:
         try:
-            if resolve(one.recognizes)(head):
-                return one.name, None
+            with without_exit():
+                if resolve(one.recognizes)(head):
+                    return one.name, None
         except Exception as error:  # noqa: BLE001 - one package is no hindrance to the formats of others
             failure = failure or error
     return None, failure

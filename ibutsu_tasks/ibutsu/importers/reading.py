@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 from ibutsu_tasks.errors import InvalidImportError
 from ibutsu_tasks.ibutsu.importers.checking import checked
 from ibutsu_tasks.ibutsu.importers.findings import shown
+from ibutsu_tasks.ibutsu.importers.foreign import without_exit
 from ibutsu_tasks.ibutsu.importers.formats import formats, reader_of
 from ibutsu_tasks.ibutsu.importers.packed import whole
 from ibutsu_tasks.ibutsu.importers.parsed import ParsedArtifact, ParsedFile, ParsedRun
@@ -44,7 +45,9 @@ def read_file(format_name: str, content: IO[bytes], upload: Upload, limits: Impo
         file = read(content, upload, limits)
     else:
         unpacked = whole(content, upload.filename, limits)
-        file = checked(read(unpacked, upload, limits), reads, upload.filename)
+        with without_exit():
+            found = read(unpacked, upload, limits)
+        file = checked(found, reads, upload.filename)
     return ParsedFile(file.beginning, _storable_rows(file, limits))
 
 

@@ -120,7 +120,12 @@ def utc_time(value: object) -> datetime | None:
         moment = _any_utc_time(value)
     except (ValueError, OverflowError, OSError):
         return None
-    return moment if moment and _EARLIEST <= moment <= utc_now() + _AHEAD else None
+    return moment if moment and is_of_a_test(moment) else None
+
+
+def is_of_a_test(moment: datetime) -> bool:
+    """Say whether a test can have run at a moment (naive UTC): since 2000, and at most a day ahead."""
+    return _EARLIEST <= moment <= utc_now() + _AHEAD
 
 
 def _any_utc_time(value: object) -> datetime | None:

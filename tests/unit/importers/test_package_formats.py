@@ -53,7 +53,7 @@ def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bring:
     def write(recognizes: str, reads: str = "", *without: str) -> None:
         name = f"bringer{next(_numbers)}"
         functions = f"{name}.functions"
-        text = f"def is_x(head):\n    {recognizes}\ndef read(*_):\n    {reads or 'pass'}\n"
+        text = f"import sys\ndef is_x(head):\n    {recognizes}\ndef read(*a):\n    {reads or 'pass'}\n"
         write_module(tmp_path, functions, text)
         declare(
             tmp_path,
@@ -130,14 +130,30 @@ def test_a_reader_that_finds_no_other_file_does_not_speak_of_this_one(bring: Bri
     assert linted().error == UNFORESEEN
 
 
-@pytest.mark.parametrize(("recognizes", "reads"), [("return 1 / 0", ""), ("return True", "return 1 / 0")])
-def test_a_function_that_raises_is_told_of_as_the_import_does(
-    bring: Bring, recognizes: str, reads: str
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [("1 / 0", "ZeroDivisionError: division by zero"), ("sys.exit(3)", "ExitError: sys.exit(3)")],
+)
+@pytest.mark.parametrize(
+    "reads", [None, "return {0}", "return ParsedFile(ParsedRun(a[1].run_id), ({0} for _ in 'a'))"]
+)
+def test_a_function_that_raises_or_exits_is_told_of_as_the_import_does(
+    bring: Bring, reads: str | None, what: str, told: str
 ) -> None:
-    bring(recognizes, reads)
+    parsed = "from ibutsu_tasks.ibutsu.importers.parsed import ParsedFile, ParsedRun; "
+    if reads is None:
+        bring(f"return {what}")
+    else:
+        bring("return True", parsed + reads.format(what))
     found = linted()
     assert found.error == UNFORESEEN
-    assert found.hint == "Repair what reads it: ZeroDivisionError: division by zero."
+    assert found.hint == f"Repair what reads it: {told}."
+
+
+def test_a_signal_ends_a_process_of_a_pool_though_a_reader_is_at_work(bring: Bring) -> None:
+    bring("return True", "return sys.exit(-241)")
+    with pytest.raises(SystemExit):
+        linted()
 
 
 FAULTS: list[tuple[list[Any], str]] = [
@@ -155,7 +171,18 @@ FAULTS: list[tuple[list[Any], str]] = [
         "a ParsedResult whose duration_seconds is no finite number",
     ),
     ([replace(RUN, duration_seconds=10**400)], "a ParsedRun whose duration_seconds is no finite number"),
-    ([replace(RUN, warnings=[{1}])], "a ParsedRun whose warnings is no JSON"),  # type: ignore[list-item]
+    (
+        [RESULT._replace(duration_seconds=-1.0)],
+        "a ParsedResult whose duration_seconds is no finite number from 0 on",
+    ),
+    ([replace(RUN, warnings=[{1}])], "a ParsedRun whose warnings is no list of str"),  # type: ignore[list-item]
+    ([replace(RUN, stored=["odd"])], "a ParsedRun whose stored is no list of Stored"),  # type: ignore[list-item]
+    ([replace(RUN, stored=7)], "a ParsedRun whose stored is 7 and not list"),  # type: ignore[arg-type]
+    (
+        [replace(RUN, claimed_summary={"tests": "many"})],  # type: ignore[dict-item]
+        "a ParsedRun whose claimed_summary has what is no number of tests",
+    ),
+    ([RESULT._replace(data={1: 2})], "a ParsedResult whose data has a key that is no text"),  # type: ignore[dict-item]
     ([RESULT, RESULT], f"the id {RESULT.id} twice; row_id of the upload makes one"),
     ([ARTIFACT], "the artifact log before its result"),
     ([RESULT, ARTIFACT._replace(content="text")], "a ParsedArtifact whose content is 'text' and not bytes"),  # type: ignore[arg-type]
@@ -205,6 +232,16 @@ def test_a_reader_meets_the_limit_of_what_is_packed() -> None:
     for ask in (lambda: file.seek(0, io.SEEK_END), file.read):
         with pytest.raises(InvalidImportError, match=r"a\.x unpacks to more than 2,000,000 bytes"):
             ask()
+
+
+@pytest.mark.parametrize("year", [1, 1999, 9999])
+def test_a_time_that_no_test_can_have_is_left_out_and_told_of(year: int) -> None:
+    moment = datetime(year, 1, 1)  # noqa: DTZ001 - as readers give it
+    dated = replace(RUN, start_time=moment)
+    result, run = rows_of(RESULT._replace(start_time=moment), dated, beginning=dated)
+    assert (result.start_time, run.start_time) == (None, None)
+    told = f"the run has the start_time {moment}, which no test can have; left out (3 in all)."
+    assert run.warnings == [told]
 
 
 def test_what_no_index_takes_is_cut_and_told_of() -> None:
