@@ -98,7 +98,7 @@ def _load(name: str, settings: Settings) -> Check:
     declared = loaded().checks[name]
     try:
         run = resolve(declared.run)
-    except Exception as error:  # noqa: BLE001 - whatever a package does when it is imported
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a package does when it is imported
         problem = wrong(
             f"{declared.code}{BROKE}", f"The check cannot be loaded: {error!r}.", f"Repair {declared.run}."
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from ibutsu_tasks.health.metrics import gauge
+from ibutsu_tasks.metrics.of_packages import Isolation
 from ibutsu_tasks.packages import loaded
 
 if TYPE_CHECKING:
@@ -29,6 +31,10 @@ _LIMIT = text(f"set local statement_timeout = '{STATEMENT_SECONDS}s'")
 _SIZE = text("select pg_database_size(current_database())")
 
 
+def _is_the_database_s(error: Exception) -> bool:
+    return isinstance(error, DBAPIError)
+
+
 class DatabaseReader:
     """Reads the numbers; what takes long seldom."""
 
@@ -36,6 +42,7 @@ class DatabaseReader:
         self._resources = resources
         self._metrics: tuple[Metric, ...] = ()
         self._until = 0.0
+        self._isolation = Isolation(_is_the_database_s, lambda error: resources.settings.mask(repr(error)))
 
     def read(self) -> tuple[Metric, ...]:
         """Read; nothing when counting takes too long. Raises what `Resources.session` raises."""
@@ -53,5 +60,6 @@ class DatabaseReader:
     def _count(self, session: Session) -> Iterator[Metric]:
         size_bytes = session.scalar(_SIZE) or 0
         yield gauge("database_size_bytes", "Size of the database on disk.", {}, size_bytes)
-        for _, count in loaded().each("database_metrics"):
-            yield from count(session, self._resources.settings)
+        for package, count in loaded().each("database_metrics"):
+            counted = partial(count, session, self._resources.settings)
+            yield from self._isolation.read(f"package {package.name}", counted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
@@ -17,6 +18,7 @@ from ibutsu_tasks.health.questions import Answer
 from ibutsu_tasks.metrics import page
 from ibutsu_tasks.metrics.broker import BrokerReader
 from ibutsu_tasks.metrics.database import DatabaseReader
+from ibutsu_tasks.metrics.of_packages import Isolation
 from ibutsu_tasks.metrics.prunes import of_prunes
 from ibutsu_tasks.metrics.sources import Source
 from ibutsu_tasks.packages import loaded
@@ -43,20 +45,28 @@ class Scrape:
     failures: Mapping[str, str]
 
 
+def _is_the_broker_s(error: Exception) -> bool:
+    return isinstance(error, RedisError | OSError) and not isinstance(error, ResponseError)
+
+
+def _why(client: Redis, error: Exception) -> str:
+    return explain(client, error) if isinstance(error, ResponseError) else repr(error)
+
+
 class Fleet:
     """The services of a fleet; a database that no setting names is not asked."""
 
     def __init__(self, resources: Resources) -> None:
         self._missing: frozenset[str] = frozenset()
-        self._unread: set[str] = set()
         self._settings = resources.settings
         self._url = self._settings.require_broker()
         client = build_client(self._url, LIMIT_SECONDS)
         broker = BrokerReader(client, self._settings.consumed_queues)
+        isolation = Isolation(_is_the_broker_s, lambda error: self._settings.mask(_why(client, error)))
 
         def read_broker() -> Iterator[Metric]:
             yield from page.of_broker(broker.read())
-            yield from self._of_prunes_and_packages(client)
+            yield from self._of_prunes_and_packages(client, isolation)
 
         self._sources = [self._source("broker", read_broker)]
         if self._settings.database_uri:
@@ -89,18 +99,10 @@ class Fleet:
         failure = self.scrape().failures.get("broker")
         return Answer(not failure, f"metrics is not ready: {failure}" if failure else "metrics is ready.")
 
-    def _of_prunes_and_packages(self, client: Redis) -> Iterator[Metric]:
-        """Give what is read besides; what the server refuses keeps no other number back."""
+    def _of_prunes_and_packages(self, client: Redis, isolation: Isolation) -> Iterator[Metric]:
         packages = ((f"package {one.name}", read) for one, read in loaded().each("broker_metrics"))
         for name, metrics_of in (("prunes", of_prunes), *packages):
-            try:
-                yield from tuple(metrics_of(client))
-                self._unread.discard(name)
-            except ResponseError as error:
-                if name not in self._unread:
-                    reason = self._settings.mask(explain(client, error))
-                    logger.warning("The numbers of the %s are missing: %s", name, reason)
-                self._unread.add(name)
+            yield from isolation.read(name, partial(metrics_of, client))
 
     def _source(self, name: str, read: Callable[[], Iterable[Metric]]) -> Source[tuple[Metric, ...]]:
         return Source(name, lambda: tuple(read()), self._explain, LIMIT_SECONDS)

@@ -90,12 +90,15 @@ def test_a_check_that_cannot_be_loaded_is_named_and_one_whose_service_is_down_is
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    declare(tmp_path, "lame", 'checks=(Check("lame", "LA-M", "lame.nowhere:check"),)')
+    write_module(tmp_path, "lame.leaving", "exit(3)\n")
+    checks = (f'Check("{name}", "LA-{name[0]}", "lame.{name}:check")' for name in ("nowhere", "leaving"))
+    declare(tmp_path, "lame", f"checks=({', '.join(checks)})")
     env = named(tmp_path, "lame", "workshop") | {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
-    done = run_here("doctor", "--only", "lame,tools", "--json", env=env)
+    done = run_here("doctor", "--only", "nowhere,leaving,tools", "--json", env=env)
     found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
-    assert (found["lame"]["code"], found["tools"]["code"]) == ("LA-M99", "WS-T80")
-    assert found["lame"]["hint"] == "Repair lame.nowhere:check."
+    codes = [found[name]["code"] for name in ("nowhere", "leaving", "tools")]
+    assert codes == ["LA-n99", "LA-l99", "WS-T80"]
+    assert found["nowhere"]["hint"] == "Repair lame.nowhere:check."
 
 
 def test_tables_are_made_where_they_are_missing_and_never_altered(

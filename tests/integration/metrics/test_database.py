@@ -13,11 +13,15 @@ from ibutsu_tasks.ibutsu import metrics as of_ibutsu
 from ibutsu_tasks.metrics import database
 from ibutsu_tasks.metrics.database import DatabaseReader
 from ibutsu_tasks.metrics.fleet import Fleet
+from ibutsu_tasks.packages import choose
 from ibutsu_tasks.resources import Resources
-from ibutsu_tasks.settings import load_settings
+from ibutsu_tasks.settings import load_settings, setting_rows
 from tests.factories import make_import
+from tests.packaged import declare, write_module
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
@@ -76,3 +80,22 @@ def test_a_database_without_the_tables_is_down_in_one_sentence(
         fleet = Fleet(resources)
         for _ in range(2):
             assert "is not as it should be" in fleet.scrape().failures["database"]
+
+
+def test_what_a_package_raises_keeps_no_other_number_back(
+    resources: Resources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_module(tmp_path, "odd_numbers.functions", "def read(*_): raise KeyError('no luck')\n")
+    names = (f"{part}_metrics='odd_numbers.functions:read'" for part in ("broker", "database"))
+    declare(tmp_path, "odd_numbers", ", ".join(names))
+    choose(("odd_numbers.package",), (), setting_rows().values())
+    fleet = Fleet(resources)
+    with closing(Resources(resources.settings, "test")) as others:
+        pages = [fleet.text(), fleet.text(), Fleet(others).text()]
+    for page in pages:
+        assert 'ibutsu_tasks_up{service="broker"} 1.0' in page
+        assert "ibutsu_tasks_prune_last_success_timestamp_seconds{" in page
+        assert "ibutsu_tasks_imports{" in page
+    told = "The numbers of the package odd_numbers are missing: KeyError('no luck')"
+    assert caplog.messages.count(told) == 4
