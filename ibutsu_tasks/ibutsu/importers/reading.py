@@ -40,13 +40,13 @@ def refuse_large_upload(filename: str, size_bytes: int) -> None:
 
 def read_file(format_name: str, content: IO[bytes], upload: Upload, limits: ImportLimits) -> ParsedFile:
     """Read a file of a format; the run at the end says which artifacts were left out."""
-    read, reads = reader_of(format_name), formats()[format_name].reads
+    reads = formats()[format_name].reads
     if reads.startswith(OWN):
-        file = read(content, upload, limits)
+        file = reader_of(format_name)(content, upload, limits)
     else:
         unpacked = whole(content, upload.filename, limits)
         with without_exit():
-            found = read(unpacked, upload, limits)
+            found = reader_of(format_name)(unpacked, upload, limits)
         file = checked(found, reads, upload.filename)
     return ParsedFile(file.beginning, _storable_rows(file, limits))
 

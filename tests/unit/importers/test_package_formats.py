@@ -50,15 +50,16 @@ def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bring:
     """Have a package with one format whose functions are given as text."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def write(recognizes: str, reads: str = "", *without: str) -> None:
+    def write(recognizes: str, reads: str = "", *without: str, reader: str | None = None) -> None:
         name = f"bringer{next(_numbers)}"
         functions = f"{name}.functions"
         text = f"import sys\ndef is_x(head):\n    {recognizes}\ndef read(*a):\n    {reads or 'pass'}\n"
         write_module(tmp_path, functions, text)
+        reads_of = reader or f"{functions}:read"
         declare(
             tmp_path,
             name,
-            f'importers=(Importer("x", "x.import", "{functions}:is_x", "{functions}:read", help="X"),)',
+            f'importers=(Importer("x", "x.import", "{functions}:is_x", "{reads_of}", help="X"),)',
         )
         choose((f"{name}.package",), without, setting_rows().values())
 
@@ -148,6 +149,12 @@ def test_a_function_that_raises_or_exits_is_told_of_as_the_import_does(
     found = linted()
     assert found.error == UNFORESEEN
     assert found.hint == f"Repair what reads it: {told}."
+
+
+def test_a_reader_whose_module_exits_is_told_of_as_the_import_does(bring: Bring, tmp_path: Path) -> None:
+    write_module(tmp_path, "leaving", "import sys\nsys.exit(3)\n")
+    bring("return True", reader="leaving:read")
+    assert linted().hint == "Repair what reads it: ExitError: sys.exit(3)."
 
 
 def test_a_signal_ends_a_process_of_a_pool_though_a_reader_is_at_work(bring: Bring) -> None:
