@@ -5,6 +5,7 @@ What a prune cannot take is refused here, with one sentence.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ForeignKey, Table
 
     from ibutsu_tasks.packages import RetentionRule, TaskPackage
+
+_DATES = re.compile(r"(TIMESTAMP|DATE)\b")
 
 _LEFT_TO_POSTGRESQL = ("SET NULL", "SET DEFAULT")
 """How what is said of a deletion begins: columns may follow."""
@@ -53,7 +56,7 @@ def root_of(rule: RetentionRule) -> Table:
     root: Table = tables[rule.table]
     if rule.date_column not in root.c:
         raise _wrong(rule, f"names the column {rule.date_column}, which the table {rule.table} does not have")
-    if not _kind_of(root.c[rule.date_column]).startswith(("TIMESTAMP", "DATE")):
+    if not _DATES.match(_kind_of(root.c[rule.date_column])):
         raise _wrong(rule, f"goes by {rule.table}.{rule.date_column}, which is no date")
     _check_keys(rule, root)
     return root

@@ -182,6 +182,6 @@ def test_the_doctor_names_rules_that_no_prune_can_run(env: dict[str, str]) -> No
     env |= {"IBUTSU_TASKS_PACKAGES": "attic.package,attic.wrong"}
     findings = document("doctor", "--only", "packages", env=env)["findings"]
     assert {one["code"] for one in findings} == {"IBT-K05"}
-    assert len(findings) == 13
+    assert len(findings) == 14
     done = run_here("prune", "two-keys", "--dry-run", env=env)
     assert (done.returncode, "the key of attic_visits is not one column" in done.stderr) == (3, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotations
 
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.dialects.postgresql import DATERANGE
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -28,6 +29,7 @@ class Shelf(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     made_at: Mapped[datetime]
     colour: Mapped[str]
+    lent: Mapped[object | None] = mapped_column(DATERANGE)
 
 
 class Mark(Base):

@@ -8,6 +8,7 @@ TABLES = {
     "no-table": ("attic_cellars", "made_at"),
     "no-column": ("attic_shelves", "built_at"),
     "no-date": ("attic_shelves", "colour"),
+    "days-in-a-row": ("attic_shelves", "lent"),
     "two-keys": ("attic_visits", "at"),
     "two-keys-below": ("attic_shelves", "made_at"),
     "of-itself": ("attic_nodes", "made_at"),

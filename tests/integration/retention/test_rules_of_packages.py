@@ -206,14 +206,16 @@ def test_rows_that_are_kept_are_passed_over_in_batches_of_their_own(engine: Engi
 
 
 def test_a_date_that_is_the_key_goes_and_the_newest_stays(engine: Engine) -> None:
+    newest = utc_now().date() - timedelta(days=366)
     with engine.begin() as connection:
-        connection.execute(text("insert into attic_days select current_date - 365 - generate_series(1, 50)"))
+        days = text("insert into attic_days select cast(:newest as date) - generate_series(0, 49)")
+        connection.execute(days, {"newest": newest})
         connection.execute(text("insert into attic_days values ('0044-03-15 BC'), ('-infinity')"))
     planned = plan(engine, "old-days").tables[0]
     assert (planned.rows, planned.oldest) == (51, datetime.min)  # noqa: DTZ901
     assert prune(engine, "old-days", weight=7, highest_weight=7).deleted == {"attic_days": 51}
     with engine.connect() as connection:
-        assert connection.scalar(text("select day from attic_days")) == utc_now().date() - timedelta(days=366)
+        assert connection.scalar(text("select day from attic_days")) == newest
 
 
 class Cents(TypeDecorator[Any]):
@@ -319,6 +321,7 @@ def test_tables_of_any_name_are_vacuumed_and_waited_for(engine: Engine) -> None:
         ("no-table", "names the table attic_cellars, which its package wrong does not have"),
         ("no-column", "names the column built_at, which the table attic_shelves does not have"),
         ("no-date", "goes by attic_shelves.colour, which is no date"),
+        ("days-in-a-row", "goes by attic_shelves.lent, which is no date"),
         ("two-keys", "cannot be run: the key of attic_visits is not one column"),
         ("two-keys-below", "cannot be run: the key of attic_marks is not one column"),
         ("of-itself", "cannot be run: rows refer to rows of their own table, by attic_nodes"),
