@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from celery import Task, signals
 
 from ibutsu_tasks.database.engine import told_apart
 from ibutsu_tasks.errors import SettingsError
@@ -102,6 +104,24 @@ class IbutsuTask(DatabaseTask):
         else:
             with super().session() as session:
                 yield session
+
+
+@signals.task_prerun.connect(dispatch_uid="ibutsu-tasks-flask-prerun")
+def _enter_application(task: Task[Any, Any], **_: Any) -> None:
+    """Run a task with a base of its own inside the application, too, and all that its base does at the end.
+
+    Outside, the base that an Ibutsu server has makes a new application, with connections, for each step.
+    """
+    app, request = task.app, cast("Any", task.request)
+    if isinstance(app, FlaskCelery) and not isinstance(task, DatabaseTask):
+        request.flask_context = app.flask_app.app_context()
+        request.flask_context.push()
+
+
+@signals.task_postrun.connect(dispatch_uid="ibutsu-tasks-flask-postrun")
+def _leave_application(task: Task[Any, Any], **_: Any) -> None:
+    if context := getattr(task.request, "flask_context", None):
+        context.pop()
 
 
 def load_flask_app(settings: Settings) -> Flask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from flask import current_app
 from sqlalchemy import func, select, text
 
@@ -90,4 +90,20 @@ class Waiting(IbutsuTask):
 @shared_task(name="notes.later", base=Waiting)
 def later(words: str) -> None:
     """Run when it was not cancelled."""
+    _add(words)
+
+
+class Ending(Task):  # type: ignore[type-arg]
+    """A base that has nothing of ours, and work of its own when a task has ended."""
+
+    abstract = True
+
+    def after_return(self, *details: Any) -> None:
+        _add(f"{details[3][0]} has ended")
+        db.session.commit()
+
+
+@shared_task(name="notes.own_base", base=Ending)
+def own_base(words: str) -> None:
+    """Leave a note to be committed by the base."""
     _add(words)

@@ -90,9 +90,12 @@ def test_tasks_run_inside_the_application(
         assert carry_out(client, "notes.follow", "six", fails=True).state == "FAILURE"
         assert carry_out(client, "notes.second_time", "seven").state == "SUCCESS"
         assert carry_out(client, "notes.cut_off", "eight").state == "SUCCESS"
+        # What its base does at the end is in the same context, too.
+        assert carry_out(client, "notes.own_base", "nine").state == "SUCCESS"
         # Of two tasks of one name, it is the package's that runs.
         assert carry_out(client, update_run, str(run_row.id)).state == "SUCCESS"
         wanted = {f"{words} by somebody" for words in ("one", "three", "four", "seven 1", "eight 1")}
+        wanted |= {"nine by somebody", "nine has ended by somebody"}
         wanted |= {"five by the transaction", "five, followed by somebody"}
         wanted |= {"never: It was revoked before it began. by somebody"}
         until(lambda: notes(engine) == wanted, 30)
