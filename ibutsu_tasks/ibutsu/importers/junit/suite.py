@@ -19,7 +19,10 @@ A_PROPERTY = "the property"
 """Before what a property claims."""
 
 PROPERTY_WEIGHT = 32
-"""A property takes as long as so many characters, besides its own."""
+"""A property takes as long as so many characters, besides its own.
+
+In the data of a row and as JSON, it took 0.2 µs and a character 4 ns: somewhat more.
+"""
 
 BRIEF_CHARACTERS = 100
 """How long what a case keeps of a suite may be where it does not keep all."""
